@@ -1,0 +1,71 @@
+/* model/model.h: weights bound to a shape, the state of a sequence, and one step of computation.
+ *
+ *   struct model         immutable: mapped weights with checked shapes, kernels, pool. Shared by all.
+ *   struct model_state   one sequence's keys, values, recurrent and convolution state; n_past tokens.
+ *   struct model_run     scratch memory for steps of up to n_batch rows. One per worker thread.
+ *
+ * A step takes spans: each is some new tokens of one state. Decode rows of several sequences and a
+ * prefill chunk may ride together; a sequence's numbers do not depend on its company, on the chunking or
+ * on the thread count (see kernels.h). There is no truncate: recurrent state cannot be cut. It can be
+ * copied (model_state_copy) and later put back.
+ *
+ * Not thread-safe per state and per run; a model may be used by any number of runs with the same pool
+ * as long as only one step runs at a time. */
+#ifndef MODEL_MODEL_H
+#define MODEL_MODEL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/pool.h"
+#include "base/status.h"
+#include "model/model_file.h"
+#include "model/shape.h"
+
+struct model;
+struct model_state;
+struct model_run;
+
+/* Opens nothing: 'file' is borrowed and must outlive the model, as must pool and kernels.
+ * Fails with KT_E_FORMAT naming the tensor whose shape is not what the metadata promise, KT_E_UNSUPPORTED
+ * for another architecture, KT_E_LIMIT when it cannot fit this machine. */
+KT_MUST_CHECK enum kt_status model_create(struct model **out, const struct model_file *file,
+                                          const struct kernels *k, struct pool *pool, struct kt_error *err);
+void model_destroy(struct model *m);
+const struct model_shape *model_shape_of(const struct model *m);
+
+KT_MUST_CHECK enum kt_status model_state_create(struct model_state **out, const struct model *m,
+                                                size_t n_ctx, enum kv_type kv, struct kt_error *err);
+void model_state_destroy(struct model_state *s);
+void model_state_reset(struct model_state *s); /* n_past = 0, recurrent state zeroed */
+size_t model_state_n_past(const struct model_state *s);
+size_t model_state_n_ctx(const struct model_state *s);
+/* dst becomes equal to src; both of the same model, dst's n_ctx >= src's n_past. */
+void model_state_copy(struct model_state *dst, const struct model_state *src);
+
+KT_MUST_CHECK enum kt_status model_run_create(struct model_run **out, const struct model *m,
+                                              size_t n_batch, struct kt_error *err);
+void model_run_destroy(struct model_run *r);
+size_t model_run_n_batch(const struct model_run *r);
+
+enum span_output { OUT_NONE, OUT_LAST, OUT_ALL };
+
+struct model_span {
+    struct model_state *state;
+    const int32_t *tokens; /* [n_tokens], each in [0, n_vocab) */
+    size_t n_tokens;       /* >= 1; n_past + n_tokens <= n_ctx */
+    enum span_output logits_of;
+    float *logits;         /* [1 or n_tokens, n_vocab]; NULL with OUT_NONE */
+    float *hidden;         /* [n_tokens, d_model] after the final norm, or NULL */
+};
+
+/* The sum of n_tokens over spans is at most n_batch. On success every state has advanced. On failure
+ * (bad token id, context full) nothing has changed. */
+KT_MUST_CHECK enum kt_status model_step(struct model_run *r, const struct model_span *spans, size_t n_spans,
+                                        struct kt_error *err);
+
+/* Encoders (bert): hidden states [n_tokens, d_model] of one text; n_tokens <= n_batch and n_ctx_train. */
+KT_MUST_CHECK enum kt_status model_encode(struct model_run *r, const int32_t *tokens, size_t n_tokens,
+                                          float *hidden, struct kt_error *err);
+
+#endif

@@ -1,0 +1,74 @@
+/* model/shape.h: what a model is, as numbers. One struct covers every architecture we run; one function
+ * per size serves allocation, `inspect --context`, and planning alike. Derived from metadata only and
+ * checked against a table of what we accept: no later code asks the file again. */
+#ifndef MODEL_SHAPE_H
+#define MODEL_SHAPE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+#include "kernels/kernels.h"
+
+struct model_file;
+
+enum arch { ARCH_LLAMA, ARCH_QWEN2, ARCH_QWEN3, ARCH_QWEN35, ARCH_BERT };
+enum pooling { POOL_NONE, POOL_MEAN, POOL_CLS, POOL_LAST };
+enum rope_pairing { ROPE_HALF, /* (i, i + n/2): NeoX, HF */ ROPE_ADJACENT /* (2i, 2i+1): llama GGUF */ };
+
+enum { LAYERS_MAX = 256 };
+
+struct model_shape {
+    enum arch arch;
+    uint32_t n_layers;      /* trunk, without the multi-token head */
+    uint32_t n_layers_mtp;  /* 0 or 1; present in the file, run by a later layer */
+    uint32_t n_vocab;       /* rows of the embedding */
+    uint32_t n_vocab_real;  /* ids that a tokenizer can produce; the rest is never sampled */
+    uint32_t n_ctx_train;
+    uint32_t d_model;
+    uint32_t n_ff;
+    float norm_eps;
+    bool tied_head;
+
+    uint32_t n_heads, n_kv_heads, head_dim;
+    bool qkv_bias;          /* qwen2, bert */
+    bool qk_norm;           /* qwen3, qwen35 */
+    bool attn_gate;         /* qwen35: q_proj gives [q | gate] per head */
+    bool norm_plus_one;     /* safetensors qwen35: weights are stored as w, used as 1 + w */
+    bool causal;
+
+    enum rope_pairing rope;
+    uint32_t rope_dims;     /* 0: none (bert has learned positions) */
+    float rope_theta;
+    uint32_t mrope_sections[3]; /* all 0: plain; T, H, W pair counts, interleaved */
+    float rope_factor[128];     /* divide inverse frequency i by this; [0] == 0: no factors (llama 3, yarn) */
+    float rope_attn_scale;      /* multiplies cos and sin; 1 normally */
+
+    bool recurrent[LAYERS_MAX]; /* true: Gated DeltaNet layer */
+    uint32_t lin_k_heads, lin_v_heads, lin_k_dim, lin_v_dim, conv_kernel;
+    bool lin_v_interleaved;     /* GGUF: V head g uses K head g mod nk; HF: floor(g / r) */
+
+    uint32_t n_token_types;     /* bert */
+    enum pooling pooling;
+    bool normalize;             /* L2-normalise embeddings */
+    uint32_t n_embed_max_tokens;/* truncation for embeddings; 0: n_ctx_train */
+};
+
+KT_MUST_CHECK enum kt_status model_shape_from_file(struct model_shape *s, const struct model_file *f,
+                                                   struct kt_error *err);
+const char *arch_name(enum arch a);
+
+/* Bytes, for one sequence of n_ctx tokens. */
+struct state_sizes {
+    size_t kv;        /* keys and values of all attention layers            */
+    size_t recurrent; /* DeltaNet states, f32                               */
+    size_t conv;      /* raw convolution columns                            */
+    size_t total;
+};
+KT_MUST_CHECK bool state_sizes(struct state_sizes *out, const struct model_shape *s, size_t n_ctx,
+                               enum kv_type kv);
+/* Bytes of scratch memory for steps of up to n_batch rows and n_threads threads. */
+KT_MUST_CHECK bool scratch_size(size_t *out, const struct model_shape *s, size_t n_batch, size_t n_threads);
+
+#endif
