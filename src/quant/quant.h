@@ -1,8 +1,9 @@
 /* quant/quant.h: how weights are stored: one row of a table for each block format.
  *
- * A block is a run of consecutive elements of a row with shared scales. The layouts are those of GGUF
- * (docs/FORMATS.md gives every byte); the enum's values are GGUF's type ids. A quantised number is an
- * exact product of small integers and half-precision scales, and dequantising gives exactly that float.
+ * A block is a run of consecutive elements of a row with shared scales. The layouts are those of
+ * GGUF (docs/FORMATS.md gives every byte); the enum's values are GGUF's type ids. A quantised
+ * number is an exact product of small integers and half-precision scales, and dequantising gives
+ * exactly that float.
  *
  * This module knows numbers and bytes, nothing of files, models or processors. Pure functions. */
 #ifndef QUANT_QUANT_H
@@ -33,10 +34,10 @@ enum qtype {
     QT_COUNT = 41, /* one more than the largest id: for tables indexed by type */
 };
 
-/* 32 consecutive weights of a row, taken apart for integer arithmetic. With u[e] the stored integer,
- *     weight[e] = scale[e / 16] * (u[e] - offset) + min[e / 16]            exactly, in float.
- * 'scale' and 'min' are already multiplied out (d * sub-scale); formats with one scale per 32 elements
- * set both halves alike. Every u fits uint8_t, and u - offset fits int8_t. */
+/* 32 consecutive weights of a row, taken apart for integer arithmetic. With u[e] the stored
+ * integer, weight[e] = scale[e / 16] * (u[e] - offset) + min[e / 16]            exactly, in float.
+ * 'scale' and 'min' are already multiplied out (d * sub-scale); formats with one scale per 32
+ * elements set both halves alike. Every u fits uint8_t, and u - offset fits int8_t. */
 struct qsub {
     uint8_t u[32];
     uint8_t offset;
@@ -61,7 +62,8 @@ struct qtype_traits {
 const struct qtype_traits *qtype_traits(enum qtype type);
 /* By name, for command lines; false when unknown. */
 bool qtype_from_name(enum qtype *out, const char *name);
-/* Bytes of a row of n elements; false when n is not a multiple of the block or the product overflows. */
+/* Bytes of a row of n elements; false when n is not a multiple of the block or the product
+ * overflows. */
 bool qtype_row_bytes(size_t *out, enum qtype type, size_t n_elems);
 
 #endif
