@@ -4,19 +4,24 @@
  * processor has override what it does better. Callers never name an instruction set. Kernels do not
  * allocate, lock, or start threads: parallelism sits above them, in row ranges.
  *
- * EVERY LEVEL GIVES THE SAME BITS. Each slot below fixes its order of operations, so that ref, AVX2,
- * AVX-512, and NEON agree to the last bit, and so that a row's result does not depend on how many other
- * rows are computed beside it. That is what makes answers repeatable across machines, batch sizes and
- * thread counts. Two orders are used (fma = one rounding):
+ * EVERY LEVEL GIVES THE SAME BITS. Each slot below fixes its order of operations, so that ref,
+ * AVX2, AVX-512, and NEON agree to the last bit, and so that a row's result does not depend on how
+ * many other rows are computed beside it. That is what makes answers repeatable across machines,
+ * batch sizes and thread counts. Two orders are used (fma = one rounding):
  *
- *  - lanes16 dot:  acc[l] = 0; for i: acc[i % 16] = fma(a[i], b[i], acc[i % 16]);
- *                  then t[l] = acc[l] + acc[l+8] (l<8), t[l] += t[l+4] (l<4), t[l] += t[l+2] (l<2), t[0] + t[1].
- *    Plain sums the same with +. A tail shorter than 16 fills lanes 0.. and leaves the others alone.
- *  - block order:  integer sums are exact; acc = 0; for each 32-element sub-block b in turn, see matmul.
+ *  - lanes16 dot: acc[l] = 0; for i: acc[i % 16] = fma(a[i], b[i], acc[i % 16]); then
+ *        t[l] = acc[l] + acc[l + 8] (l < 8)
+ *        t[l] += t[l + 4] (l < 4)
+ *        t[l] += t[l + 2] (l < 2)
+ *        t[0] + t[1]
+ *    Plain sums (sum16) the same with +. A tail shorter than 16 fills lanes 0.. and leaves the
+ *    others alone.
+ *  - block order: integer sums are exact; floats go sub-block by sub-block in turn, see matmul.
  *
- * exp, log1p-free softplus, sigmoid, erf and tanh are our own polynomials (vmath in ref/), the same
- * operations in the same order at every level, within 2 ulp of the true value (erf/tanh: 4e-7 absolute).
- * Compiled with -ffp-contract=off everywhere, fma written explicitly. */
+ * exp, softplus, sigmoid, erf and tanh are our own polynomials (ref/vmath.h, usable by others), the
+ * same operations in the same order at every level; exp within 2 ulp of the true value, erf and
+ * tanh within 4e-7 absolute. Compiled with -ffp-contract=off everywhere, fma written explicitly.
+ * Which NaN a NaN is, is not promised. */
 #ifndef KERNELS_KERNELS_H
 #define KERNELS_KERNELS_H
 
@@ -28,12 +33,12 @@
 
 /* What the processor and the operating system support; bits may be taken away with --cpu-mask. */
 enum cpu_flag {
-    CPU_AVX2 = 1 << 0,       /* with FMA and F16C                                    */
-    CPU_AVXVNNI = 1 << 1,    /* 256-bit VNNI                                         */
-    CPU_AVX512 = 1 << 2,     /* F, BW, DQ, VL                                        */
+    CPU_AVX2 = 1 << 0,    /* with FMA and F16C                                    */
+    CPU_AVXVNNI = 1 << 1, /* 256-bit VNNI                                         */
+    CPU_AVX512 = 1 << 2,  /* F, BW, DQ, VL                                        */
     CPU_AVX512VNNI = 1 << 3,
-    CPU_AMX_INT8 = 1 << 4,   /* tiles usable by this process                         */
-    CPU_NEON = 1 << 8,       /* always on aarch64                                    */
+    CPU_AMX_INT8 = 1 << 4, /* tiles usable by this process                         */
+    CPU_NEON = 1 << 8,     /* always on aarch64                                    */
     CPU_DOTPROD = 1 << 9,
     CPU_I8MM = 1 << 10,
 };
@@ -43,19 +48,22 @@ uint32_t cpu_detect(void);
 const char *cpu_level_name(uint32_t flags);
 
 /* Rows of activations, prepared once for all the matrices that read them.
- * f is always set; q, d, isum only after act_quantize. n_cols is padded up to a multiple of 32 by the
- * one who allocates (act_sizes): columns past the end are zero.
- *     q[i]    = clamp(round-half-even(f[i] * (127 / amax))) per 32 columns, amax = max |f|; all 0 if amax is 0
+ * f is always set; q, d, isum only after act_quantize. n_cols is padded up to a multiple of 32 by
+ * the one who allocates (act_bytes): columns past the end are zero. Per 32 columns, amax = max |f|:
+ *     q[i]    = clamp(round-half-even(f[i] * (127 / amax)))
  *     d[b]    = amax / 127
- *     isum[h] = sum of q over 16 columns */
+ *     isum[h] = sum of q over 16 columns
+ * q and d are 0 where amax < ACT_TINY, below which 127 / amax would overflow. */
+#define ACT_TINY 0x1p-100f
+
 struct act {
     size_t n_rows;
-    size_t n_cols;   /* as the model says                                */
-    size_t stride;   /* n_cols rounded up to 32: distance between rows   */
-    float *f;        /* [n_rows, stride]                                 */
-    int8_t *q;       /* [n_rows, stride]                                 */
-    float *d;        /* [n_rows, stride / 32]                            */
-    int16_t *isum;   /* [n_rows, stride / 16]                            */
+    size_t n_cols; /* as the model says                                */
+    size_t stride; /* n_cols rounded up to 32: distance between rows   */
+    float *f;      /* [n_rows, stride]                                 */
+    int8_t *q;     /* [n_rows, stride]                                 */
+    float *d;      /* [n_rows, stride / 32]                            */
+    int16_t *isum; /* [n_rows, stride / 16]                            */
 };
 
 /* A weight matrix [n_rows, n_cols], rows contiguous in 'type''s blocks, at any alignment. */
@@ -70,9 +78,10 @@ struct mat {
  *
  * Float types (F32, F16, BF16): lanes16 dot of the widened weights with x->f.
  * Integer types, per row r and row m, x quantised: acc = 0; for each sub-block b (32 columns):
- *   one scale:   I = sum_{32} (u - offset) * q;                      acc = fma(scale * d[b], (float)I, acc)
- *   split_scale: the same for each half of 16, first half first
- *   has_min:     then acc = fma(min * d[b], (float)isum over the same columns, acc)   (halves in turn if split)
+ *     I   = sum of (u - offset) * q over the 32 columns
+ *     acc = fma(scale * d[b], (float)I, acc)
+ *     acc = fma(min, d[b] * (float)isum over the same columns, acc)    when has_min
+ *   With split_scale, all of it for the first half of 16 columns, then all for the second.
  * x->n_cols == w->n_cols. Reads nothing outside the rows it was asked for; writes only its y. */
 typedef void (*matmul_fn)(float *restrict y, size_t ldy, const struct mat *w, const struct act *x,
                           size_t row0, size_t row1);
@@ -80,15 +89,19 @@ typedef void (*matmul_fn)(float *restrict y, size_t ldy, const struct mat *w, co
 /* Keys and values of one attention head group: 'n' positions, contiguous. */
 enum kv_type { KV_F32, KV_F16 };
 
-/* Softmax attention of n_q query rows of one KV head over its cache (online softmax, no matrix of scores).
- * q:   [n_q, dh] at stride q_stride floats, already normed and rotated
- * k,v: [n_ctx, dh] of 'type', row stride dh elements
- * Row i sees positions [0, n_visible[i]).   out: [n_q, dh] at stride out_stride floats.
- * Order: tiles of 64 positions from position 0; inside a tile s = scale * lanes16dot(q, k), tile maximum,
- * m' = max(m, tile max), c = exp(m - m'), l = l * c + sum16(exp(s - m')), o = o * c (every element), then for each
- * position of the tile in turn o = fma(p, v, o); at the end o / l. A tile sees only visible positions, so the result does not
- * depend on what lies behind them, nor on how the prompt was cut into chunks.
- * k16 widening is exact. */
+/* Softmax attention of n_q query rows of one KV head over its cache (online softmax, no matrix of
+ * scores).
+ *     q:    [n_q, dh] at stride q_stride floats, already normed and rotated
+ *     k, v: [n_ctx, dh] of 'type', row stride dh elements; widening from half is exact
+ *     out:  [n_q, dh] at stride out_stride floats
+ * Row i sees positions [0, n_visible[i]). Order: m = -inf, l = 0, o = 0; for each tile of 64
+ * positions, counted from position 0:
+ *     s  = scale * lanes16dot(q, k)
+ *     m' = max(m, max s),  c = exp(m - m'),  p = exp(s - m')
+ *     l  = l * c + sum16(p)                   (two roundings)
+ *     o  = o * c, then for each position of the tile in turn o = fma(p, v, o)
+ * and at the end o / l. A tile sees only visible positions, so the result does not depend on what
+ * lies behind them, nor on how the prompt was cut into chunks. */
 struct attn_args {
     enum kv_type type;
     size_t dh, n_q;
@@ -102,13 +115,13 @@ struct attn_args {
 };
 typedef void (*attention_fn)(const struct attn_args *a);
 
-/* Gated DeltaNet, one V head, n tokens in turn (spec 2.4.7), columns [col0, col1) of the state only:
- * columns are independent, so ranges may run on different threads.
- * s: [dk, dv] row-major by key index, updated in place. q, k: rows of dk at q_stride/k_stride (q already
- * divided by sqrt(dk)), v: rows of dv at v_stride, out: rows of dv at o_stride; decay = e^g and beta: [n] at
- * gate_stride. Per token, per column c, i ascending over dk with two fma passes:
- *   m = sum_i fma(decay * s[i][c], k[i], m);  delta = beta * (v[c] - m);
- *   s[i][c] = fma(k[i], delta, decay * s[i][c]);  o = sum_i fma(s[i][c], q[i], o)  */
+/* Gated DeltaNet, one V head, n tokens in turn (spec 2.4.7), columns [col0, col1) of the state
+ * only. Columns are independent, so ranges may run on different threads. s:    [dk, dv] row-major
+ * by key index, updated in place q, k: rows of dk at q_stride, k_stride (q already divided by
+ * sqrt(dk)) v:    rows of dv at v_stride;  out: rows of dv at o_stride decay = e^g and beta: [n] at
+ * gate_stride Per token and column c, i ascending over dk: m = fma(decay * s[i][c], k[i], m);  then
+ * delta = beta * (v[c] - m); s[i][c] = fma(k[i], delta, decay * s[i][c]);  o = fma(s[i][c], q[i],
+ * o)  */
 struct deltanet_args {
     float *s;
     size_t dk, dv, n, col0, col1;
@@ -126,20 +139,24 @@ struct kernels {
     /* q, d, isum from f, rows [row0, row1) */
     void (*act_quantize)(struct act *x, size_t row0, size_t row1);
 
-    /* y = x / sqrt(mean(x^2) + eps) * w;  mean = sum16(x * x by fma) / n;  w NULL: no weights. y may be x. */
+    /* In the three norms inv = 1 / sqrt(...) comes first, then (x * inv) * w or fma(x * inv, w, b).
+     * y = x / sqrt(mean(x^2) + eps) * w;  mean(x^2) = dot(x, x) / n;  w NULL: none. y may be x. */
     void (*rmsnorm)(float *y, const float *x, const float *w, size_t n, float eps);
-    /* y = (x - mean) / sqrt(var + eps) * w + b, biased variance of the centred values. y may be x. */
-    void (*layernorm)(float *y, const float *x, const float *w, const float *b, size_t n, float eps);
+    /* y = (x - mean) / sqrt(var + eps) * w + b, biased variance of centred values. y may be x. */
+    void (*layernorm)(float *y, const float *x, const float *w, const float *b, size_t n,
+                      float eps);
     /* y = x * (sum16(x * x) + eps)^(-1/2) */
     void (*l2norm)(float *y, const float *x, size_t n, float eps);
-    void (*add)(float *y, const float *x, size_t n);                       /* y += x             */
-    void (*scale)(float *y, float a, size_t n);                            /* y *= a             */
-    void (*silu)(float *y, const float *x, size_t n);                      /* x * sigmoid(x)     */
+    void (*add)(float *y, const float *x, size_t n);  /* y += x             */
+    void (*scale)(float *y, float a, size_t n);       /* y *= a             */
+    void (*silu)(float *y, const float *x, size_t n); /* x * sigmoid(x)     */
     void (*silu_mul)(float *y, const float *gate, const float *up, size_t n); /* silu(gate) * up */
-    void (*sigmoid_mul)(float *y, const float *gate, const float *x, size_t n); /* x * sigmoid(gate) */
+    /* x * sigmoid(gate) */
+    void (*sigmoid_mul)(float *y, const float *gate, const float *x, size_t n);
     void (*gelu_erf)(float *y, const float *x, size_t n);
     void (*gelu_tanh)(float *y, const float *x, size_t n);
-    void (*softmax)(float *x, size_t n);                                   /* in place, for sampling and routing */
+    /* In place, for sampling and routing: e = exp(x - max), then e * (1 / sum16(e)). */
+    void (*softmax)(float *x, size_t n);
     /* Depthwise causal convolution over time, kernel 4, then SiLU (spec 2.4.2), channels [c0, c1).
      * x: [n, n_ch] at x_stride, state: [3, n_ch] (oldest first, raw values) updated in place,
      * w: [n_ch, 4], y: [n, n_ch] at y_stride. Order: fma over taps 0..3 from acc = 0. */
@@ -150,8 +167,9 @@ struct kernels {
 
     void (*f32_to_f16)(uint16_t *y, const float *x, size_t n);
     void (*f16_to_f32)(float *y, const uint16_t *x, size_t n);
-    float (*dot_f32)(const float *a, const float *b, size_t n);            /* lanes16 dot        */
-    /* out[i] = exact integer dot of v[i] and q: vectors [n_vecs, dim] at stride dim; for the store's scan */
+    float (*dot_f32)(const float *a, const float *b, size_t n); /* lanes16 dot */
+    /* out[i] = exact integer dot of v[i] and q: vectors [n_vecs, dim] at stride dim; for the
+     * store's scan */
     void (*scan_i8)(int32_t *out, const int8_t *v, const int8_t *q, size_t dim, size_t n_vecs);
 };
 
