@@ -1,5 +1,6 @@
-/* apps/kontor/cli.h: what the commands share. Each cmd_*.c parses its own arguments, calls the library and prints;
- * nothing else lives here. Results go to stdout, messages and progress to stderr. */
+/* apps/kontor/cli.h: what the commands share. Each cmd_*.c parses its own arguments, calls the
+ * library and prints; nothing else lives here. Results go to stdout, messages and progress to
+ * stderr. */
 #ifndef KONTOR_CLI_H
 #define KONTOR_CLI_H
 
@@ -15,34 +16,46 @@ enum exit_code { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_BAD_INPUT 
 
 struct command {
     const char *name;
-    const char *args;    /* "PATH... [--matter NAME]" */
-    const char *summary; /* one line */
-    const char *help;    /* the long text of --help: options, one a line */
+    const char *args;                  /* "PATH... [--matter NAME]" */
+    const char *summary;               /* one line */
+    const char *help;                  /* the long text of --help: options, one a line */
     int (*run)(int argc, char **argv); /* argv[0] is the command's name */
 };
+
+/* The commands, one a file cmd_NAME.c; the table in main.c lists them. */
+extern const struct command cmd_add;
+extern const struct command cmd_status;
+extern const struct command cmd_search;
+extern const struct command cmd_ask;
+extern const struct command cmd_remove;
+extern const struct command cmd_matter;
+extern const struct command cmd_doctor;
 
 /* ---- arguments ------------------------------------------------------------------------------- */
 
 enum opt_kind { OPT_FLAG, OPT_STR, OPT_U64, OPT_F64, OPT_STR_LIST };
 struct opt {
-    const char *name; /* "--json" */
+    const char *name;  /* "--json" */
     const char *alias; /* "-k" or NULL */
     enum opt_kind kind;
-    void *value;      /* bool *, const char **, uint64_t *, double *, struct str_list * */
+    void *value; /* bool *, const char **, uint64_t *, double *, struct str_list * */
 };
 struct str_list {
     const char **items; /* borrowed from argv; the array is the caller's to free() */
     size_t n;
 };
 
-/* Parse argv[1..]: options anywhere, "--" ends them, "--name=value" works, numbers are checked. Positionals go
- * to 'rest'. Prints what is wrong and how to get help; false then (exit with EXIT_USAGE). --home DIR and --threads N are understood by every command and
- * need no entry. '--help' prints the command's help and exits the program with EXIT_DONE. */
-bool cli_parse(const struct command *cmd, int argc, char **argv, const struct opt *opts, size_t n_opts,
-               struct str_list *rest);
+/* Parse argv[1..]: options anywhere, "--" ends them, "--name=value" works, numbers are checked.
+ * Positionals go to 'rest'. Prints what is wrong and how to get help; false then (exit with
+ * EXIT_USAGE). --home DIR and --threads N are understood by every command and need no entry.
+ * '--help' prints the command's help and exits the program with EXIT_DONE. */
+bool cli_parse(const struct command *cmd, int argc, char **argv, const struct opt *opts,
+               size_t n_opts, struct str_list *rest);
 
-const char *cli_home(void);    /* --home, $KONTOR_HOME, the platform's folder; prints and exits when there is none */
-uint32_t cli_threads(void);    /* --threads or 0 */
+int cli_print_help(const struct command *cmd); /* to stdout; returns EXIT_DONE */
+const char *cli_home(
+    void); /* --home, $KONTOR_HOME, the platform's folder; prints and exits when there is none */
+uint32_t cli_threads(void); /* --threads or 0 */
 
 /* ---- output ---------------------------------------------------------------------------------- */
 
@@ -50,8 +63,8 @@ uint32_t cli_threads(void);    /* --threads or 0 */
 int cli_fail(const char *command, const struct kt_error *err);
 /* Complain about usage; returns EXIT_USAGE. */
 int cli_usage(const struct command *cmd, const char *fmt, ...) KT_PRINTF(2, 3);
-/* One JSON value on one line on stdout, UTF-8, keys in insertion order; takes the reference. Returns EXIT_DONE, or EXIT_FAILED when stdout
- * cannot be written. */
+/* One JSON value on one line on stdout, UTF-8, keys in insertion order; takes the reference.
+ * Returns EXIT_DONE, or EXIT_FAILED when stdout cannot be written. */
 int cli_print_json(json_t *value);
 json_t *cli_json_float_array(const float *v, size_t n);
 /* JSON string from possibly ill-formed UTF-8 (repaired). */
@@ -59,14 +72,16 @@ json_t *cli_json_text(const char *text, size_t len);
 /* Set by SIGINT/SIGTERM after cli_catch_signals(); long work polls it and ends in order. */
 bool cli_interrupted(void);
 void cli_catch_signals(void);
-/* A progress bar on stderr: redrawn on a terminal, a line every few seconds otherwise, nothing with --json or NO progress. */
+/* A progress bar on stderr: redrawn on a terminal, a line every few seconds otherwise, nothing with
+ * --json or NO progress. */
 void cli_progress(const char *what, size_t done, size_t total, const char *item);
 void cli_progress_end(void);
 
 /* ---- models ---------------------------------------------------------------------------------- */
 
-/* The model for a role: the option if given, else settings ($KONTOR_CHAT_MODEL / $KONTOR_EMBED_MODEL, settings.ini),
- * else HOME/models/; NULL when none is configured. Borrowed for the program's life. */
+/* The model for a role: the option if given, else settings ($KONTOR_CHAT_MODEL /
+ * $KONTOR_EMBED_MODEL, settings.ini), else HOME/models/; NULL when none is configured. Borrowed for
+ * the program's life. */
 const char *cli_chat_model(const char *option);
 const char *cli_embed_model(const char *option);
 

@@ -1,11 +1,12 @@
 /* kontor/engine.h: a language or embedding model, running on this machine.
  *
- * Two nouns: a kt_engine is an opened model (weights mapped, threads, kernels): immutable, shared. A
- * kt_context is one timeline of tokens with its memory. Callers always hand over the whole prefix; what
- * can be reused of earlier work is the context's business. Nothing here opens a network connection.
+ * Two nouns: a kt_engine is an opened model (weights mapped, threads, kernels): immutable, shared.
+ * A kt_context is one timeline of tokens with its memory. Callers always hand over the whole
+ * prefix; what can be reused of earlier work is the context's business. Nothing here opens a
+ * network connection.
  *
- * Threads: an engine may be used from several threads; steps are serialised inside. A context belongs to
- * one thread at a time. */
+ * Threads: an engine may be used from several threads; steps are serialised inside. A context
+ * belongs to one thread at a time. */
 #ifndef KONTOR_ENGINE_H
 #define KONTOR_ENGINE_H
 
@@ -23,9 +24,10 @@ struct kt_engine_options {
     uint32_t cpu_mask;  /* instruction sets to do without, as CPU_* bits (tests, doctor) */
 };
 
-/* Open the model at 'path': a GGUF file (the first part of a split one) or a folder with config.json and
- * safetensors. Weights stay memory-mapped until kt_engine_close(). 'opts' may be NULL. On failure *out is
- * NULL and err names the file, the check that failed and what would fix it. */
+/* Open the model at 'path': a GGUF file (the first part of a split one) or a folder with
+ * config.json and safetensors. Weights stay memory-mapped until kt_engine_close(). 'opts' may be
+ * NULL. On failure *out is NULL and err names the file, the check that failed and what would fix
+ * it. */
 KT_API KT_MUST_CHECK enum kt_status kt_engine_open(struct kt_engine **out, const char *path,
                                                    const struct kt_engine_options *opts,
                                                    struct kt_error *err);
@@ -39,18 +41,21 @@ struct kt_engine_info {
     uint64_t weight_bytes;
     uint32_t n_vocab, n_ctx_train, d_model, n_layers;
     uint32_t n_threads;
-    bool is_encoder;         /* embeds, does not generate             */
+    bool is_encoder; /* embeds, does not generate             */
 };
 KT_API void kt_engine_info(const struct kt_engine *e, struct kt_engine_info *out);
 
 /* ---- tokens ---------------------------------------------------------------------------------- */
 
-enum { KT_TOKENS_PLAIN = 0, KT_TOKENS_SPECIAL = 1 }; /* SPECIAL: recognise control tokens; for text of the program's own */
+enum {
+    KT_TOKENS_PLAIN = 0,
+    KT_TOKENS_SPECIAL = 1
+}; /* SPECIAL: recognise control tokens; for text of the program's own */
 
 /* *ids is the caller's to free(). */
-KT_API KT_MUST_CHECK enum kt_status kt_tokenize(const struct kt_engine *e, const char *text, size_t text_len,
-                                                unsigned mode, int32_t **ids, size_t *n_ids,
-                                                struct kt_error *err);
+KT_API KT_MUST_CHECK enum kt_status kt_tokenize(const struct kt_engine *e, const char *text,
+                                                size_t text_len, unsigned mode, int32_t **ids,
+                                                size_t *n_ids, struct kt_error *err);
 
 struct kt_message {
     const char *role; /* "system", "user", "assistant" */
@@ -58,18 +63,18 @@ struct kt_message {
     size_t text_len;
 };
 /* The conversation in the model's own layout, ready to generate the assistant's next turn. */
-KT_API KT_MUST_CHECK enum kt_status kt_chat_tokens(const struct kt_engine *e, const struct kt_message *msgs,
-                                                   size_t n_msgs, int32_t **ids, size_t *n_ids,
-                                                   struct kt_error *err);
+KT_API KT_MUST_CHECK enum kt_status
+kt_chat_tokens(const struct kt_engine *e, const struct kt_message *msgs, size_t n_msgs,
+               int32_t **ids, size_t *n_ids, struct kt_error *err);
 
 /* ---- generation ------------------------------------------------------------------------------ */
 
 enum kt_kv_type { KT_KV_F16, KT_KV_F32 };
 
 struct kt_context_options {
-    size_t n_ctx;          /* tokens; 0: the smaller of 4096 and what the model was trained for */
+    size_t n_ctx; /* tokens; 0: the smaller of 4096 and what the model was trained for */
     enum kt_kv_type kv;
-    size_t n_batch;        /* prefill chunk; 0: 512 */
+    size_t n_batch; /* prefill chunk; 0: 512 */
 };
 KT_API KT_MUST_CHECK enum kt_status kt_context_create(struct kt_context **out, struct kt_engine *e,
                                                       const struct kt_context_options *opts,
@@ -85,9 +90,9 @@ struct kt_sampling {
     uint64_t seed;
 };
 
-/* Text that may be quoted. Between quotation marks (") the output is then restricted to continuations of
- * these texts, cut at word boundaries: a quotation that is in none of them cannot be produced. Other quotation marks are
- * not produced at all. */
+/* Text that may be quoted. Between quotation marks (") the output is then restricted to
+ * continuations of these texts, cut at word boundaries: a quotation that is in none of them cannot
+ * be produced. Other quotation marks are not produced at all. */
 struct kt_quote_source {
     const char *text; /* UTF-8 */
     size_t text_len;
@@ -105,16 +110,17 @@ enum kt_finish { KT_FINISH_STOP, KT_FINISH_LENGTH, KT_FINISH_CANCELLED, KT_FINIS
 struct kt_generate_request {
     const int32_t *prompt; /* the whole prefix */
     size_t n_prompt;
-    size_t n_max;          /* tokens to generate at most; 0: until the context is full */
+    size_t n_max; /* tokens to generate at most; 0: until the context is full */
     struct kt_sampling sampling;
     const char *const *stop; /* [n_stop] the answer ends before the first of these */
     size_t n_stop;
-    bool ignore_stop_tokens; /* for measuring */
+    bool ignore_stop_tokens;              /* for measuring */
     const struct kt_quote_source *quotes; /* [n_quotes]; NULL: unrestricted */
     size_t n_quotes;
-    bool start_in_quote;   /* the prompt already ends with an opening mark */
+    bool start_in_quote;    /* the prompt already ends with an opening mark */
     size_t quote_min_bytes; /* a quotation is not closed before this many bytes; 0: 1 */
-    size_t quote_max_bytes; /* ... and must be closed at the first word boundary after this many; 0: 400 */
+    size_t quote_max_bytes; /* ... and must be closed at the first word boundary after this many; 0:
+                               400 */
     /* New text, whole characters only. Return false to cancel. May be NULL. */
     bool (*on_text)(void *ctx, const char *text, size_t len);
     /* Called between steps during prefill and decode; return false to cancel. May be NULL. */
@@ -123,9 +129,9 @@ struct kt_generate_request {
 };
 
 struct kt_generate_result {
-    char *text;       /* UTF-8, terminated */
+    char *text; /* UTF-8, terminated */
     size_t text_len;
-    int32_t *tokens;  /* without the stop token */
+    int32_t *tokens; /* without the stop token */
     size_t n_tokens;
     struct kt_quote *quotes;
     size_t n_quotes;
@@ -135,30 +141,35 @@ struct kt_generate_result {
     float mean_logprob;        /* of the generated tokens under the restricted distribution */
 };
 
-/* KT_E_LIMIT when prompt and answer cannot fit n_ctx. The result is the caller's to deinit after success;
- * after failure it is empty. A cancelled generation is a success with finish KT_FINISH_CANCELLED. */
-KT_API KT_MUST_CHECK enum kt_status kt_generate(struct kt_context *c, const struct kt_generate_request *rq,
-                                                struct kt_generate_result *out, struct kt_error *err);
+/* KT_E_LIMIT when prompt and answer cannot fit n_ctx. The result is the caller's to deinit after
+ * success; after failure it is empty. A cancelled generation is a success with finish
+ * KT_FINISH_CANCELLED. */
+KT_API KT_MUST_CHECK enum kt_status
+kt_generate(struct kt_context *c, const struct kt_generate_request *rq,
+            struct kt_generate_result *out, struct kt_error *err);
 KT_API void kt_generate_result_deinit(struct kt_generate_result *r);
-KT_API const char *kt_finish_name(enum kt_finish f); /* "stop", "length", ... as in the OpenAI API */
+KT_API const char *
+kt_finish_name(enum kt_finish f); /* "stop", "length", ... as in the OpenAI API */
 
-/* Logits of every position, handed out in order: fn gets row i, [n_vocab], borrowed for the call; a status other
- * than KT_OK ends the pass and is returned. */
+/* Logits of every position, handed out in order: fn gets row i, [n_vocab], borrowed for the call; a
+ * status other than KT_OK ends the pass and is returned. */
 typedef enum kt_status (*kt_logits_fn)(void *ctx, size_t pos, const float *logits, size_t n_vocab,
                                        struct kt_error *err);
-KT_API KT_MUST_CHECK enum kt_status kt_logits(struct kt_context *c, const int32_t *tokens, size_t n_tokens,
-                                              kt_logits_fn fn, void *ctx, struct kt_error *err);
+KT_API KT_MUST_CHECK enum kt_status kt_logits(struct kt_context *c, const int32_t *tokens,
+                                              size_t n_tokens, kt_logits_fn fn, void *ctx,
+                                              struct kt_error *err);
 
 /* Total log-probability of 'tail' after 'prefix', and its token count is n_tail: for scoring. */
-KT_API KT_MUST_CHECK enum kt_status kt_score(struct kt_context *c, const int32_t *prefix, size_t n_prefix,
-                                             const int32_t *tail, size_t n_tail, double *logprob,
-                                             struct kt_error *err);
+KT_API KT_MUST_CHECK enum kt_status kt_score(struct kt_context *c, const int32_t *prefix,
+                                             size_t n_prefix, const int32_t *tail, size_t n_tail,
+                                             double *logprob, struct kt_error *err);
 
 /* ---- embeddings ------------------------------------------------------------------------------ */
 
-/* vectors: [n_texts, d_model], the caller's memory; pooled and normalised as the model wants. Over-long texts are
- * cut at the model's limit. Works with encoders and with decoder embedding models. */
-KT_API KT_MUST_CHECK enum kt_status kt_embed(struct kt_engine *e, const char *const *texts, size_t n_texts,
-                                             float *vectors, struct kt_error *err);
+/* vectors: [n_texts, d_model], the caller's memory; pooled and normalised as the model wants.
+ * Over-long texts are cut at the model's limit. Works with encoders and with decoder embedding
+ * models. */
+KT_API KT_MUST_CHECK enum kt_status kt_embed(struct kt_engine *e, const char *const *texts,
+                                             size_t n_texts, float *vectors, struct kt_error *err);
 
 #endif

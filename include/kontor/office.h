@@ -1,5 +1,5 @@
-/* kontor/office.h: the office's tasks: index a folder, find passages, answer a question with quotations a
- * person can check. This is where files, search and models meet. */
+/* kontor/office.h: the office's tasks: index a folder, find passages, answer a question with
+ * quotations a person can check. This is where files, search and models meet. */
 #ifndef KONTOR_OFFICE_H
 #define KONTOR_OFFICE_H
 
@@ -26,28 +26,30 @@ struct kt_add_report {
 KT_API void kt_add_report_deinit(struct kt_add_report *r);
 
 struct kt_add_options {
-    struct kt_engine *embedder;  /* NULL: no vectors, search is lexical */
-    const char *embedder_id;     /* hex id of its weights */
-    const char *worker_path;     /* extract worker; NULL: this program */
-    /* n_done of n_total files; 'path' is being read. Return false to cancel (what is done stays done). */
+    struct kt_engine *embedder; /* NULL: no vectors, search is lexical */
+    const char *embedder_id;    /* hex id of its weights */
+    const char *worker_path;    /* extract worker; NULL: this program */
+    /* n_done of n_total files; 'path' is being read. Return false to cancel (what is done stays
+     * done). */
     bool (*on_progress)(void *ctx, size_t n_done, size_t n_total, const char *path);
     void *ctx;
 };
 
-/* Index files and folders (with their subfolders). Unchanged files cost a stat; renamed ones are not read again;
- * files that vanished from an added folder are removed. One file's failure never ends the run. Resumable. */
-KT_API KT_MUST_CHECK enum kt_status kt_office_add(struct kt_matter *m, const char *const *paths, size_t n_paths,
-                                                  const struct kt_add_options *opts, struct kt_add_report *out,
-                                                  struct kt_error *err);
+/* Index files and folders (with their subfolders). Unchanged files cost a stat; renamed ones are
+ * not read again; files that vanished from an added folder are removed. One file's failure never
+ * ends the run. Resumable. */
+KT_API KT_MUST_CHECK enum kt_status kt_office_add(struct kt_matter *m, const char *const *paths,
+                                                  size_t n_paths, const struct kt_add_options *opts,
+                                                  struct kt_add_report *out, struct kt_error *err);
 
 /* ---- asking ---------------------------------------------------------------------------------- */
 
 struct kt_citation {
     char *path;
-    char *title;   /* may be NULL */
+    char *title;         /* may be NULL */
     uint32_t page, para; /* page 0: the format has none */
     float box[4];
-    char *quote;   /* equal to bytes [start, end) of the document's stored text */
+    char *quote; /* equal to bytes [start, end) of the document's stored text */
     size_t start, end;
 };
 
@@ -64,18 +66,19 @@ struct kt_ask_options {
     struct kt_engine *embedder; /* NULL: lexical retrieval only */
     struct kt_context *chat;    /* NULL: no model; the answer is the best passages, quoted */
     const struct kt_engine *chat_engine;
-    size_t n_passages;          /* 0: 4 */
+    size_t n_passages; /* 0: 4 */
     uint64_t seed;
-    bool (*on_text)(void *ctx, const char *text, size_t len); /* the answer as it grows; may be NULL */
+    bool (*on_text)(void *ctx, const char *text,
+                    size_t len); /* the answer as it grows; may be NULL */
     void *ctx;
 };
 KT_API KT_MUST_CHECK enum kt_status kt_office_ask(struct kt_matter *m, const char *question,
-                                                  const struct kt_ask_options *opts, struct kt_answer *out,
-                                                  struct kt_error *err);
+                                                  const struct kt_ask_options *opts,
+                                                  struct kt_answer *out, struct kt_error *err);
 
 /* Passages only. */
-KT_API KT_MUST_CHECK enum kt_status kt_office_search(struct kt_matter *m, const char *query, enum kt_search_mode mode,
-                                                     size_t k, struct kt_engine *embedder, struct kt_hit **out,
-                                                     size_t *n, struct kt_error *err);
+KT_API KT_MUST_CHECK enum kt_status
+kt_office_search(struct kt_matter *m, const char *query, enum kt_search_mode mode, size_t k,
+                 struct kt_engine *embedder, struct kt_hit **out, size_t *n, struct kt_error *err);
 
 #endif

@@ -1,15 +1,16 @@
 /* kontor/status.h: how every function of Kontor says what went wrong.
  *
- * Two nouns: a kt_status, which programs compare, and a kt_error, which people read. A function that
- * can fail returns a status and, through its last parameter, fills a kt_error with one sentence: where,
- * what, expected and found, and the next step. The text of documents and prompts never enters it. */
+ * Two nouns: a kt_status, which programs compare, and a kt_error, which people read. A function
+ * that can fail returns a status and, through its last parameter, fills a kt_error with one
+ * sentence: where, what, expected and found, and the next step. The text of documents and prompts
+ * never enters it. */
 #ifndef KONTOR_STATUS_H
 #define KONTOR_STATUS_H
 
 #if defined(__GNUC__)
-#define KT_MUST_CHECK __attribute__((warn_unused_result))
+#define KT_MUST_CHECK               __attribute__((warn_unused_result))
 #define KT_PRINTF(fmt_idx, arg_idx) __attribute__((format(printf, fmt_idx, arg_idx)))
-#define KT_API __attribute__((visibility("default")))
+#define KT_API                      __attribute__((visibility("default")))
 #else
 #define KT_MUST_CHECK
 #define KT_PRINTF(fmt_idx, arg_idx)

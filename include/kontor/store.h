@@ -1,16 +1,16 @@
 /* kontor/store.h: matters, documents and search, encrypted at rest.
  *
- * A store is a home folder. A matter (Akte) is the unit of walls: one encrypted database file with a key of
- * its own, wrapped by the home's master key; nothing of one matter is ever visible from another. A store is
- * handed texts and vectors; it never calls a model.
+ * A store is a home folder. A matter (Akte) is the unit of walls: one encrypted database file with
+ * a key of its own, wrapped by the home's master key; nothing of one matter is ever visible from
+ * another. A store is handed texts and vectors; it never calls a model.
  *
  * Home:   master.key              the master key (0600), or derived from a passphrase
- *         matters/<id>/           one folder a matter: matter.db (SQLite3 Multiple Ciphers), matter.key (wrapped)
- *         settings.ini            commented settings
+ *         matters/<id>/           one folder a matter: matter.db (SQLite3 Multiple Ciphers),
+ * matter.key (wrapped) settings.ini            commented settings
  *
- * A matter has at most one writer process (KT_E_BUSY names it otherwise) and any number of readers. Every
- * document is stored by one transaction: after kill -9 it is there whole or not at all.
- * A store or matter handle belongs to one thread at a time. */
+ * A matter has at most one writer process (KT_E_BUSY names it otherwise) and any number of readers.
+ * Every document is stored by one transaction: after kill -9 it is there whole or not at all. A
+ * store or matter handle belongs to one thread at a time. */
 #ifndef KONTOR_STORE_H
 #define KONTOR_STORE_H
 
@@ -28,29 +28,33 @@ struct kt_matter;
 KT_API KT_MUST_CHECK enum kt_status kt_store_open(struct kt_store **out, const char *home,
                                                   const char *passphrase, struct kt_error *err);
 KT_API void kt_store_close(struct kt_store *s);
-/* The platform's data folder for Kontor ($KONTOR_HOME, $XDG_DATA_HOME/kontor, ~/.local/share/kontor); heap, NULL when out of memory or
- * no home is known. */
+/* The platform's data folder for Kontor ($KONTOR_HOME, $XDG_DATA_HOME/kontor,
+ * ~/.local/share/kontor); heap, NULL when out of memory or no home is known. */
 KT_API char *kt_default_home(void);
 
 /* ---- matters --------------------------------------------------------------------------------- */
 
 #define KT_DEFAULT_MATTER "default"
 
-/* Names: 1..200 bytes of UTF-8 without control characters. KT_E_EXISTS. The default matter is made on first use. */
-KT_API KT_MUST_CHECK enum kt_status kt_matter_create(struct kt_store *s, const char *name, struct kt_error *err);
+/* Names: 1..200 bytes of UTF-8 without control characters. KT_E_EXISTS. The default matter is made
+ * on first use. */
+KT_API KT_MUST_CHECK enum kt_status kt_matter_create(struct kt_store *s, const char *name,
+                                                     struct kt_error *err);
 /* Destroys the key first, then the files: what remains on the medium is unreadable. */
-KT_API KT_MUST_CHECK enum kt_status kt_matter_destroy(struct kt_store *s, const char *name, struct kt_error *err);
+KT_API KT_MUST_CHECK enum kt_status kt_matter_destroy(struct kt_store *s, const char *name,
+                                                      struct kt_error *err);
 struct kt_matter_info {
     char *name;
     uint64_t n_documents, n_chunks, bytes;
 };
-KT_API KT_MUST_CHECK enum kt_status kt_matter_list(struct kt_store *s, struct kt_matter_info **out, size_t *n,
-                                                   struct kt_error *err);
+KT_API KT_MUST_CHECK enum kt_status kt_matter_list(struct kt_store *s, struct kt_matter_info **out,
+                                                   size_t *n, struct kt_error *err);
 KT_API void kt_matter_list_free(struct kt_matter_info *list, size_t n);
 
 enum kt_access { KT_READ, KT_WRITE };
-KT_API KT_MUST_CHECK enum kt_status kt_matter_open(struct kt_matter **out, struct kt_store *s, const char *name,
-                                                   enum kt_access access, struct kt_error *err);
+KT_API KT_MUST_CHECK enum kt_status kt_matter_open(struct kt_matter **out, struct kt_store *s,
+                                                   const char *name, enum kt_access access,
+                                                   struct kt_error *err);
 KT_API void kt_matter_close(struct kt_matter *m);
 
 /* ---- documents ------------------------------------------------------------------------------- */
@@ -71,8 +75,8 @@ struct kt_doc_info {
 };
 KT_API void kt_doc_info_deinit(struct kt_doc_info *d);
 
-struct kt_place { /* where a piece of the text stands */
-    size_t start, end;  /* bytes of the document's text */
+struct kt_place {      /* where a piece of the text stands */
+    size_t start, end; /* bytes of the document's text */
     uint32_t page, para;
     float box[4];
 };
@@ -80,14 +84,15 @@ struct kt_place { /* where a piece of the text stands */
 struct kt_doc_put {
     const char *path;
     enum kt_doc_state state;
-    const char *reason;  /* NULL when indexed */
+    const char *reason; /* NULL when indexed */
     const char *title, *format;
     uint8_t hash[32];
     int64_t size, mtime_ns;
     uint32_t n_pages;
     const char *text; /* UTF-8; NULL unless indexed */
     size_t text_len;
-    const struct kt_place *blocks; /* [n_blocks], in order: from offset to page, paragraph and box */
+    const struct kt_place
+        *blocks; /* [n_blocks], in order: from offset to page, paragraph and box */
     size_t n_blocks;
     const struct kt_place *chunks; /* [n_chunks]: the units of search */
     size_t n_chunks;
@@ -99,57 +104,69 @@ struct kt_doc_put {
 KT_API KT_MUST_CHECK enum kt_status kt_matter_put(struct kt_matter *m, const struct kt_doc_put *d,
                                                   struct kt_error *err);
 /* KT_E_NOTFOUND when there is none. */
-KT_API KT_MUST_CHECK enum kt_status kt_matter_find(struct kt_matter *m, const char *path, struct kt_doc_info *out,
-                                                   struct kt_error *err);
-/* A document indexed already with this content, under another path (renamed or copied); KT_E_NOTFOUND. */
+KT_API KT_MUST_CHECK enum kt_status kt_matter_find(struct kt_matter *m, const char *path,
+                                                   struct kt_doc_info *out, struct kt_error *err);
+/* A document indexed already with this content, under another path (renamed or copied);
+ * KT_E_NOTFOUND. */
 KT_API KT_MUST_CHECK enum kt_status kt_matter_find_hash(struct kt_matter *m, const uint8_t hash[32],
-                                                        struct kt_doc_info *out, struct kt_error *err);
-/* The document of 'from' is now at 'to' (same content, nothing re-read); size and mtime as given. */
-KT_API KT_MUST_CHECK enum kt_status kt_matter_rename(struct kt_matter *m, const char *from, const char *to,
-                                                     int64_t size, int64_t mtime_ns, struct kt_error *err);
-/* All documents at or below 'path' (a file or a folder; NULL: all), ordered by path. fn returns false to end. */
-typedef bool (*kt_doc_fn)(void *ctx, const struct kt_doc_info *d);
-KT_API KT_MUST_CHECK enum kt_status kt_matter_each(struct kt_matter *m, const char *path, kt_doc_fn fn, void *ctx,
-                                                   struct kt_error *err);
-/* Remove the documents at or below 'path': text, terms, vectors, and every trace of them in the file, its log and free pages.
- * *n_removed may be 0. */
-KT_API KT_MUST_CHECK enum kt_status kt_matter_remove(struct kt_matter *m, const char *path, size_t *n_removed,
+                                                        struct kt_doc_info *out,
+                                                        struct kt_error *err);
+/* The document of 'from' is now at 'to' (same content, nothing re-read); size and mtime as given.
+ */
+KT_API KT_MUST_CHECK enum kt_status kt_matter_rename(struct kt_matter *m, const char *from,
+                                                     const char *to, int64_t size, int64_t mtime_ns,
                                                      struct kt_error *err);
+/* All documents at or below 'path' (a file or a folder; NULL: all), ordered by path. fn returns
+ * false to end. */
+typedef bool (*kt_doc_fn)(void *ctx, const struct kt_doc_info *d);
+KT_API KT_MUST_CHECK enum kt_status kt_matter_each(struct kt_matter *m, const char *path,
+                                                   kt_doc_fn fn, void *ctx, struct kt_error *err);
+/* Remove the documents at or below 'path': text, terms, vectors, and every trace of them in the
+ * file, its log and free pages. *n_removed may be 0. */
+KT_API KT_MUST_CHECK enum kt_status kt_matter_remove(struct kt_matter *m, const char *path,
+                                                     size_t *n_removed, struct kt_error *err);
 /* Bytes [start, end) of a document's text; heap, terminated. For re-verifying a citation. */
-KT_API KT_MUST_CHECK enum kt_status kt_matter_text(struct kt_matter *m, int64_t doc_id, size_t start, size_t end,
-                                                   char **out, struct kt_error *err);
+KT_API KT_MUST_CHECK enum kt_status kt_matter_text(struct kt_matter *m, int64_t doc_id,
+                                                   size_t start, size_t end, char **out,
+                                                   struct kt_error *err);
 /* The block that holds byte 'offset': its page, paragraph, box, and extent. */
-KT_API KT_MUST_CHECK enum kt_status kt_matter_place(struct kt_matter *m, int64_t doc_id, size_t offset,
-                                                    struct kt_place *out, struct kt_error *err);
-/* Which embedding model the vectors came from (a hex id of at most 64 characters); "" when none yet. Changing it drops all vectors. */
-KT_API KT_MUST_CHECK enum kt_status kt_matter_embedder(struct kt_matter *m, char out[static 65], struct kt_error *err);
-KT_API KT_MUST_CHECK enum kt_status kt_matter_set_embedder(struct kt_matter *m, const char *id, struct kt_error *err);
+KT_API KT_MUST_CHECK enum kt_status kt_matter_place(struct kt_matter *m, int64_t doc_id,
+                                                    size_t offset, struct kt_place *out,
+                                                    struct kt_error *err);
+/* Which embedding model the vectors came from (a hex id of at most 64 characters); "" when none
+ * yet. Changing it drops all vectors. */
+KT_API KT_MUST_CHECK enum kt_status kt_matter_embedder(struct kt_matter *m, char out[static 65],
+                                                       struct kt_error *err);
+KT_API KT_MUST_CHECK enum kt_status kt_matter_set_embedder(struct kt_matter *m, const char *id,
+                                                           struct kt_error *err);
 
 /* ---- search ---------------------------------------------------------------------------------- */
 
 enum kt_search_mode { KT_SEARCH_HYBRID, KT_SEARCH_LEXICAL, KT_SEARCH_DENSE };
 
 struct kt_search_request {
-    const char *query;    /* ordinary words; never FTS5 syntax */
-    const float *vector;  /* [dim], L2-normalised; NULL: hybrid falls back to lexical, dense is KT_E_USAGE */
+    const char *query; /* ordinary words; never FTS5 syntax */
+    const float
+        *vector; /* [dim], L2-normalised; NULL: hybrid falls back to lexical, dense is KT_E_USAGE */
     size_t dim;
     enum kt_search_mode mode;
-    size_t k;             /* 0: 10 */
+    size_t k; /* 0: 10 */
 };
 
 struct kt_hit {
     int64_t doc_id;
     char *path;
-    char *title;     /* may be NULL */
-    char *text;      /* the chunk's text */
+    char *title; /* may be NULL */
+    char *text;  /* the chunk's text */
     size_t text_len;
     struct kt_place place;
-    double score;    /* fused */
-    int lexical_rank, dense_rank;   /* from 1; 0: not found by that stage */
+    double score;                      /* fused */
+    int lexical_rank, dense_rank;      /* from 1; 0: not found by that stage */
     double lexical_score, dense_score; /* BM25 (larger is better), cosine */
 };
-KT_API KT_MUST_CHECK enum kt_status kt_matter_search(struct kt_matter *m, const struct kt_search_request *rq,
-                                                     struct kt_hit **out, size_t *n, struct kt_error *err);
+KT_API KT_MUST_CHECK enum kt_status
+kt_matter_search(struct kt_matter *m, const struct kt_search_request *rq, struct kt_hit **out,
+                 size_t *n, struct kt_error *err);
 KT_API void kt_hits_free(struct kt_hit *hits, size_t n);
 
 #endif

@@ -1,8 +1,8 @@
 /* base/arena.h: memory that dies all at once.
  *
- * A request takes what it needs with arena_alloc() and gives everything back with one arena_reset().
- * Blocks are kept between resets. Under AddressSanitizer, memory not handed out is poisoned.
- * Not thread-safe: one arena, one thread. */
+ * A request takes what it needs with arena_alloc() and gives everything back with one
+ * arena_reset(). Blocks are kept between resets. Under AddressSanitizer, memory not handed out is
+ * poisoned. Not thread-safe: one arena, one thread. */
 #ifndef BASE_ARENA_H
 #define BASE_ARENA_H
 

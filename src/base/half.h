@@ -1,5 +1,6 @@
-/* base/half.h: IEEE binary16 and bfloat16 to and from float, exactly, in plain C. The kernels have the
- * vector forms; these are for single values and for the reference. Rounding is to nearest, ties to even. */
+/* base/half.h: IEEE binary16 and bfloat16 to and from float, exactly, in plain C. The kernels have
+ * the vector forms; these are for single values and for the reference. Rounding is to nearest, ties
+ * to even. */
 #ifndef BASE_HALF_H
 #define BASE_HALF_H
 
@@ -43,7 +44,7 @@ static inline uint16_t f32_to_f16(float f)
         return (uint16_t)(sign | 0x7E00u | ((u >> 13) & 0x3FFu));
     if (u >= 0x477FF000u) /* rounds to 2^16 or more: infinity */
         return (uint16_t)(sign | 0x7C00u);
-    if (u < 0x38800000u) { /* below 2^-14: let float addition do the rounding */
+    if (u < 0x38800000u) {                 /* below 2^-14: let float addition do the rounding */
         float v = f32_from_bits(u) + 0.5f; /* ulp of 0.5 is 2^-24, the subnormal step */
         return (uint16_t)(sign | (f32_bits(v) - f32_bits(0.5f)));
     }

@@ -74,7 +74,8 @@ void log_event(enum log_level level, const char *event, ...)
         else if (f.kind == LOG_KIND_I64)
             n += (size_t)snprintf(line + n, room, " %s=%" PRId64, f.key, f.v.i64);
         else
-            n += (size_t)snprintf(line + n, room, " %s=%s", f.key, word_ok(f.v.word) ? f.v.word : "?");
+            n += (size_t)snprintf(line + n, room, " %s=%s", f.key,
+                                  word_ok(f.v.word) ? f.v.word : "?");
     }
     va_end(ap);
     line[n++] = '\n';

@@ -1,9 +1,10 @@
 /* base/log.h: structured lines on stderr, never content.
  *
- * A line is an event name and key=value pairs: sizes, ids, times, statuses. There is no way to pass a
- * document's or a prompt's text: values are numbers and short fixed words, and LOG_ID takes an opaque id.
- *     log_event(LOG_INFO, "document.indexed", LOG_U64("pages", n_pages), LOG_U64("ms", ms), LOG_END);
- * Level from $KONTOR_LOG (error, warn, info, debug; default warn). Thread-safe: one write() a line. */
+ * A line is an event name and key=value pairs: sizes, ids, times, statuses. There is no way to pass
+ * a document's or a prompt's text: values are numbers and short fixed words, and LOG_ID takes an
+ * opaque id. log_event(LOG_INFO, "document.indexed", LOG_U64("pages", n_pages), LOG_U64("ms", ms),
+ * LOG_END); Level from $KONTOR_LOG (error, warn, info, debug; default warn). Thread-safe: one
+ * write() a line. */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
@@ -18,7 +19,8 @@ struct log_field {
     union {
         uint64_t u64;
         int64_t i64;
-        const char *word; /* a literal of the program, or a hex id; anything else is printed as '?' */
+        const char
+            *word; /* a literal of the program, or a hex id; anything else is printed as '?' */
     } v;
 };
 

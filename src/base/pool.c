@@ -6,9 +6,9 @@
  *
  *   idle --(caller: job_seq++)--> running --(last worker: n_running = 0)--> idle
  *
- * Sleeping: a worker that saw no job for SPIN_ROUNDS goes to sleep on 'wake' under 'mutex'; the caller
- * takes the mutex only when 'n_sleeping' says that somebody sleeps.
- * Fields of the job are written by the caller only between jobs; 'next' and 'n_running' are atomic. */
+ * Sleeping: a worker that saw no job for SPIN_ROUNDS goes to sleep on 'wake' under 'mutex'; the
+ * caller takes the mutex only when 'n_sleeping' says that somebody sleeps. Fields of the job are
+ * written by the caller only between jobs; 'next' and 'n_running' are atomic. */
 #include "base/pool.h"
 
 #include <pthread.h>
@@ -21,7 +21,8 @@
 
 #include "base/size.h"
 
-/* About 50 us of spinning: longer than the gap between two steps of a pass, shorter than a time slice. */
+/* About 50 us of spinning: longer than the gap between two steps of a pass, shorter than a time
+ * slice. */
 enum { SPIN_ROUNDS = 2000, THREADS_MAX = 256 };
 
 struct worker {
@@ -31,7 +32,7 @@ struct worker {
 };
 
 struct pool {
-    size_t n_threads; /* with the caller */
+    size_t n_threads;       /* with the caller */
     struct worker *workers; /* [n_threads - 1] */
     size_t n_started;
 
@@ -109,7 +110,8 @@ static void publish(struct pool *p)
     }
 }
 
-/* A container may grant fewer processors than it shows: cgroup v2 "max 100000" or "200000 100000". */
+/* A container may grant fewer processors than it shows: cgroup v2 "max 100000" or "200000 100000".
+ */
 static size_t quota_cpus(void)
 {
     FILE *f = fopen("/sys/fs/cgroup/cpu.max", "re");
@@ -136,7 +138,8 @@ enum kt_status pool_create(struct pool **out, size_t n_threads, struct kt_error 
     if (n_threads == 0)
         n_threads = default_threads();
     if (n_threads > THREADS_MAX)
-        return kt_fail(err, KT_E_LIMIT, "%zu threads asked for, at most %d", n_threads, THREADS_MAX);
+        return kt_fail(err, KT_E_LIMIT, "%zu threads asked for, at most %d", n_threads,
+                       THREADS_MAX);
 
     struct pool *p = calloc(1, sizeof(*p));
     if (!p)
@@ -191,7 +194,8 @@ void pool_for(struct pool *p, size_t n, size_t grain, pool_fn fn, void *ctx)
         fn(ctx, 0, n, 0);
         return;
     }
-    /* Four ranges a thread: small enough that a thread which was interrupted does not hold up all. */
+    /* Four ranges a thread: small enough that a thread which was interrupted does not hold up all.
+     */
     size_t step = n / (p->n_threads * 4);
     step = MAX(grain, step - step % grain);
 
@@ -203,7 +207,8 @@ void pool_for(struct pool *p, size_t n, size_t grain, pool_fn fn, void *ctx)
     atomic_store_explicit(&p->n_running, p->n_started, memory_order_relaxed);
     publish(p);
     take_ranges(p, 0);
-    for (unsigned round = 0; atomic_load_explicit(&p->n_running, memory_order_acquire) != 0; round++) {
+    for (unsigned round = 0; atomic_load_explicit(&p->n_running, memory_order_acquire) != 0;
+         round++) {
         if (round < SPIN_ROUNDS)
             cpu_relax();
         else

@@ -1,4 +1,5 @@
-/* base/size.h: arithmetic on sizes that came from outside. False means overflow; *out is then untouched. */
+/* base/size.h: arithmetic on sizes that came from outside. False means overflow; *out is then
+ * untouched. */
 #ifndef BASE_SIZE_H
 #define BASE_SIZE_H
 

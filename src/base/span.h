@@ -1,8 +1,9 @@
 /* base/span.h: borrowed bytes, and bytes that grow.
  *
- * A span points into somebody else's memory and says how long it is; it is not terminated. A buf owns
- * its memory, always keeps a terminating zero after 'len' for C's sake, and remembers the first failed
- * allocation, so that a writer checks once at the end instead of after every append. */
+ * A span points into somebody else's memory and says how long it is; it is not terminated. A buf
+ * owns its memory, always keeps a terminating zero after 'len' for C's sake, and remembers the
+ * first failed allocation, so that a writer checks once at the end instead of after every append.
+ */
 #ifndef BASE_SPAN_H
 #define BASE_SPAN_H
 
@@ -27,7 +28,8 @@ bool span_eq(struct span a, struct span b);
 bool span_eq_str(struct span a, const char *s);
 bool span_starts(struct span s, struct span prefix);
 bool span_ends(struct span s, struct span suffix);
-/* Offset of the first occurrence of 'needle' at or after 'from', or SIZE_MAX. Empty needle: 'from'. */
+/* Offset of the first occurrence of 'needle' at or after 'from', or SIZE_MAX. Empty needle: 'from'.
+ */
 size_t span_find(struct span s, struct span needle, size_t from);
 
 struct buf {
@@ -45,7 +47,8 @@ void buf_printf(struct buf *b, const char *fmt, ...) KT_PRINTF(2, 3);
 bool buf_reserve(struct buf *b, size_t more); /* room for 'more' bytes without another allocation */
 void buf_clear(struct buf *b);                /* len = 0, memory kept */
 struct span buf_span(const struct buf *b);
-/* The bytes as a heap string, the caller's to free(); the buf is empty afterwards. NULL after a failure. */
+/* The bytes as a heap string, the caller's to free(); the buf is empty afterwards. NULL after a
+ * failure. */
 char *buf_take(struct buf *b);
 void buf_deinit(struct buf *b);
 

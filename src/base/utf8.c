@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-/* What the second byte may be, by first byte: this excludes overlong forms, surrogates and > U+10FFFF
- * (Unicode table 3-7). The later bytes are always 80..BF. */
+/* What the second byte may be, by first byte: this excludes overlong forms, surrogates and >
+ * U+10FFFF (Unicode table 3-7). The later bytes are always 80..BF. */
 static bool second_range(unsigned char lead, unsigned char *lo, unsigned char *hi)
 {
     *lo = 0x80;

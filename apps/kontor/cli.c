@@ -1,0 +1,327 @@
+/* What the commands share: arguments, messages, JSON, progress, and which model to use. */
+#include "cli.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/files.h"
+#include "base/utf8.h"
+#include "kontor/store.h"
+#include "settings.h"
+
+/* ---- arguments ------------------------------------------------------------------------------- */
+
+static const char *home_option;
+static uint64_t threads_option;
+
+static const struct opt COMMON[] = {
+    { "--home", NULL, OPT_STR, &home_option },
+    { "--threads", "-t", OPT_U64, &threads_option },
+};
+
+int cli_print_help(const struct command *cmd)
+{
+    printf("usage: kontor %s %s\n\n%s\n", cmd->name, cmd->args, cmd->summary);
+    if (cmd->help && cmd->help[0])
+        printf("\n%s", cmd->help);
+    fputs("\nEvery command also takes:\n"
+          "  --home DIR        where everything is kept\n"
+          "  -t, --threads N   processors to use (default: all this process may use)\n",
+          stdout);
+    return EXIT_DONE;
+}
+
+int cli_usage(const struct command *cmd, const char *fmt, ...)
+{
+    va_list ap;
+    fprintf(stderr, "kontor %s: ", cmd->name);
+    va_start(ap, fmt);
+    vfprintf(stderr, fmt, ap);
+    va_end(ap);
+    fprintf(stderr, "\nusage: kontor %s %s\n`kontor %s --help` explains it.\n", cmd->name,
+            cmd->args, cmd->name);
+    return EXIT_USAGE;
+}
+
+static bool name_matches(const char *name, const char *arg, size_t arg_len)
+{
+    return name && strlen(name) == arg_len && strncmp(name, arg, arg_len) == 0;
+}
+
+static const struct opt *find_opt(const struct opt *opts, size_t n, const char *arg, size_t arg_len)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (name_matches(opts[i].name, arg, arg_len) || name_matches(opts[i].alias, arg, arg_len))
+            return &opts[i];
+    }
+    return NULL;
+}
+
+static bool list_push(struct str_list *l, const char *s)
+{
+    const char **items = realloc(l->items, (l->n + 1) * sizeof(*items));
+    if (!items)
+        return false;
+    l->items = items;
+    l->items[l->n++] = s;
+    return true;
+}
+
+static bool store_value(const struct command *cmd, const struct opt *o, const char *value)
+{
+    char *end;
+    errno = 0;
+    switch (o->kind) {
+    case OPT_FLAG:
+        *(bool *)o->value = true;
+        return true;
+    case OPT_STR:
+        *(const char **)o->value = value;
+        return true;
+    case OPT_STR_LIST:
+        return list_push(o->value, value);
+    case OPT_U64: {
+        unsigned long long n = strtoull(value, &end, 10);
+        if (errno || end == value || *end || strchr(value, '-')) {
+            cli_usage(cmd, "%s takes a whole number of at least 0, not '%s'", o->name, value);
+            return false;
+        }
+        *(uint64_t *)o->value = n;
+        return true;
+    }
+    case OPT_F64: {
+        double f = strtod(value, &end);
+        if (errno || end == value || *end || f != f) {
+            cli_usage(cmd, "%s takes a number, not '%s'", o->name, value);
+            return false;
+        }
+        *(double *)o->value = f;
+        return true;
+    }
+    }
+    return false;
+}
+
+bool cli_parse(const struct command *cmd, int argc, char **argv, const struct opt *opts,
+               size_t n_opts, struct str_list *rest)
+{
+    bool only_positional = false;
+    for (int i = 1; i < argc; i++) {
+        const char *arg = argv[i];
+        if (only_positional || arg[0] != '-' || arg[1] == '\0') {
+            if (!rest) {
+                cli_usage(cmd, "does not take '%s'", arg);
+                return false;
+            }
+            if (!list_push(rest, arg))
+                return false;
+            continue;
+        }
+        if (strcmp(arg, "--") == 0) {
+            only_positional = true;
+            continue;
+        }
+        if (strcmp(arg, "--help") == 0)
+            exit(cli_print_help(cmd));
+
+        const char *eq = arg[1] == '-' ? strchr(arg, '=') : NULL;
+        size_t name_len = eq ? (size_t)(eq - arg) : strlen(arg);
+        const struct opt *o = find_opt(opts, n_opts, arg, name_len);
+        if (!o)
+            o = find_opt(COMMON, sizeof(COMMON) / sizeof(COMMON[0]), arg, name_len);
+        if (!o) {
+            cli_usage(cmd, "does not know the option '%.*s'", (int)name_len, arg);
+            return false;
+        }
+        const char *value = eq ? eq + 1 : NULL;
+        if (o->kind == OPT_FLAG && value) {
+            cli_usage(cmd, "%s takes no value", o->name);
+            return false;
+        }
+        if (o->kind != OPT_FLAG && !value) {
+            if (i + 1 >= argc) {
+                cli_usage(cmd, "%s needs a value", o->name);
+                return false;
+            }
+            value = argv[++i];
+        }
+        if (!store_value(cmd, o, value))
+            return false;
+    }
+    return true;
+}
+
+const char *cli_home(void)
+{
+    static char *home;
+    if (home_option)
+        return home_option;
+    if (!home)
+        home = kt_default_home();
+    if (!home) {
+        fputs("kontor: no home folder is known; give one with --home DIR or $KONTOR_HOME\n",
+              stderr);
+        exit(EXIT_USAGE);
+    }
+    return home;
+}
+
+uint32_t cli_threads(void)
+{
+    return threads_option > 256 ? 256 : (uint32_t)threads_option;
+}
+
+/* ---- output ---------------------------------------------------------------------------------- */
+
+int cli_fail(const char *command, const struct kt_error *err)
+{
+    cli_progress_end();
+    fprintf(stderr, "kontor %s: %s\n", command, err->text);
+    switch (err->status) {
+    case KT_E_USAGE:
+        return EXIT_USAGE;
+    case KT_E_FORMAT:
+    case KT_E_UNSUPPORTED:
+        return EXIT_BAD_INPUT;
+    default:
+        return EXIT_FAILED;
+    }
+}
+
+int cli_print_json(json_t *value)
+{
+    /* JSON_ENSURE_ASCII is off: people read this too. */
+    int rc =
+        value ? json_dumpf(value, stdout, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(9))
+              : -1;
+    json_decref(value);
+    if (rc != 0 || fputc('\n', stdout) == EOF || fflush(stdout) != 0) {
+        fputs("kontor: cannot write the result to standard output\n", stderr);
+        return EXIT_FAILED;
+    }
+    return EXIT_DONE;
+}
+
+json_t *cli_json_float_array(const float *v, size_t n)
+{
+    json_t *a = json_array();
+    for (size_t i = 0; i < n; i++)
+        json_array_append_new(a, json_real((double)v[i]));
+    return a;
+}
+
+json_t *cli_json_text(const char *text, size_t len)
+{
+    struct buf b = { 0 };
+    utf8_repair(&b, (struct span){ text, len });
+    json_t *s = b.ptr ? json_stringn(b.ptr, b.len) : json_string("");
+    buf_deinit(&b);
+    return s;
+}
+
+static volatile sig_atomic_t interrupted;
+
+static void on_signal(int sig)
+{
+    (void)sig;
+    interrupted = 1;
+}
+
+void cli_catch_signals(void)
+{
+    struct sigaction sa = { .sa_handler = on_signal,
+                            .sa_flags = SA_RESETHAND }; /* twice: really stop */
+    sigaction(SIGINT, &sa, NULL);
+    sigaction(SIGTERM, &sa, NULL);
+}
+
+bool cli_interrupted(void)
+{
+    return interrupted;
+}
+
+static bool progress_shown;
+
+static size_t terminal_columns(void)
+{
+    struct winsize ws;
+    return ioctl(STDERR_FILENO, TIOCGWINSZ, &ws) == 0 && ws.ws_col ? ws.ws_col : 80;
+}
+
+/* The beginning of s that fits n columns, cut between characters. */
+static int fitting_bytes(const char *s, size_t n)
+{
+    size_t i = 0, width = 0, step;
+    size_t len = strlen(s);
+    while (i < len && width < n) {
+        utf8_decode(s + i, len - i, &step);
+        i += step;
+        width++;
+    }
+    return (int)i;
+}
+
+void cli_progress(const char *what, size_t done, size_t total, const char *item)
+{
+    static uint64_t last_ns;
+    bool tty = isatty(STDERR_FILENO);
+    uint64_t now = clock_now_ns();
+    uint64_t step = tty ? 50000000u : 5000000000u;
+    if (done < total && last_ns && now - last_ns < step)
+        return;
+    last_ns = now;
+    if (!tty) {
+        fprintf(stderr, "%s: %zu of %zu\n", what, done, total);
+        return;
+    }
+    enum { BAR = 24 };
+    char bar[BAR + 1];
+    size_t full = total ? done * BAR / total : BAR;
+    for (size_t i = 0; i < BAR; i++)
+        bar[i] = i < full ? '#' : '.';
+    bar[BAR] = '\0';
+    size_t columns = terminal_columns();
+    size_t used = strlen(what) + BAR + 30;
+    size_t room = columns > used ? columns - used : 0;
+    item = item ? item : "";
+    fprintf(stderr, "\r\033[K%s [%s] %zu/%zu  %.*s", what, bar, done, total,
+            fitting_bytes(item, room), item);
+    fflush(stderr);
+    progress_shown = true;
+}
+
+void cli_progress_end(void)
+{
+    if (progress_shown)
+        fputs("\r\033[K", stderr);
+    progress_shown = false;
+}
+
+/* ---- models ---------------------------------------------------------------------------------- */
+
+static const char *model_of_role(const char *option, const char *env_name, const char *setting)
+{
+    if (option)
+        return option;
+    const char *env = getenv(env_name);
+    if (env && env[0])
+        return env;
+    return settings_get(cli_home(), setting);
+}
+
+const char *cli_chat_model(const char *option)
+{
+    return model_of_role(option, "KONTOR_CHAT_MODEL", "chat_model");
+}
+
+const char *cli_embed_model(const char *option)
+{
+    return model_of_role(option, "KONTOR_EMBED_MODEL", "embed_model");
+}

@@ -1,0 +1,131 @@
+/* kontor ask: an answer with quotations that can be checked. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+#include "kontor/office.h"
+#include "open.h"
+
+enum { CONTEXT_TOKENS = 4096 };
+
+static json_t *citation_json(const struct kt_citation *c)
+{
+    return json_pack("{s:o,s:i,s:i,s:[f,f,f,f],s:o,s:I,s:I}", "path",
+                     cli_json_text(c->path, strlen(c->path)), "page", (int)c->page, "paragraph",
+                     (int)c->para, "box", (double)c->box[0], (double)c->box[1], (double)c->box[2],
+                     (double)c->box[3], "quote", cli_json_text(c->quote, strlen(c->quote)), "start",
+                     (json_int_t)c->start, "end", (json_int_t)c->end);
+}
+
+static int print_json(const struct kt_answer *a)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < a->n_citations; i++)
+        json_array_append_new(list, citation_json(&a->citations[i]));
+    return cli_print_json(
+        json_pack("{s:o,s:b,s:f,s:o}", "answer", cli_json_text(a->text, strlen(a->text)),
+                  "supported", (int)a->supported, "support", a->support_score, "citations", list));
+}
+
+static int print_text(const struct kt_answer *a)
+{
+    printf("%s\n", a->text);
+    for (size_t i = 0; i < a->n_citations; i++) {
+        const struct kt_citation *c = &a->citations[i];
+        printf("\n[%zu] %s", i + 1, c->title && c->title[0] ? c->title : c->path);
+        if (c->page)
+            printf(", page %u", c->page);
+        else
+            printf(", paragraph %u", c->para);
+        printf("\n    \"%s\"\n    %s, characters %zu to %zu\n", c->quote, c->path, c->start,
+               c->end);
+    }
+    return EXIT_DONE;
+}
+
+struct models {
+    struct kt_engine *embedder, *chat;
+    struct kt_context *context;
+};
+
+static enum kt_status open_models(struct models *m, const char *chat_option,
+                                  const char *embed_option, struct kt_error *err)
+{
+    char id[65];
+    enum kt_status st = open_embedder(&m->embedder, id, embed_option, err);
+    const char *chat = cli_chat_model(chat_option);
+    if (st || !chat)
+        return st;
+    struct kt_engine_options eo = { .n_threads = cli_threads() };
+    struct kt_context_options co = { .n_ctx = CONTEXT_TOKENS };
+    st = kt_engine_open(&m->chat, chat, &eo, err);
+    return st ? st : kt_context_create(&m->context, m->chat, &co, err);
+}
+
+static void models_close(struct models *m)
+{
+    kt_context_destroy(m->context);
+    kt_engine_close(m->chat);
+    kt_engine_close(m->embedder);
+}
+
+static int run(int argc, char **argv)
+{
+    const char *matter = NULL, *chat = NULL, *embed = NULL;
+    bool as_json = false;
+    uint64_t passages = 0, seed = 0;
+    struct str_list words = { 0 };
+    const struct opt opts[] = {
+        { "--matter", NULL, OPT_STR, &matter },     { "--model", "-m", OPT_STR, &chat },
+        { "--embed-model", NULL, OPT_STR, &embed }, { "--passages", NULL, OPT_U64, &passages },
+        { "--seed", NULL, OPT_U64, &seed },         { "--json", NULL, OPT_FLAG, &as_json },
+    };
+    if (!cli_parse(&cmd_ask, argc, argv, opts, 6, &words))
+        return EXIT_USAGE;
+    if (words.n != 1)
+        return cli_usage(&cmd_ask, "needs one question; put it in quotation marks");
+    if (passages > 16)
+        return cli_usage(&cmd_ask, "--passages takes 1 to 16");
+
+    struct kt_error err;
+    struct opened o = { 0 };
+    struct models m = { 0 };
+    struct kt_answer answer = { 0 };
+    enum kt_status st = open_matter(&o, matter, KT_READ, &err);
+    if (!st)
+        st = open_models(&m, chat, embed, &err);
+    if (!st) {
+        struct kt_ask_options ao = {
+            .embedder = m.embedder,
+            .chat = m.context,
+            .chat_engine = m.chat,
+            .n_passages = (size_t)passages,
+            .seed = seed,
+        };
+        st = kt_office_ask(o.matter, words.items[0], &ao, &answer, &err);
+    }
+    int rc = st ? cli_fail("ask", &err) : as_json ? print_json(&answer) : print_text(&answer);
+    kt_answer_deinit(&answer);
+    models_close(&m);
+    opened_close(&o);
+    free(words.items);
+    return rc;
+}
+
+const struct command cmd_ask = {
+    "ask",
+    "\"QUESTION\" [--matter NAME] [--json]",
+    "Answer a question from the files, with quotations that can be checked.",
+    "Every quotation is a piece of a stored document, word for word, with the file, the page and "
+    "the place.\n"
+    "When the files do not answer the question, that is what the answer says.\n\n"
+    "  --matter NAME     the matter to ask; default: 'default'\n"
+    "  -m, --model M     the chat model, instead of the configured one\n"
+    "  --embed-model M   the embedding model, instead of the configured one\n"
+    "  --passages N      how many passages the model reads (default 4)\n"
+    "  --seed S          for models that sample\n"
+    "  --json            print "
+    "{\"answer\",\"supported\",\"citations\":[{\"path\",\"page\",\"quote\",\"start\",\"end\"}]}\n",
+    run,
+};

@@ -1,0 +1,146 @@
+/* kontor doctor: find the usual mistakes before they are felt. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "base/files.h"
+#include "cli.h"
+#include "kernels/kernels.h"
+#include "open.h"
+
+enum verdict { FINE, NOTE, BAD };
+
+struct checkup {
+    json_t *checks;
+    bool as_json;
+    size_t n_bad;
+};
+
+static void say(struct checkup *c, enum verdict v, const char *what, const char *finding,
+                const char *next_step)
+{
+    static const char *const WORD[] = { "ok", "note", "problem" };
+    c->n_bad += v == BAD;
+    json_array_append_new(
+        c->checks,
+        json_pack("{s:s,s:s,s:o,s:o}", "check", what, "state", WORD[v], "finding",
+                  cli_json_text(finding, strlen(finding)), "next_step",
+                  next_step ? cli_json_text(next_step, strlen(next_step)) : json_null()));
+    if (c->as_json)
+        return;
+    printf("%-8s %-16s %s\n", WORD[v], what, finding);
+    if (next_step)
+        printf("%25s -> %s\n", "", next_step);
+}
+
+static void check_machine(struct checkup *c)
+{
+    char text[256];
+    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE),
+         cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    double gib = (double)pages * (double)page / (1u << 30);
+    snprintf(text, sizeof(text), "%ld processors, %s instructions, %.1f GiB of memory", cpus,
+             cpu_level_name(cpu_detect()), gib);
+    say(c, gib < 4 ? NOTE : FINE, "machine", text,
+        gib < 4 ? "models above 1 GB will not fit beside other programs" : NULL);
+}
+
+static void check_program(struct checkup *c, const char *name, const char *use, const char *package)
+{
+    const char *path = getenv("PATH");
+    char *dirs = strdup(path && path[0] ? path : "/usr/bin:/bin"), *save = NULL;
+    bool found = false;
+    for (char *d = dirs ? strtok_r(dirs, ":", &save) : NULL; d && !found;
+         d = strtok_r(NULL, ":", &save)) {
+        char *full = path_join(d, name);
+        found = full && access(full, X_OK) == 0;
+        free(full);
+    }
+    free(dirs);
+    char text[256], next[256];
+    snprintf(text, sizeof(text), found ? "installed (%s)" : "missing: %s cannot be read", use);
+    snprintf(next, sizeof(next), "install the package %s", package);
+    say(c, found ? FINE : BAD, name, text, found ? NULL : next);
+}
+
+static void check_home(struct checkup *c)
+{
+    const char *home = cli_home();
+    struct kt_error err;
+    struct opened o;
+    struct stat st;
+    struct statvfs fs;
+    if (stat(home, &st) == 0 && (st.st_mode & 077))
+        say(c, NOTE, "home", "other users of this machine may look into the home folder",
+            "chmod 700 the home folder");
+    if (stat(home, &st) == 0 && statvfs(home, &fs) == 0) {
+        char text[128];
+        double gib = (double)fs.f_bavail * (double)fs.f_frsize / (1u << 30);
+        snprintf(text, sizeof(text), "%.1f GiB free", gib);
+        say(c, gib < 1 ? BAD : FINE, "disk", text,
+            gib < 1 ? "free some space before adding files" : NULL);
+    }
+    if (!file_exists(home)) {
+        say(c, NOTE, "home", "not made yet", "`kontor add FOLDER` makes it");
+        return;
+    }
+    if (open_store(&o, &err)) {
+        say(c, BAD, "home", err.text,
+            "give the passphrase in $KONTOR_PASSPHRASE, or restore the home folder from a backup");
+        return;
+    }
+    opened_close(&o);
+    say(c, FINE, "home", home, NULL);
+}
+
+static void check_model(struct checkup *c, const char *what, const char *path, const char *without)
+{
+    struct kt_error err;
+    struct kt_engine *e = NULL;
+    struct kt_engine_info info;
+    if (!path) {
+        say(c, NOTE, what, without, "name a model in settings.ini in the home folder");
+        return;
+    }
+    if (kt_engine_open(&e, path, NULL, &err)) {
+        say(c, BAD, what, err.text, "name another model in settings.ini");
+        return;
+    }
+    kt_engine_info(e, &info);
+    char text[256];
+    snprintf(text, sizeof(text), "%s, %.0f MB, %u layers", info.arch,
+             (double)info.weight_bytes / 1e6, info.n_layers);
+    say(c, FINE, what, text, NULL);
+    kt_engine_close(e);
+}
+
+static int run(int argc, char **argv)
+{
+    struct checkup c = { .checks = json_array() };
+    const struct opt opts[] = { { "--json", NULL, OPT_FLAG, &c.as_json } };
+    if (!cli_parse(&cmd_doctor, argc, argv, opts, 1, NULL))
+        return EXIT_USAGE;
+    check_machine(&c);
+    check_home(&c);
+    check_program(&c, "pdftotext", "PDF files", "poppler-utils");
+    check_model(&c, "chat model", cli_chat_model(NULL),
+                "none: answers are the best sentences, nothing is written");
+    check_model(&c, "embedding model", cli_embed_model(NULL), "none: search goes by words only");
+    int rc = c.n_bad ? EXIT_FAILED : EXIT_DONE;
+    if (c.as_json &&
+        cli_print_json(json_pack("{s:b,s:O}", "ok", c.n_bad == 0, "checks", c.checks)) != EXIT_DONE)
+        rc = EXIT_FAILED;
+    json_decref(c.checks);
+    return rc;
+}
+
+const struct command cmd_doctor = {
+    "doctor",
+    "[--json]",
+    "Check this machine, the home folder and the models; say what to do about problems.",
+    "Exit status 1 when there is a problem.\n",
+    run,
+};

@@ -1,0 +1,596 @@
+/* Answer a question from the files, with quotations that can be checked.
+ *
+ *   question ─► search ─► passages ─► sentences, ranked ─► is there support? ── no ──► "not in the
+ * files" │ yes the model writes, quoting only under the span constraint │ every quotation read back
+ * from the store and compared ─► citations
+ *
+ * The prompt is laid out stable part first: instructions, passages, question. A quotation cannot be
+ * invented: between quotation marks the sampler follows the passages' own text (kontor/engine.h),
+ * and what comes out is compared with the stored text once more before anybody sees it.
+ *
+ * How free the model is depends on its size. Below SMALL_MODEL_PARAMS a model's own sentences are
+ * not worth printing: it chooses the words to quote, and nothing else. From there on it writes an
+ * answer around its quotations. Without a chat model the best sentence is quoted. */
+#include "kontor/office.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/size.h"
+#include "office/chunk.h"
+#include "office/support.h"
+
+enum {
+    PASSAGES_DEFAULT = 4,
+    PASSAGES_MAX = 16,
+    RETRIEVE = 24, /* hits looked at before the best passages are taken */
+    SENTENCES_MAX = 256,
+    QUOTE_CHOICES = 3, /* sentences a small model may quote from */
+    ANSWER_TOKENS = 256,
+    QUOTE_TOKENS = 160,
+    QUESTION_MAX = 4000, /* bytes */
+};
+
+/* 1.2e9 bytes of weights: a 0.8B model in 8 bits or a 2B in 4 is above it, a 135M or 360M below. */
+static const uint64_t SMALL_MODEL_BYTES = 700u * 1000 * 1000;
+
+struct sentence {
+    size_t hit;        /* index of its passage */
+    size_t start, end; /* bytes of the document's text */
+    struct span text;  /* inside the passage's text */
+    float score;
+};
+
+struct ask {
+    struct kt_matter *matter;
+    const struct kt_ask_options *opts;
+    struct span question;
+    struct terms terms;
+    struct kt_hit *hits;
+    size_t n_hits, n_passages;
+    struct sentence sentences[SENTENCES_MAX]; /* best first */
+    size_t n_sentences;
+    struct support support;
+};
+
+static const char NOT_FOUND_DE[] = "Dazu steht nichts in den Unterlagen dieser Akte.";
+static const char NOT_FOUND_EN[] = "The files of this matter do not answer this.";
+
+/* ---- which language was asked in? -------------------------------------------------------------
+ */
+
+static bool looks_german(struct span q)
+{
+    static const char *const MARKS[] = { "ä",      "ö",     "ü",     "ß",     "Ä",     "Ö",
+                                         "Ü",      " der ", " die ", " das ", " ist ", " und ",
+                                         " wie ",  " wer ", "Wie ",  "Wer ",  "Was ",  "Wann ",
+                                         "Welche", "Wo ",   " ein",  " für ", " von ", " dem ",
+                                         " den ",  " bis " };
+    size_t n = 0;
+    for (size_t i = 0; i < ARRAY_LEN(MARKS); i++)
+        n += span_find(q, span_of(MARKS[i]), 0) != SIZE_MAX;
+    return n >= 2 || (n == 1 && span_find(q, SPAN(" the "), 0) == SIZE_MAX);
+}
+
+/* ---- retrieval ---------------------------------------------------------------------------------
+ */
+
+enum kt_status kt_office_search(struct kt_matter *m, const char *query, enum kt_search_mode mode,
+                                size_t k, struct kt_engine *embedder, struct kt_hit **out,
+                                size_t *n, struct kt_error *err)
+{
+    struct kt_engine_info info = { 0 };
+    float *vector = NULL;
+    enum kt_status st = KT_OK;
+    *out = NULL;
+    *n = 0;
+    if (embedder && mode != KT_SEARCH_LEXICAL) {
+        kt_engine_info(embedder, &info);
+        vector = malloc(info.d_model * sizeof(*vector));
+        st = vector ? kt_embed(embedder, &query, 1, vector, err)
+                    : kt_fail(err, KT_E_NOMEM, "out of memory for the question's vector");
+    }
+    if (!st) {
+        struct kt_search_request rq = {
+            .query = query, .vector = vector, .dim = info.d_model, .mode = mode, .k = k
+        };
+        st = kt_matter_search(m, &rq, out, n, err);
+    }
+    free(vector);
+    return st;
+}
+
+/* ---- sentences ---------------------------------------------------------------------------------
+ */
+
+static bool has_letter(struct span s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        char c = s.ptr[i];
+        if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (unsigned char)c >= 0x80)
+            return true;
+    }
+    return false;
+}
+
+/* A quotation is delimited by ", so a sentence is offered only up to such a mark of its own. */
+static void add_sentence(struct ask *a, size_t hit, size_t from, size_t to)
+{
+    const struct kt_hit *h = &a->hits[hit];
+    struct span s = span_trim(span_sub((struct span){ h->text, h->text_len }, from, to));
+    if (s.len < 8 || !has_letter(s) || a->n_sentences == SENTENCES_MAX)
+        return;
+    size_t off = (size_t)(s.ptr - h->text);
+    a->sentences[a->n_sentences++] = (struct sentence){
+        .hit = hit,
+        .start = h->place.start + off,
+        .end = h->place.start + off + s.len,
+        .text = s,
+    };
+}
+
+static void split_passage(struct ask *a, size_t hit)
+{
+    struct span t = { a->hits[hit].text, a->hits[hit].text_len };
+    for (size_t at = 0; at < t.len;) {
+        size_t end = sentence_end(t, at);
+        if (end <= at)
+            end = at + 1;
+        add_sentence(a, hit, at, end);
+        at = end;
+    }
+}
+
+static int best_first(const void *x, const void *y)
+{
+    const struct sentence *a = x, *b = y;
+    if (a->score != b->score)
+        return a->score < b->score ? 1 : -1;
+    return a->hit != b->hit ? (a->hit < b->hit ? -1 : 1) : a->start < b->start ? -1 : 1;
+}
+
+static float dot(const float *a, const float *b, size_t n)
+{
+    float s = 0;
+    for (size_t i = 0; i < n; i++)
+        s += a[i] * b[i];
+    return s;
+}
+
+/* Cosine of every sentence (with its passage's title) to the question, added to its score. */
+static enum kt_status score_by_vector(struct ask *a, struct kt_error *err)
+{
+    struct kt_engine_info info;
+    kt_engine_info(a->opts->embedder, &info);
+    size_t dim = info.d_model, n = a->n_sentences + 1;
+    float *v = calloc(n * dim, sizeof(*v));
+    const char **texts = calloc(n, sizeof(*texts));
+    struct arena arena = { 0 };
+    enum kt_status st =
+        v && texts ? KT_OK : kt_fail(err, KT_E_NOMEM, "out of memory for %zu vectors", n);
+    for (size_t i = 0; !st && i < n; i++) {
+        texts[i] = arena_strdup(&arena, i ? a->sentences[i - 1].text : a->question);
+        if (!texts[i])
+            st = kt_fail(err, KT_E_NOMEM, "out of memory for %zu sentences", n);
+    }
+    if (!st)
+        st = kt_embed(a->opts->embedder, texts, n, v, err);
+    for (size_t i = 1; !st && i < n; i++)
+        a->sentences[i - 1].score += dot(v, v + i * dim, dim);
+    arena_deinit(&arena);
+    free(texts);
+    free(v);
+    return st;
+}
+
+static enum kt_status rank_sentences(struct ask *a, struct kt_error *err)
+{
+    for (size_t h = 0; h < a->n_passages; h++)
+        split_passage(a, h);
+    for (size_t i = 0; i < a->n_sentences; i++) {
+        struct sentence *s = &a->sentences[i];
+        const struct kt_hit *h = &a->hits[s->hit];
+        float own = terms_coverage(&a->terms, s->text);
+        float around = terms_coverage(&a->terms, (struct span){ h->text, h->text_len });
+        s->score = own + 0.5f * around - 0.03f * (float)s->hit;
+    }
+    enum kt_status st = a->opts->embedder && a->n_sentences ? score_by_vector(a, err) : KT_OK;
+    if (a->n_sentences)
+        qsort(a->sentences, a->n_sentences, sizeof(a->sentences[0]), best_first);
+    return st;
+}
+
+/* ---- support -----------------------------------------------------------------------------------
+ */
+
+/* How much likelier the question becomes, per token, once the passage has been read. */
+static enum kt_status model_gain(struct ask *a, struct span passage, float *gain,
+                                 struct kt_error *err)
+{
+    struct buf with = { 0 }, without = { 0 };
+    buf_append_str(&with, "Text:\n");
+    buf_append_span(&with, passage);
+    buf_append_str(&with, "\n\nQuestion about this text:");
+    buf_append_str(&without, "Question about this text:");
+    int32_t *ids[3] = { 0 };
+    size_t n[3] = { 0 };
+    double lp[2] = { 0 };
+    struct buf q = { 0 };
+    buf_append_char(&q, ' ');
+    buf_append_span(&q, a->question);
+    enum kt_status st = with.failed || without.failed || q.failed
+                            ? kt_fail(err, KT_E_NOMEM, "out of memory")
+                            : KT_OK;
+    const struct kt_engine *e = a->opts->chat_engine;
+    if (!st)
+        st = kt_tokenize(e, with.ptr, with.len, KT_TOKENS_PLAIN, &ids[0], &n[0], err);
+    if (!st)
+        st = kt_tokenize(e, without.ptr, without.len, KT_TOKENS_PLAIN, &ids[1], &n[1], err);
+    if (!st)
+        st = kt_tokenize(e, q.ptr, q.len, KT_TOKENS_PLAIN, &ids[2], &n[2], err);
+    for (int i = 0; i < 2 && !st; i++)
+        st = kt_score(a->opts->chat, ids[i], n[i], ids[2], n[2], &lp[i], err);
+    *gain = n[2] ? (float)((lp[0] - lp[1]) / (double)n[2]) : 0;
+    for (int i = 0; i < 3; i++)
+        free(ids[i]);
+    buf_deinit(&with);
+    buf_deinit(&without);
+    buf_deinit(&q);
+    return st;
+}
+
+static enum kt_status weigh_support(struct ask *a, struct kt_error *err)
+{
+    struct support *s = &a->support;
+    *s = (struct support){ .cosine = NAN, .gain = NAN };
+    float best_cosine = -1;
+    for (size_t i = 0; i < a->n_passages; i++) {
+        const struct kt_hit *h = &a->hits[i];
+        s->coverage =
+            fmaxf(s->coverage, terms_coverage(&a->terms, (struct span){ h->text, h->text_len }));
+        if (h->dense_rank)
+            best_cosine = fmaxf(best_cosine, (float)h->dense_score);
+    }
+    if (a->opts->embedder && best_cosine > -1)
+        s->cosine = best_cosine;
+    enum kt_status st = KT_OK;
+    if (a->opts->chat && a->n_sentences) {
+        const struct kt_hit *h = &a->hits[a->sentences[0].hit];
+        st = model_gain(a, (struct span){ h->text, h->text_len }, &s->gain, err);
+    }
+    support_decide(s);
+    return st;
+}
+
+/* ---- the answer --------------------------------------------------------------------------------
+ */
+
+static char *copy_span(struct span s)
+{
+    struct buf b = { 0 };
+    buf_append_span(&b, s);
+    return buf_take(&b);
+}
+
+/* Runs of white space become one space: how a quotation is printed. */
+static char *one_line(const char *s)
+{
+    struct buf b = { 0 };
+    bool gap = false;
+    for (; *s; s++) {
+        bool space = *s == ' ' || *s == '\n' || *s == '\t' || *s == '\r';
+        if (space) {
+            gap = b.len > 0;
+            continue;
+        }
+        if (gap)
+            buf_append_char(&b, ' ');
+        gap = false;
+        buf_append_char(&b, *s);
+    }
+    return buf_take(&b);
+}
+
+/* Read bytes [start, end) back from the store and make a citation of them. 'claimed' is what the
+ * model wrote: it must be the same but for white space. */
+static enum kt_status cite(struct ask *a, struct kt_answer *out, size_t hit, size_t start,
+                           size_t end, struct span claimed, struct kt_error *err)
+{
+    const struct kt_hit *h = &a->hits[hit];
+    char *stored = NULL, *quote = NULL, *said = NULL, *said_raw = NULL;
+    struct kt_place place = { 0 };
+    struct kt_citation *list = realloc(out->citations, (out->n_citations + 1) * sizeof(*list));
+    if (!list)
+        return kt_fail(err, KT_E_NOMEM, "out of memory for citations");
+    out->citations = list;
+    enum kt_status st = kt_matter_text(a->matter, h->doc_id, start, end, &stored, err);
+    if (!st)
+        st = kt_matter_place(a->matter, h->doc_id, start, &place, err);
+    if (!st) {
+        quote = one_line(stored);
+        said_raw = copy_span(claimed);
+        said = said_raw ? one_line(said_raw) : NULL;
+        if (!quote || !said)
+            st = kt_fail(err, KT_E_NOMEM, "out of memory for a citation");
+        else if (strcmp(quote, said) != 0)
+            st = kt_fail(err, KT_E_INTERNAL,
+                         "a quotation differs from the stored text; the answer was withheld, "
+                         "please report this");
+    }
+    if (!st) {
+        struct kt_citation *c = &list[out->n_citations++];
+        *c = (struct kt_citation){
+            .path = strdup(h->path),
+            .title = h->title ? strdup(h->title) : NULL,
+            .page = place.page,
+            .para = place.para,
+            .quote = quote,
+            .start = start,
+            .end = end,
+        };
+        memcpy(c->box, place.box, sizeof(c->box));
+        quote = NULL;
+        if (!c->path)
+            st = kt_fail(err, KT_E_NOMEM, "out of memory for a citation");
+    }
+    free(quote);
+    free(said);
+    free(said_raw);
+    free(stored);
+    return st;
+}
+
+/* Without a chat model: the best sentence. */
+static enum kt_status answer_by_sentence(struct ask *a, struct kt_answer *out, struct kt_error *err)
+{
+    const struct sentence *s = &a->sentences[0];
+    enum kt_status st = cite(a, out, s->hit, s->start, s->end, s->text, err);
+    if (st)
+        return st;
+    struct buf text = { 0 };
+    buf_printf(&text, "\"%s\" [1]", out->citations[0].quote);
+    out->text = buf_take(&text);
+    return out->text ? KT_OK : kt_fail(err, KT_E_NOMEM, "out of memory for the answer");
+}
+
+static void describe_passage(struct buf *p, const struct kt_hit *h, size_t number)
+{
+    buf_printf(p, "[%zu] ", number);
+    if (h->title && h->title[0])
+        buf_append_str(p, h->title);
+    buf_append_str(p, ":\n");
+    buf_append(p, h->text, h->text_len);
+    buf_append_str(p, "\n\n");
+}
+
+static enum kt_status build_prompt(struct ask *a, bool small, int32_t **ids, size_t *n_ids,
+                                   struct kt_error *err)
+{
+    static const char SMALL_SYSTEM[] =
+        "You find the words in an office's documents that answer a question. "
+        "Reply with one short quotation in quotation marks.";
+    static const char SYSTEM[] = "You answer questions from an office's own documents, in the "
+                                 "language of the question, in one to three sentences. "
+                                 "Every fact you state must be backed by a short quotation from "
+                                 "the passages, copied word for word between quotation "
+                                 "marks (\"). Use nothing but the passages. If they do not answer "
+                                 "the question, reply: NOT FOUND";
+    struct buf user = { 0 };
+    buf_append_str(&user, "Passages:\n\n");
+    for (size_t i = 0; i < a->n_passages; i++)
+        describe_passage(&user, &a->hits[i], i + 1);
+    buf_append_str(&user, "Question: ");
+    buf_append_span(&user, a->question);
+    if (user.failed) {
+        buf_deinit(&user);
+        return kt_fail(err, KT_E_NOMEM, "out of memory for the prompt");
+    }
+    const char *sys = small ? SMALL_SYSTEM : SYSTEM;
+    struct kt_message msgs[] = {
+        { "system", sys, strlen(sys) },
+        { "user", user.ptr, user.len },
+    };
+    enum kt_status st =
+        kt_chat_tokens(a->opts->chat_engine, msgs, ARRAY_LEN(msgs), ids, n_ids, err);
+    buf_deinit(&user);
+    return st;
+}
+
+static enum kt_status append_tokens(const struct kt_engine *e, const char *text, int32_t **ids,
+                                    size_t *n, struct kt_error *err)
+{
+    int32_t *more = NULL;
+    size_t n_more = 0;
+    enum kt_status st = kt_tokenize(e, text, strlen(text), KT_TOKENS_PLAIN, &more, &n_more, err);
+    if (st)
+        return st;
+    int32_t *all = realloc(*ids, (*n + n_more) * sizeof(*all));
+    if (!all) {
+        free(more);
+        return kt_fail(err, KT_E_NOMEM, "out of memory for the prompt");
+    }
+    memcpy(all + *n, more, n_more * sizeof(*all));
+    *ids = all;
+    *n += n_more;
+    free(more);
+    return KT_OK;
+}
+
+struct stream {
+    const struct kt_ask_options *opts;
+    bool one_quote; /* end at the closing mark */
+};
+
+static bool on_text(void *ctx, const char *text, size_t len)
+{
+    struct stream *s = ctx;
+    bool go_on = !s->opts->on_text || s->opts->on_text(s->opts->ctx, text, len);
+    return go_on && !(s->one_quote && memchr(text, '"', len));
+}
+
+/* Small model: quotes from the best sentences. Otherwise: from all passages. The sources' places in
+ * the documents are needed to turn a kt_quote into a citation. */
+static size_t quote_sources(struct ask *a, bool small, struct kt_quote_source *src, size_t *hit,
+                            size_t *start)
+{
+    size_t n = small ? MIN(a->n_sentences, (size_t)QUOTE_CHOICES) : a->n_passages;
+    for (size_t i = 0; i < n; i++) {
+        if (small) {
+            src[i] = (struct kt_quote_source){ a->sentences[i].text.ptr, a->sentences[i].text.len };
+            hit[i] = a->sentences[i].hit;
+            start[i] = a->sentences[i].start;
+        } else {
+            src[i] = (struct kt_quote_source){ a->hits[i].text, a->hits[i].text_len };
+            hit[i] = i;
+            start[i] = a->hits[i].place.start;
+        }
+    }
+    return n;
+}
+
+/* The model's text with [n] after every quotation. */
+static enum kt_status write_answer(struct ask *a, struct kt_answer *out,
+                                   const struct kt_generate_result *g, bool small,
+                                   const size_t *hit, const size_t *start, struct kt_error *err)
+{
+    struct buf text = { 0 };
+    size_t at = 0;
+    enum kt_status st = KT_OK;
+    if (small)
+        buf_append_char(&text, '"');
+    for (size_t i = 0; i < g->n_quotes && !st; i++) {
+        const struct kt_quote *q = &g->quotes[i];
+        struct span said = { g->text + q->out_start, q->out_end - q->out_start };
+        st = cite(a, out, hit[q->src_idx], start[q->src_idx] + q->src_start,
+                  start[q->src_idx] + q->src_end, said, err);
+        if (st)
+            break;
+        buf_append(&text, g->text + at, q->out_start - at);
+        buf_append_str(&text, out->citations[out->n_citations - 1].quote);
+        buf_printf(&text, "\" [%zu]", out->n_citations);
+        at = MIN(q->out_end + 1, g->text_len); /* the mark itself */
+        if (small)
+            break;
+    }
+    if (!st && !small)
+        buf_append(&text, g->text + at, g->text_len - at);
+    out->text = buf_take(&text);
+    if (!st && !out->text)
+        st = kt_fail(err, KT_E_NOMEM, "out of memory for the answer");
+    return st;
+}
+
+static enum kt_status answer_by_model(struct ask *a, struct kt_answer *out, struct kt_error *err)
+{
+    struct kt_engine_info info;
+    kt_engine_info(a->opts->chat_engine, &info);
+    bool small = info.weight_bytes < SMALL_MODEL_BYTES;
+    struct kt_quote_source src[PASSAGES_MAX];
+    size_t hit[PASSAGES_MAX], start[PASSAGES_MAX];
+    int32_t *ids = NULL;
+    size_t n_ids = 0;
+    struct kt_generate_result g = { 0 };
+
+    enum kt_status st = build_prompt(a, small, &ids, &n_ids, err);
+    if (!st && small)
+        st = append_tokens(a->opts->chat_engine, "\"", &ids, &n_ids, err);
+    if (!st) {
+        struct stream stream = { a->opts, small };
+        struct kt_generate_request rq = {
+            .prompt = ids,
+            .n_prompt = n_ids,
+            .n_max = small ? QUOTE_TOKENS : ANSWER_TOKENS,
+            .sampling = { .seed = a->opts->seed },
+            .quotes = src,
+            .n_quotes = quote_sources(a, small, src, hit, start),
+            .start_in_quote = small,
+            .quote_min_bytes = small ? 40 : 12,
+            .on_text = on_text,
+            .callback_ctx = &stream,
+        };
+        st = kt_generate(a->opts->chat, &rq, &g, err);
+    }
+    if (!st && g.n_quotes == 0) /* nothing quoted: nothing shown that could not be checked */
+        st = small ? answer_by_sentence(a, out, err) : KT_OK;
+    else if (!st)
+        st = write_answer(a, out, &g, small, hit, start, err);
+    kt_generate_result_deinit(&g);
+    free(ids);
+    return st;
+}
+
+static enum kt_status answer_unsupported(struct ask *a, struct kt_answer *out, struct kt_error *err)
+{
+    out->supported = false;
+    out->text = strdup(looks_german(a->question) ? NOT_FOUND_DE : NOT_FOUND_EN);
+    return out->text ? KT_OK : kt_fail(err, KT_E_NOMEM, "out of memory for the answer");
+}
+
+static enum kt_status run(struct ask *a, struct kt_answer *out, struct kt_error *err)
+{
+    char *q = copy_span(a->question);
+    enum kt_status st = q ? kt_office_search(a->matter, q, KT_SEARCH_HYBRID, RETRIEVE,
+                                             a->opts->embedder, &a->hits, &a->n_hits, err)
+                          : kt_fail(err, KT_E_NOMEM, "out of memory");
+    free(q);
+    if (st)
+        return st;
+    a->n_passages = MIN(a->n_hits, a->opts->n_passages);
+    st = rank_sentences(a, err);
+    if (!st)
+        st = weigh_support(a, err);
+    if (st)
+        return st;
+    out->support_score = a->support.score;
+    out->supported = a->support.supported && a->n_sentences > 0;
+    if (!out->supported)
+        return answer_unsupported(a, out, err);
+    st = a->opts->chat ? answer_by_model(a, out, err) : answer_by_sentence(a, out, err);
+    if (!st && out->n_citations == 0)
+        st = answer_unsupported(a, out, err);
+    return st;
+}
+
+enum kt_status kt_office_ask(struct kt_matter *m, const char *question,
+                             const struct kt_ask_options *opts, struct kt_answer *out,
+                             struct kt_error *err)
+{
+    *out = (struct kt_answer){ 0 };
+    struct kt_ask_options o = opts ? *opts : (struct kt_ask_options){ 0 };
+    struct span q = span_trim(span_of(question));
+    if (q.len == 0)
+        return kt_fail(err, KT_E_USAGE, "the question is empty");
+    if (q.len > QUESTION_MAX)
+        return kt_fail(err, KT_E_LIMIT, "the question has %zu bytes, at most %d are read", q.len,
+                       QUESTION_MAX);
+    o.n_passages = o.n_passages ? MIN(o.n_passages, (size_t)PASSAGES_MAX) : PASSAGES_DEFAULT;
+
+    struct ask *a = calloc(1, sizeof(*a));
+    if (!a)
+        return kt_fail(err, KT_E_NOMEM, "out of memory");
+    a->matter = m;
+    a->opts = &o;
+    a->question = q;
+    terms_of_question(&a->terms, q);
+    enum kt_status st = run(a, out, err);
+    kt_hits_free(a->hits, a->n_hits);
+    free(a);
+    if (st)
+        kt_answer_deinit(out);
+    return st;
+}
+
+void kt_answer_deinit(struct kt_answer *a)
+{
+    for (size_t i = 0; i < a->n_citations; i++) {
+        free(a->citations[i].path);
+        free(a->citations[i].title);
+        free(a->citations[i].quote);
+    }
+    free(a->citations);
+    free(a->text);
+    *a = (struct kt_answer){ 0 };
+}

@@ -1,0 +1,44 @@
+/* office/support.h: do the files answer this question at all?
+ *
+ * Three witnesses, none of which is trusted alone: how much of the question's own words the passage
+ * holds (lexical), how near its vector is (dense), and how much likelier the language model finds
+ * the question once it has read the passage (generative). Their weighted sum goes through a
+ * logistic function; weights and threshold were fitted on answerable and unanswerable questions
+ * (docs/ASK.md has the figures and the command that measures them again). A witness that is missing
+ * (no embedder, no chat model) is left out and the threshold is the one fitted without it. */
+#ifndef OFFICE_SUPPORT_H
+#define OFFICE_SUPPORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/span.h"
+
+enum { TERMS_MAX = 64, TERM_BYTES = 48 };
+
+/* The question's content words: folded (lower case, ä/ae/a alike), without function words of German
+ * and English. */
+struct terms {
+    size_t n;
+    struct term {
+        char stem[TERM_BYTES]; /* what must be found */
+        float weight;
+        bool exact; /* numbers, file numbers: found as they are */
+    } items[TERMS_MAX];
+};
+void terms_of_question(struct terms *out, struct span question);
+
+/* Weight share of the terms that stand in 'text', 0..1; 0 without terms. */
+float terms_coverage(const struct terms *t, struct span text);
+
+struct support {
+    float coverage; /* of the best passage */
+    float cosine;   /* of the best passage; NAN without an embedder */
+    float gain;     /* nats a token by which the passage makes the question likelier; NAN without a
+                       model */
+    float score;    /* 0..1 */
+    bool supported; /* score >= 0.5 */
+};
+void support_decide(struct support *s);
+
+#endif
