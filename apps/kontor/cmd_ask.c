@@ -1,4 +1,5 @@
 /* kontor ask: an answer with quotations that can be checked. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,14 +19,22 @@ static json_t *citation_json(const struct kt_citation *c)
                      (json_int_t)c->start, "end", (json_int_t)c->end);
 }
 
+static json_t *number_or_null(double x)
+{
+    return isnan(x) ? json_null() : json_real(x);
+}
+
 static int print_json(const struct kt_answer *a)
 {
     json_t *list = json_array();
     for (size_t i = 0; i < a->n_citations; i++)
         json_array_append_new(list, citation_json(&a->citations[i]));
-    return cli_print_json(
-        json_pack("{s:o,s:b,s:f,s:o}", "answer", cli_json_text(a->text, strlen(a->text)),
-                  "supported", (int)a->supported, "support", a->support_score, "citations", list));
+    json_t *why = json_pack("{s:f,s:o,s:o,s:o}", "score", a->support_score, "coverage",
+                            number_or_null(a->coverage), "cosine", number_or_null(a->cosine),
+                            "gain", number_or_null(a->gain));
+    return cli_print_json(json_pack("{s:o,s:b,s:o,s:o}", "answer",
+                                    cli_json_text(a->text, strlen(a->text)), "supported",
+                                    (int)a->supported, "citations", list, "support", why));
 }
 
 static int print_text(const struct kt_answer *a)

@@ -58,6 +58,7 @@ static void trim_torn_tail(char *s)
         s[n - 1 - back] = '\0';
 }
 
+KT_PRINTF(3, 0)
 static void vset(struct kt_error *err, enum kt_status status, const char *fmt, va_list ap)
 {
     if (!err)

@@ -545,6 +545,9 @@ static enum kt_status run(struct ask *a, struct kt_answer *out, struct kt_error 
     if (st)
         return st;
     out->support_score = a->support.score;
+    out->coverage = a->support.coverage;
+    out->cosine = a->support.cosine;
+    out->gain = a->support.gain;
     out->supported = a->support.supported && a->n_sentences > 0;
     if (!out->supported)
         return answer_unsupported(a, out, err);
