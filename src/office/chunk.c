@@ -39,8 +39,8 @@ static bool stop_ends_sentence(struct span t, size_t dot)
     while (next < t.len && strchr("\"')]", t.ptr[next]))
         next++;
     if (next < t.len && t.ptr[next] != ' ' && t.ptr[next] != '\n')
-        return false; /* 1.234,56 and www.example */
-    if (t.ptr[dot] != '.')
+        return false;                        /* 1.234,56 and www.example */
+    if (t.ptr[dot] != '.' || next > dot + 1) /* a closing mark after the stop */
         return true;
     size_t word = dot;
     while (word > 0 &&
