@@ -105,6 +105,10 @@ struct kt_quote {
     size_t src_idx, src_start, src_end;
 };
 
+/* Are the two equal, white-space runs counted as equal (no-break and other Unicode spaces are white space, too)? What
+ * kt_generate promises of each quotation and its source. */
+KT_API bool kt_quote_matches(const char *a, size_t a_len, const char *b, size_t b_len);
+
 enum kt_finish { KT_FINISH_STOP, KT_FINISH_LENGTH, KT_FINISH_CANCELLED, KT_FINISH_STOP_STRING };
 
 struct kt_generate_request {
@@ -159,10 +163,35 @@ KT_API KT_MUST_CHECK enum kt_status kt_logits(struct kt_context *c, const int32_
                                               size_t n_tokens, kt_logits_fn fn, void *ctx,
                                               struct kt_error *err);
 
+/* log softmax(logits)[id], summed in double. */
+KT_API double kt_logprob(const float *logits, size_t n_vocab, int32_t id);
+
 /* Total log-probability of 'tail' after 'prefix', and its token count is n_tail: for scoring. */
 KT_API KT_MUST_CHECK enum kt_status kt_score(struct kt_context *c, const int32_t *prefix,
                                              size_t n_prefix, const int32_t *tail, size_t n_tail,
                                              double *logprob, struct kt_error *err);
+
+/* ---- measuring ------------------------------------------------------------------------------- */
+
+struct kt_bench_request {
+    size_t n_prompt;  /* tokens of one prompt; 0: not measured                   */
+    size_t n_gen;     /* single tokens, one after the other; 0: not measured     */
+    size_t n_depth;   /* tokens already in the context before both               */
+    size_t n_streams; /* sequences decoded together in one step; 0: 1            */
+    size_t n_reps;    /* 0: 5; the medians are given                             */
+    size_t n_batch;   /* prefill chunk; 0: 512                                   */
+    enum kt_kv_type kv;
+    bool (*on_progress)(void *ctx, size_t n_reps_done, size_t n_reps); /* false cancels; may be NULL */
+    void *callback_ctx;
+};
+
+struct kt_bench_result {
+    double pp, tg; /* tokens a second: prompt; generated, of all streams together */
+};
+
+/* Random token ids, nothing but the model in the time. KT_E_CANCELLED when on_progress said so. */
+KT_API KT_MUST_CHECK enum kt_status kt_bench(struct kt_engine *e, const struct kt_bench_request *rq,
+                                             struct kt_bench_result *out, struct kt_error *err);
 
 /* ---- embeddings ------------------------------------------------------------------------------ */
 

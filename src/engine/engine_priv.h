@@ -1,0 +1,77 @@
+/* engine/engine_priv.h: what the files of this folder share. */
+#ifndef ENGINE_ENGINE_PRIV_H
+#define ENGINE_ENGINE_PRIV_H
+
+#include <pthread.h>
+
+#include "base/pool.h"
+#include "base/status.h"
+#include "engine/quote.h"
+#include "kernels/kernels.h"
+#include "kontor/engine.h"
+#include "model/model.h"
+#include "model/model_file.h"
+#include "text/chat.h"
+#include "text/tokenizer.h"
+
+struct kt_engine {
+    struct model_file *file;
+    struct pool *pool;
+    struct kernels kernels;
+    struct model *model;
+    struct tokenizer *tokenizer;     /* NULL: the file has none, or of a kind we do not read */
+    struct kt_error tokenizer_error; /* why it is NULL                                       */
+    enum chat_layout layout;
+    size_t n_vocab;      /* rows of logits                                       */
+    uint64_t *samplable; /* bits: ids that may ever be produced                  */
+
+    pthread_mutex_t step_lock; /* one step at a time: the pool serves one caller */
+    pthread_mutex_t lazy_lock; /* guards what follows: made when first needed    */
+    struct quote_vocab *quote_vocab;
+    struct model_run *embed_run;
+    struct model_state *embed_state; /* decoder embedding models only */
+};
+
+struct kt_context {
+    struct kt_engine *engine;
+    struct model_state *state;
+    struct model_run *run;
+    size_t n_ctx, n_batch;
+    int32_t *history; /* [n_ctx] the tokens in 'state'; as many as it has  */
+    float *logits;    /* [n_vocab] after the last of them                  */
+    bool has_logits;
+};
+
+/* Fails with the reason why the model has no tokenizer. */
+KT_MUST_CHECK enum kt_status engine_need_tokenizer(const struct kt_engine *e, struct kt_error *err);
+/* One model_step() under the lock. */
+KT_MUST_CHECK enum kt_status engine_step(struct kt_engine *e, struct model_run *run,
+                                         const struct model_span *spans, size_t n_spans,
+                                         struct kt_error *err);
+/* The vocabulary's trie, made at the first call; borrowed. */
+KT_MUST_CHECK enum kt_status engine_quote_vocab(struct kt_engine *e, const struct quote_vocab **out,
+                                                struct kt_error *err);
+
+/* Return false to cancel. */
+typedef bool (*progress_fn)(void *ctx, size_t n_done, size_t n_total);
+
+/* Bring the timeline to exactly 'tokens' (n >= 1, at most n_ctx) with the logits after the last
+ * one. What was computed before is kept if it is the beginning of 'tokens'; a recurrent state
+ * cannot be cut, so anything else starts over. KT_E_CANCELLED when progress said so; what was
+ * computed stays and counts next time. */
+KT_MUST_CHECK enum kt_status context_advance(struct kt_context *c, const int32_t *tokens,
+                                             size_t n_tokens, size_t *n_cached,
+                                             progress_fn progress, void *ctx, struct kt_error *err);
+/* One more token; its logits replace the last. */
+KT_MUST_CHECK enum kt_status context_append(struct kt_context *c, int32_t token,
+                                            struct kt_error *err);
+/* Tokens whose logits are wanted, after what is there already; handed to fn row by row. */
+KT_MUST_CHECK enum kt_status context_append_all(struct kt_context *c, const int32_t *tokens,
+                                                size_t n_tokens, kt_logits_fn fn, void *ctx,
+                                                struct kt_error *err);
+void context_reset(struct kt_context *c);
+/* Every id in [0, n_vocab)? */
+KT_MUST_CHECK enum kt_status context_check_tokens(const struct kt_context *c, const int32_t *tokens,
+                                                  size_t n_tokens, struct kt_error *err);
+
+#endif

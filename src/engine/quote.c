@@ -1,0 +1,345 @@
+/* engine/quote.c: the states of the quote-span automaton and its masks; quote.h explains them. */
+#include "engine/quote_priv.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/utf8.h"
+#include "engine/sample.h"
+
+enum before { BEFORE_OTHER, BEFORE_WORD, BEFORE_MARK, BEFORE_COUNT };
+
+struct state {
+    bool inside;
+    uint8_t before; /* outside: enum before, what the last character was */
+    uint8_t n_torn; /* outside: bytes of a character that is not complete */
+    char torn[UTF8_MAX_BYTES];
+    uint32_t lo, hi; /* inside: live places are starts[lo..hi)             */
+    uint32_t depth;  /* inside: bytes of the quotation so far              */
+};
+
+struct quote {
+    const struct quote_vocab *vocab;
+    struct quote_text text;
+    size_t min_bytes, max_bytes;
+    bool start_inside;
+
+    struct state now;
+    size_t n_out;        /* bytes accepted                                                */
+    size_t open_start;   /* of the open quotation's text                                  */
+    size_t best_depth;   /* the longest quotation it could have been closed as; 0: none   */
+    uint32_t best_place; /* and where that stands in the text                             */
+
+    struct kt_quote *list;
+    size_t n_list, list_cap;
+    bool failed;
+
+    uint64_t
+        *cached[BEFORE_COUNT]; /* masks of the three common outside states; NULL: not made yet */
+    struct state stack[QUOTE_TOKEN_MAX + 1];
+};
+
+/* ---- one byte ----------------------------------------------------------------------------------
+ */
+
+static bool is_apostrophe(int32_t cp)
+{
+    return cp == '\'' || cp == 0x2019 || cp == 0x2BC;
+}
+
+/* Letters and digits, roughly: enough to tell an apostrophe from an opening mark. */
+static bool is_word_char(int32_t cp)
+{
+    if (cp < 0x80)
+        return (cp >= '0' && cp <= '9') || ((cp | 0x20) >= 'a' && (cp | 0x20) <= 'z');
+    return cp >= 0xC0 && cp != 0xD7 && cp != 0xF7 && !(cp >= 0x2000 && cp < 0x2C00) &&
+           !(cp >= 0x3000 && cp < 0x3040) && cp < 0xFE00;
+}
+
+/* The first live place where a word ends now, or 0 (the text begins with a wall, never a place). */
+static uint32_t place_that_ends(const struct quote *q, const struct state *s)
+{
+    uint32_t first = 0;
+    for (uint32_t i = s->lo; i < s->hi; i++) {
+        uint32_t p = q->text.starts[i];
+        if (q->text.ends[p + s->depth] && (first == 0 || p < first))
+            first = p;
+    }
+    return first;
+}
+
+static bool can_close(const struct quote *q, const struct state *s)
+{
+    if (s->depth < q->min_bytes)
+        return false;
+    for (uint32_t i = s->lo; i < s->hi; i++)
+        if (q->text.ends[q->text.starts[i] + s->depth])
+            return true;
+    return false;
+}
+
+/* The first of starts[lo..hi) whose next byte is at least 'byte'. */
+static uint32_t lower_bound(const struct quote *q, const struct state *s, uint32_t lo,
+                            unsigned byte)
+{
+    uint32_t hi = s->hi;
+    while (lo < hi) {
+        uint32_t mid = lo + (hi - lo) / 2;
+        if (q->text.bytes[q->text.starts[mid] + s->depth] < byte)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo;
+}
+
+static bool step_inside(const struct quote *q, struct state *s, uint8_t byte)
+{
+    if (byte == '"') {
+        if (!can_close(q, s))
+            return false;
+        *s = (struct state){ .before = BEFORE_MARK };
+        return true;
+    }
+    if (byte == 0 || (s->depth >= q->max_bytes && can_close(q, s)))
+        return false;
+    s->lo = lower_bound(q, s, s->lo, byte);
+    s->hi = lower_bound(q, s, s->lo, byte + 1u);
+    s->depth++;
+    return s->lo < s->hi;
+}
+
+static bool step_outside(const struct quote *q, struct state *s, uint8_t byte)
+{
+    if (byte == 0)
+        return false;
+    size_t n;
+    s->torn[s->n_torn++] = (char)byte;
+    int32_t cp = utf8_decode(s->torn, s->n_torn, &n);
+    if (cp == UTF8_TORN)
+        return true;
+    s->n_torn = 0;
+    if (cp < 0 || quote_is_mark(cp))
+        return false;
+    if (cp == '"') {
+        if (s->before != BEFORE_OTHER)
+            return false;
+        *s = (struct state){ .inside = true, .hi = (uint32_t)q->text.n_starts };
+        return s->hi > 0;
+    }
+    if (is_apostrophe(cp)) {
+        bool in_word = s->before == BEFORE_WORD;
+        s->before = BEFORE_MARK;
+        return in_word;
+    }
+    s->before = is_word_char(cp) ? BEFORE_WORD : BEFORE_OTHER;
+    return true;
+}
+
+/* Move *s by one byte; false when the byte is not allowed, *s is then of no use. */
+static bool step(const struct quote *q, struct state *s, uint8_t byte)
+{
+    return s->inside ? step_inside(q, s, byte) : step_outside(q, s, byte);
+}
+
+/* ---- masks -------------------------------------------------------------------------------------
+ */
+
+static void walk(struct quote *q, uint64_t *mask)
+{
+    const struct quote_vocab *v = q->vocab;
+    q->stack[0] = q->now;
+    for (size_t i = 0; i < v->n_nodes;) {
+        const struct quote_node *n = &v->nodes[i];
+        struct state *s = &q->stack[n->depth];
+        *s = q->stack[n->depth - 1];
+        if (!step(q, s, n->byte)) {
+            i = n->end;
+            continue;
+        }
+        for (int32_t id = n->token; id >= 0; id = v->same[id])
+            mask_set(mask, (size_t)id);
+        i++;
+    }
+}
+
+bool quote_mask(struct quote *q, uint64_t *mask)
+{
+    size_t bytes = mask_words(q->vocab->n_vocab) * sizeof(*mask);
+    bool plain = !q->now.inside && q->now.n_torn == 0;
+    uint64_t **cache = plain ? &q->cached[q->now.before] : NULL;
+    if (cache && *cache) {
+        memcpy(mask, *cache, bytes);
+        return true;
+    }
+    /* Tokens that write nothing (the one that ends the answer) belong between whole characters. */
+    if (plain)
+        memcpy(mask, q->vocab->silent, bytes);
+    else
+        memset(mask, 0, bytes);
+    walk(q, mask);
+    if (cache && (*cache = malloc(bytes)))
+        memcpy(*cache, mask, bytes);
+    for (size_t i = 0; i < bytes / sizeof(*mask); i++)
+        if (mask[i])
+            return true;
+    return false;
+}
+
+/* ---- what was produced
+ * --------------------------------------------------------------------------- */
+
+static void record(struct quote *q, uint32_t place, size_t depth)
+{
+    if (q->n_list == q->list_cap) {
+        size_t cap = q->list_cap ? q->list_cap * 2 : 8;
+        struct kt_quote *list = realloc(q->list, cap * sizeof(*list));
+        if (!list) {
+            q->failed = true;
+            return;
+        }
+        q->list = list;
+        q->list_cap = cap;
+    }
+    size_t src = quote_text_source(&q->text, place);
+    q->list[q->n_list++] = (struct kt_quote){
+        .out_start = q->open_start,
+        .out_end = q->open_start + depth,
+        .src_idx = src,
+        .src_start = q->text.origin[place],
+        .src_end = q->text.origin[place + depth - 1] + 1u, /* the last byte is no space */
+    };
+}
+
+static void accept_byte(struct quote *q, uint8_t byte)
+{
+    struct state was = q->now;
+    bool ok = step(q, &q->now, byte);
+    assert(ok);
+    (void)ok;
+    q->n_out++;
+    if (was.inside && !q->now.inside)
+        record(q, place_that_ends(q, &was), was.depth);
+    if (!was.inside && q->now.inside) {
+        q->open_start = q->n_out;
+        q->best_depth = 0;
+    }
+    if (q->now.inside && can_close(q, &q->now)) {
+        q->best_depth = q->now.depth;
+        q->best_place = place_that_ends(q, &q->now);
+    }
+}
+
+bool quote_accept_bytes(struct quote *q, struct span bytes)
+{
+    struct state s = q->now;
+    for (size_t i = 0; i < bytes.len; i++)
+        if (!step(q, &s, (uint8_t)bytes.ptr[i]))
+            return false;
+    for (size_t i = 0; i < bytes.len; i++)
+        accept_byte(q, (uint8_t)bytes.ptr[i]);
+    return true;
+}
+
+bool quote_accept(struct quote *q, int32_t id)
+{
+    struct span bytes = q->vocab->bytes(q->vocab->ctx, id);
+    if (bytes.len == 0 && (q->now.inside || q->now.n_torn))
+        return false;
+    return quote_accept_bytes(q, bytes);
+}
+
+size_t quote_open_at(const struct quote *q)
+{
+    if (!q->now.inside)
+        return SIZE_MAX;
+    return q->open_start ? q->open_start - 1 : 0;
+}
+
+static void restart(struct quote *q)
+{
+    q->now = (struct state){ .inside = q->start_inside, .hi = (uint32_t)q->text.n_starts };
+    q->n_out = q->open_start = q->best_depth = q->n_list = 0;
+}
+
+void quote_end(struct quote *q, struct span text, size_t *keep, bool *close)
+{
+    *keep = text.len;
+    *close = false;
+    if (text.len != q->n_out) { /* cut, at a stop string or a torn character */
+        restart(q);
+        bool ok = quote_accept_bytes(q, text);
+        assert(ok);
+        (void)ok;
+    }
+    if (!q->now.inside)
+        return;
+    if (q->best_depth == 0) {
+        *keep = quote_open_at(q);
+        return;
+    }
+    record(q, q->best_place, q->best_depth);
+    *keep = q->open_start + q->best_depth;
+    *close = true;
+}
+
+const struct kt_quote *quote_list(const struct quote *q, size_t *n)
+{
+    *n = q->n_list;
+    return q->list;
+}
+
+bool quote_failed(const struct quote *q)
+{
+    return q->failed;
+}
+
+/* ---- making and unmaking
+ * --------------------------------------------------------------------------- */
+
+enum kt_status quote_create(struct quote **out, const struct quote_vocab *v,
+                            const struct kt_quote_source *sources, size_t n_sources,
+                            const struct quote_options *opts, struct kt_error *err)
+{
+    *out = NULL;
+    size_t min_bytes = opts->min_bytes ? opts->min_bytes : 1;
+    size_t max_bytes = opts->max_bytes ? opts->max_bytes : 400;
+    if (min_bytes > max_bytes)
+        return kt_fail(err, KT_E_USAGE,
+                       "quotations: shortest %zu bytes, longest %zu: the other way round?",
+                       min_bytes, max_bytes);
+    if (max_bytes > QUOTE_LEN_MAX)
+        return kt_fail(err, KT_E_LIMIT, "quotations: longest %zu bytes, at most %d are possible",
+                       max_bytes, QUOTE_LEN_MAX);
+    struct quote *q = calloc(1, sizeof(*q));
+    if (!q)
+        return kt_fail(err, KT_E_NOMEM, "quotations: out of memory");
+    q->vocab = v;
+    q->min_bytes = min_bytes;
+    q->max_bytes = max_bytes;
+    q->start_inside = opts->start_inside;
+    enum kt_status st = quote_text_init(&q->text, sources, n_sources, min_bytes, max_bytes, err);
+    if (!st && q->start_inside && q->text.n_starts == 0)
+        st = kt_fail(
+            err, KT_E_USAGE,
+            "quotations: no source has %zu bytes that could be quoted; ask without an opening mark",
+            min_bytes);
+    if (st) {
+        quote_destroy(q);
+        return st;
+    }
+    restart(q);
+    *out = q;
+    return KT_OK;
+}
+
+void quote_destroy(struct quote *q)
+{
+    if (!q)
+        return;
+    quote_text_deinit(&q->text);
+    for (size_t i = 0; i < BEFORE_COUNT; i++)
+        free(q->cached[i]);
+    free(q->list);
+    free(q);
+}

@@ -1,0 +1,103 @@
+/* engine/quote.h: output whose quotations cannot be wrong.
+ *
+ * An automaton over the bytes of the output. Outside quotation marks any text passes that holds no
+ * other quotation mark than ("). After an opening mark only bytes pass that continue at least one
+ * place of the given sources, and the closing mark only at the end of a word. Tokens are judged
+ * whole, through as many states as they have bytes: a token may end a sentence, close the quotation
+ * and open a bracket.
+ *
+ *   outside  --  any well-formed character but the marks below  -->  outside
+ *   outside  --  "  , not right after a word or a closing mark   -->  inside, at every word start
+ * of every source inside   --  a byte that some live place has next            -->  inside, with
+ * the places that have it inside   --  "  , some live place ends a word here and the quotation has
+ * min_bytes  -->  outside
+ *
+ * Inside, from max_bytes on, the first word end leaves the closing mark as the only choice. A place
+ * is live only where min_bytes can be reached, so there is no dead end as long as the vocabulary
+ * has a token for every byte; should it lack one, the mask comes out empty and the caller ends the
+ * answer.
+ *
+ * Words are what white space separates. A quotation starts at one, or behind its opening brackets
+ * ("(wie" -> wie), and ends with one, or before its closing brackets and punctuation ("Ende)." ->
+ * Ende), but never inside: "20.000" is not quoted as 20, nor "-5" as 5. Sources are read with every
+ * run of white space as one space; quotations are written so. Parts of a source with quotation
+ * marks, control characters, ill-formed UTF-8 or words above QUOTE_WORD_MAX bytes are walls: no
+ * quotation crosses them.
+ *
+ * Marks that never come out: " other than as described, the typographic ones of all kinds, ` and
+ * the acute accent; ' and its curly form only right after a letter or digit, as apostrophes.
+ *
+ * Knows nothing of models: vocabulary in, masks out. The live places are one interval of a sorted
+ * array of word starts (a suffix array of words), so that a state is a few integers and a step a
+ * binary search. */
+#ifndef ENGINE_QUOTE_H
+#define ENGINE_QUOTE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/span.h"
+#include "base/status.h"
+#include "kontor/engine.h"
+
+enum {
+    QUOTE_WORD_MAX =
+        256, /* bytes; a longer "word" is a table of figures or a blob, nobody quotes it */
+    QUOTE_TOKEN_MAX = 256, /* bytes; longer tokens are not produced while the constraint is on */
+    QUOTE_SOURCE_MAX = 1 << 28, /* bytes of all sources together: offsets are 32 bits */
+    QUOTE_LEN_MAX = 1 << 16,    /* largest max_bytes    */
+};
+
+/* ---- the vocabulary, as a trie: made once a tokenizer -----------------------------------------
+ */
+
+struct quote_vocab;
+typedef struct span (*quote_bytes_fn)(const void *ctx, int32_t id);
+
+/* 'bytes' gives a token's bytes (empty: it writes nothing). 'samplable': bits of ids that may be
+ * produced. Immutable; thread-safe. About 25 bytes of memory a byte of vocabulary. */
+KT_MUST_CHECK enum kt_status quote_vocab_create(struct quote_vocab **out, size_t n_vocab,
+                                                quote_bytes_fn bytes, const void *ctx,
+                                                const uint64_t *samplable, struct kt_error *err);
+void quote_vocab_destroy(struct quote_vocab *v);
+
+/* ---- the automaton of one answer ---------------------------------------------------------------
+ */
+
+struct quote;
+
+struct quote_options {
+    size_t min_bytes, max_bytes; /* 0: 1 and 400 */
+    bool start_inside;
+};
+
+/* Copies the sources. The vocabulary must outlive the automaton. KT_E_USAGE: min above max, or
+ * starting inside with nothing that could be quoted; KT_E_LIMIT: more text than the bounds above.
+ */
+KT_MUST_CHECK enum kt_status quote_create(struct quote **out, const struct quote_vocab *v,
+                                          const struct kt_quote_source *sources, size_t n_sources,
+                                          const struct quote_options *opts, struct kt_error *err);
+void quote_destroy(struct quote *q);
+
+/* mask: [mask_words(n_vocab)], set to the tokens allowed now. False when there is none. */
+bool quote_mask(struct quote *q, uint64_t *mask);
+/* The token was produced. False, and nothing has changed, when it is not allowed. */
+KT_MUST_CHECK bool quote_accept(struct quote *q, int32_t id);
+/* The same for bytes. */
+KT_MUST_CHECK bool quote_accept_bytes(struct quote *q, struct span bytes);
+
+/* Offset of the mark of the quotation that is open now (0 if the answer started inside), or
+ * SIZE_MAX. */
+size_t quote_open_at(const struct quote *q);
+
+/* The answer ends here with 'text_len' of its bytes kept (at most those accepted). An open
+ * quotation is cut back to its last possible end: the text is then its first *keep bytes, followed
+ * by a closing mark if *close. If it had none yet, it goes altogether, with its opening mark. */
+void quote_end(struct quote *q, struct span text, size_t *keep, bool *close);
+
+/* The quotations closed so far, in order; borrowed until the next call that changes q. */
+const struct kt_quote *quote_list(const struct quote *q, size_t *n);
+bool quote_failed(const struct quote *q); /* ran out of memory while recording one */
+
+#endif

@@ -1,0 +1,67 @@
+/* engine/sample.h: from a row of logits to one token.
+ *
+ * The order is fixed and is that of the OpenAI and Hugging Face conventions:
+ *   1. ids that may never be sampled, and ids the mask forbids, are gone;
+ *   2. presence penalty: a constant off the logits of tokens generated already;
+ *   3. temperature: logits / T;
+ *   4. top-k: the k largest (ties: the smaller id);
+ *   5. top-p: of what is left, the smallest set whose probability reaches p (never empty);
+ *   6. min-p: of what is left, p >= min_p * the largest p;
+ *   7. one draw from what is left, renormalised.
+ * Temperature 0 is greedy: the largest logit after step 1, the smaller id of equals, and nothing
+ * else.
+ *
+ * All exponentials go through the kernel table, whose bits are the same on every machine: the same
+ * seed and the same logits give the same tokens everywhere. */
+#ifndef ENGINE_SAMPLE_H
+#define ENGINE_SAMPLE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/rng.h"
+#include "base/status.h"
+#include "kernels/kernels.h"
+#include "kontor/engine.h"
+
+/* A set of token ids as bits, in 64-bit words. */
+static inline size_t mask_words(size_t n_ids)
+{
+    return (n_ids + 63) / 64;
+}
+static inline bool mask_has(const uint64_t *mask, size_t id)
+{
+    return mask[id / 64] >> (id % 64) & 1;
+}
+static inline void mask_set(uint64_t *mask, size_t id)
+{
+    mask[id / 64] |= (uint64_t)1 << (id % 64);
+}
+
+struct sampler {
+    struct kt_sampling opts;
+    struct rng rng;
+    const struct kernels *kernels; /* borrowed */
+    size_t n_vocab;
+    size_t n_cand;
+    float *x;       /* [n_vocab] candidates' logits, later probabilities */
+    int32_t *ids;   /* [n_vocab] candidates' ids                         */
+    uint64_t *keys; /* [n_vocab] (logit, id) as integers that sort       */
+    uint64_t *seen; /* bits: generated already                           */
+};
+
+/* KT_E_USAGE for values outside their range (the message names which). */
+KT_MUST_CHECK enum kt_status sampler_init(struct sampler *s, const struct kt_sampling *opts,
+                                          size_t n_vocab, const struct kernels *k,
+                                          struct kt_error *err);
+void sampler_deinit(struct sampler *s);
+
+/* Choose one id of 'allowed' (bits, [mask_words(n_vocab)]). *logprob is its log-probability among
+ * the allowed ids before penalty, temperature and filters: what the model itself thought of it. The
+ * chosen id counts as generated. KT_E_INTERNAL when an allowed logit is not a number; KT_E_NOTFOUND
+ * when nothing is allowed. */
+KT_MUST_CHECK enum kt_status sampler_pick(struct sampler *s, const float *logits,
+                                          const uint64_t *allowed, int32_t *id, float *logprob,
+                                          struct kt_error *err);
+
+#endif
