@@ -61,12 +61,11 @@ static void dequant_bf16(float *restrict y, const void *restrict x, size_t n)
         y[i] = bf16_to_f32(quant_u16(p + 2 * i));
 }
 
-/* id, name, elements, bytes, has_min, split_scale */
 static const struct qtype_traits traits[QT_COUNT] = {
+    /*          name  len bytes float  min    split  */
     [QT_F32] = { "F32", 1, 4, true, false, false, dequant_f32, NULL },
     [QT_F16] = { "F16", 1, 2, true, false, false, dequant_f16, NULL },
     [QT_BF16] = { "BF16", 1, 2, true, false, false, dequant_bf16, NULL },
-    /*             name      len  bytes float  min    split */
     [QT_Q4_0] = { "Q4_0", 32, 18, false, false, false, dequant_q4_0, unpack_q4_0 },
     [QT_Q4_1] = { "Q4_1", 32, 20, false, true, false, dequant_q4_1, unpack_q4_1 },
     [QT_Q5_0] = { "Q5_0", 32, 22, false, false, false, dequant_q5_0, unpack_q5_0 },
