@@ -1,0 +1,125 @@
+/* The insides of the three objects of model.h, for the files of this folder. */
+#ifndef MODEL_MODEL_PRIV_H
+#define MODEL_MODEL_PRIV_H
+
+#include "base/arena.h"
+#include "base/size.h"
+#include "kernels/kernels.h"
+#include "model/model.h"
+#include "model/weights.h"
+
+struct model {
+    const struct model_file *file;
+    const struct kernels *k;
+    struct pool *pool;
+    struct model_shape shape;
+    struct weights w;
+    struct arena arena;        /* layers and the small vectors */
+    float inv_freq[128];       /* [rope_dims / 2], factors applied */
+    uint16_t slot[LAYERS_MAX]; /* layer i is the slot[i]-th of its kind: where its state lies */
+};
+
+struct model_state {
+    const struct model *m;
+    enum kv_type kv_type;
+    size_t n_ctx, n_past;
+    struct state_sizes sizes;
+    void *block;      /* what free() takes; the rest points into it */
+    char *kv;         /* [attention layers, 2 (keys, values), n_kv_heads, n_ctx, head_dim] */
+    float *recurrent; /* [linear layers, lin_v_heads, lin_k_dim, lin_v_dim]                */
+    float *conv;      /* [linear layers, 3, 2K + V]: oldest first, before the activation   */
+};
+
+/* The cache of one head of one layer: [n_ctx, head_dim]. */
+char *state_keys(const struct model_state *s, uint32_t layer, size_t kv_head);
+char *state_values(const struct model_state *s, uint32_t layer, size_t kv_head);
+float *state_recurrent(const struct model_state *s, uint32_t layer, size_t v_head);
+float *state_conv(const struct model_state *s, uint32_t layer);
+
+/* One new token on its way through the layers. */
+struct row {
+    struct model_state *state;
+    uint32_t pos; /* its index in the sequence, from 0 */
+    int32_t token;
+};
+
+/* Consecutive rows of one state. */
+struct row_span {
+    struct model_state *state;
+    size_t row0, n;
+    uint32_t pos0;
+};
+
+/* A row whose final state somebody wants. */
+struct out_row {
+    size_t row;
+    float *logits; /* [n_vocab], or NULL */
+    float *hidden; /* [d_model], or NULL */
+};
+
+enum {
+    LOGITS_TILE = 64, /* vocabulary rows a thread computes before it copies them to their places */
+    ATTN_TILE = 32,   /* query rows a thread takes at a time while a prompt is read */
+};
+
+/* Activations of a step. n is n_batch, the most rows of a step; 'stride' that of the act. */
+struct run_buffers {
+    struct row *rows;       /* [n] */
+    struct row_span *spans; /* [n] */
+    struct out_row *outs;   /* [n] */
+    float *x;               /* [n, d_model]: the residual stream                            */
+    float *y;               /* [n, d_model]: what a layer's part adds to it                  */
+    float *rope;            /* [n, rope_dims]: cosines of a row's position, then sines       */
+    struct act in;          /* [n, d_model]: x after a norm                                  */
+    struct act mix; /* [n, n_heads * head_dim or V]: what attention gives to its output matrix */
+    struct act ff;  /* [n, n_ff]                                                     */
+
+    /* These three groups are never alive together and share their memory. */
+    float *q, *k, *v;     /* [n, q_width], [n, kv_width] twice                             */
+    float *keys, *values; /* bert: [n_heads, n, head_dim]                                  */
+    float *u, *conv, *z;  /* [n, 2K + V] twice, [n, V]                                     */
+    float *a, *b;         /* [n, lin_v_heads]: become decay and beta                       */
+    float *gate, *up;     /* [n, n_ff]                                                     */
+
+    float *logits_tile; /* [n_threads, n, LOGITS_TILE]                                   */
+};
+
+struct model_run {
+    const struct model *m;
+    size_t n_batch;
+    void *block;
+    struct run_buffers b;
+    size_t n_rows, n_spans, n_outs; /* of the current step */
+    size_t n_logits; /* outs[0 .. n_logits) want logits, the others only hidden states */
+};
+
+/* Widths that follow from a shape. */
+static inline size_t q_width(const struct model_shape *s)
+{
+    return (size_t)s->n_heads * s->head_dim * (s->attn_gate ? 2 : 1);
+}
+
+static inline size_t kv_width(const struct model_shape *s)
+{
+    return (size_t)s->n_kv_heads * s->head_dim;
+}
+
+static inline size_t lin_k_width(const struct model_shape *s)
+{
+    return (size_t)s->lin_k_heads * s->lin_k_dim;
+}
+
+static inline size_t lin_v_width(const struct model_shape *s)
+{
+    return (size_t)s->lin_v_heads * s->lin_v_dim;
+}
+
+static inline size_t conv_width(const struct model_shape *s)
+{
+    return 2 * lin_k_width(s) + lin_v_width(s);
+}
+
+/* KT_E_LIMIT when 'bytes' is more than this machine has in all. 'what' says what they are for. */
+KT_MUST_CHECK enum kt_status memory_check(size_t bytes, const char *what, struct kt_error *err);
+
+#endif

@@ -1,0 +1,246 @@
+#include "model/ops.h"
+
+#include <string.h>
+
+#include "model/rope.h"
+
+enum {
+    MATMUL_GRAIN = 16, /* weight rows a thread takes at least */
+    /* Elements whose element-wise work takes about as long as waking the other threads. */
+    SERIAL_FLOATS = 8192,
+};
+
+void act_shape(struct act *x, size_t n_rows, size_t n_cols)
+{
+    x->n_rows = n_rows;
+    x->n_cols = n_cols;
+    x->stride = act_stride(n_cols);
+}
+
+void for_rows(const struct model_run *r, size_t n, size_t row_floats, pool_fn fn, void *ctx)
+{
+    size_t grain = n * row_floats <= SERIAL_FLOATS ? n : 1;
+    pool_for(r->m->pool, n, grain, fn, ctx);
+}
+
+bool any_integers(const struct mat *const *mats, size_t n)
+{
+    bool any = false;
+    for (size_t i = 0; i < n; i++)
+        any |= !qtype_traits(mats[i]->type)->is_float;
+    return any;
+}
+
+static bool wants_integers(const struct mat *w)
+{
+    return any_integers(&w, 1);
+}
+
+/* ---- rows in, rows out ---- */
+
+static void embed_range(void *ctx, size_t row0, size_t row1, size_t thread_idx)
+{
+    (void)thread_idx;
+    struct model_run *r = ctx;
+    const struct mat *embd = &r->m->w.embd;
+    const struct model_shape *s = &r->m->shape;
+    void (*dequant)(float *restrict, const void *restrict, size_t) =
+        qtype_traits(embd->type)->dequant;
+    for (size_t i = row0; i < row1; i++) {
+        const struct row *row = &r->b.rows[i];
+        dequant(r->b.x + i * s->d_model,
+                (const char *)embd->data + (size_t)row->token * embd->row_bytes, s->d_model);
+        if (s->rope_dims)
+            rope_angles(r->b.rope + i * s->rope_dims, s, r->m->inv_freq, row->pos);
+    }
+}
+
+void embed_tokens(struct model_run *r)
+{
+    for_rows(r, r->n_rows, r->m->shape.d_model, embed_range, r);
+}
+
+struct norm_job {
+    struct model_run *r;
+    struct act *x;
+    const float *w;
+    bool integers;
+};
+
+static void norm_range(void *ctx, size_t row0, size_t row1, size_t thread_idx)
+{
+    (void)thread_idx;
+    struct norm_job *j = ctx;
+    const struct model_shape *s = &j->r->m->shape;
+    const struct kernels *k = j->r->m->k;
+    for (size_t i = row0; i < row1; i++)
+        k->rmsnorm(j->x->f + i * j->x->stride, j->r->b.x + i * s->d_model, j->w, s->d_model,
+                   s->norm_eps);
+    if (j->integers)
+        k->act_quantize(j->x, row0, row1);
+}
+
+void norm_rows(struct model_run *r, const float *w, const struct projection *readers, size_t n)
+{
+    bool integers = false;
+    for (size_t i = 0; i < n; i++)
+        integers |= wants_integers(readers[i].w);
+    act_shape(&r->b.in, r->n_rows, r->m->shape.d_model);
+    struct norm_job j = { r, &r->b.in, w, integers };
+    for_rows(r, r->n_rows, r->m->shape.d_model, norm_range, &j);
+}
+
+static void quantize_range(void *ctx, size_t row0, size_t row1, size_t thread_idx)
+{
+    (void)thread_idx;
+    struct norm_job *j = ctx;
+    j->r->m->k->act_quantize(j->x, row0, row1);
+}
+
+void quantize_rows(struct model_run *r, struct act *x, const struct mat *reader)
+{
+    struct norm_job j = { r, x, NULL, true };
+    if (wants_integers(reader))
+        for_rows(r, x->n_rows, x->n_cols, quantize_range, &j);
+}
+
+static void norm_outputs_range(void *ctx, size_t j0, size_t j1, size_t thread_idx)
+{
+    (void)thread_idx;
+    struct norm_job *j = ctx;
+    const struct model_shape *s = &j->r->m->shape;
+    for (size_t i = j0; i < j1; i++) {
+        const struct out_row *o = &j->r->b.outs[i];
+        float *in = j->x->f + i * j->x->stride;
+        j->r->m->k->rmsnorm(in, j->r->b.x + o->row * s->d_model, j->w, s->d_model, s->norm_eps);
+        if (o->hidden)
+            memcpy(o->hidden, in, s->d_model * sizeof(float));
+    }
+    if (j->integers)
+        j->r->m->k->act_quantize(j->x, j0, j1);
+}
+
+void norm_outputs(struct model_run *r)
+{
+    const struct weights *w = &r->m->w;
+    act_shape(&r->b.in, r->n_outs, r->m->shape.d_model);
+    struct norm_job j = { r, &r->b.in, w->out_norm, wants_integers(&w->head) };
+    for_rows(r, r->n_outs, r->m->shape.d_model, norm_outputs_range, &j);
+    r->b.in.n_rows = r->n_logits; /* what the head reads: they come first */
+}
+
+/* ---- matrices ---- */
+
+/* Rows [row0, row1) of w for every row of x, with the bias. */
+static void matmul_range(const struct model_run *r, float *y, size_t ldy, const struct mat *w,
+                         const struct act *x, const float *bias, size_t row0, size_t row1)
+{
+    r->m->k->matmul[w->type](y, ldy, w, x, row0, row1);
+    for (size_t i = 0; bias && i < x->n_rows; i++)
+        r->m->k->add(y + i * ldy + row0, bias + row0, row1 - row0);
+}
+
+struct project_job {
+    struct model_run *r;
+    const struct act *x;
+    const struct projection *list;
+    size_t n;
+};
+
+/* The list's matrices stand on top of each other: row0 and row1 count through all of them. */
+static void project_range(void *ctx, size_t row0, size_t row1, size_t thread_idx)
+{
+    (void)thread_idx;
+    struct project_job *j = ctx;
+    size_t base = 0;
+    for (size_t i = 0; i < j->n; i++) {
+        const struct projection *p = &j->list[i];
+        size_t from = MAX(row0, base), to = MIN(row1, base + p->w->n_rows);
+        if (from < to)
+            matmul_range(j->r, p->y, p->w->n_rows, p->w, j->x, p->bias, from - base, to - base);
+        base += p->w->n_rows;
+    }
+}
+
+void project(struct model_run *r, const struct act *x, const struct projection *list, size_t n)
+{
+    size_t n_rows = 0;
+    for (size_t i = 0; i < n; i++)
+        n_rows += list[i].w->n_rows;
+    struct project_job j = { r, x, list, n };
+    pool_for(r->m->pool, n_rows, MATMUL_GRAIN, project_range, &j);
+}
+
+static void project_add_range(void *ctx, size_t row0, size_t row1, size_t thread_idx)
+{
+    (void)thread_idx;
+    struct project_job *j = ctx;
+    const struct projection *p = j->list;
+    struct run_buffers *b = &j->r->b;
+    size_t d = p->w->n_rows;
+    matmul_range(j->r, p->y, d, p->w, j->x, p->bias, row0, row1);
+    for (size_t i = 0; i < j->x->n_rows; i++)
+        j->r->m->k->add(b->x + i * d + row0, p->y + i * d + row0, row1 - row0);
+}
+
+void project_add(struct model_run *r, const struct mat *w, const struct act *x, const float *bias)
+{
+    struct projection p = { w, r->b.y, bias };
+    struct project_job j = { r, x, &p, 1 };
+    pool_for(r->m->pool, w->n_rows, MATMUL_GRAIN, project_add_range, &j);
+}
+
+static void gated_range(void *ctx, size_t row0, size_t row1, size_t thread_idx)
+{
+    (void)thread_idx;
+    struct project_job *j = ctx;
+    const struct projection *gate = &j->list[0], *up = &j->list[1];
+    struct act *ff = &j->r->b.ff;
+    size_t n_ff = gate->w->n_rows;
+    matmul_range(j->r, gate->y, n_ff, gate->w, j->x, NULL, row0, row1);
+    matmul_range(j->r, up->y, n_ff, up->w, j->x, NULL, row0, row1);
+    for (size_t i = 0; i < ff->n_rows; i++)
+        j->r->m->k->silu_mul(ff->f + i * ff->stride + row0, gate->y + i * n_ff + row0,
+                             up->y + i * n_ff + row0, row1 - row0);
+}
+
+void feed_forward_gated(struct model_run *r, const struct mat *gate, const struct mat *up,
+                        const struct mat *reader)
+{
+    act_shape(&r->b.ff, r->n_rows, gate->n_rows);
+    struct projection list[2] = { { gate, r->b.gate, NULL }, { up, r->b.up, NULL } };
+    struct project_job j = { r, &r->b.in, list, 2 };
+    pool_for(r->m->pool, gate->n_rows, MATMUL_GRAIN, gated_range, &j);
+    quantize_rows(r, &r->b.ff, reader);
+}
+
+/* ---- logits ---- */
+
+struct logits_job {
+    struct model_run *r;
+    const struct mat *head;
+};
+
+/* Results of different rows go to memory of different callers, so a tile is computed into memory of
+ * the thread's own and copied. */
+static void logits_range(void *ctx, size_t row0, size_t row1, size_t thread_idx)
+{
+    struct logits_job *j = ctx;
+    struct model_run *r = j->r;
+    float *tile = r->b.logits_tile + thread_idx * r->n_batch * LOGITS_TILE;
+    for (size_t at = row0; at < row1; at += LOGITS_TILE) {
+        struct mat part = *j->head;
+        part.data = (const char *)part.data + at * part.row_bytes;
+        part.n_rows = MIN((size_t)LOGITS_TILE, row1 - at);
+        r->m->k->matmul[part.type](tile, LOGITS_TILE, &part, &r->b.in, 0, part.n_rows);
+        for (size_t i = 0; i < r->n_logits; i++)
+            memcpy(r->b.outs[i].logits + at, tile + i * LOGITS_TILE, part.n_rows * sizeof(float));
+    }
+}
+
+void project_logits(struct model_run *r, const struct mat *head)
+{
+    struct logits_job j = { r, head };
+    if (r->n_logits)
+        pool_for(r->m->pool, head->n_rows, LOGITS_TILE, logits_range, &j);
+}

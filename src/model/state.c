@@ -1,0 +1,135 @@
+/* What a sequence leaves behind: keys and values of every position for attention, and a state of
+ * fixed size for the linear layers. One block of memory, laid out as state_sizes() says, zero at
+ * first. */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/status.h"
+#include "model/model_priv.h"
+
+static size_t kv_elem(const struct model_state *s)
+{
+    return s->kv_type == KV_F16 ? 2 : 4;
+}
+
+static size_t head_bytes(const struct model_state *s)
+{
+    return s->n_ctx * s->m->shape.head_dim * kv_elem(s);
+}
+
+char *state_keys(const struct model_state *s, uint32_t layer, size_t kv_head)
+{
+    return s->kv +
+           ((size_t)s->m->slot[layer] * 2 * s->m->shape.n_kv_heads + kv_head) * head_bytes(s);
+}
+
+char *state_values(const struct model_state *s, uint32_t layer, size_t kv_head)
+{
+    return state_keys(s, layer, s->m->shape.n_kv_heads + kv_head);
+}
+
+float *state_recurrent(const struct model_state *s, uint32_t layer, size_t v_head)
+{
+    const struct model_shape *sh = &s->m->shape;
+    size_t one = (size_t)sh->lin_k_dim * sh->lin_v_dim;
+    return s->recurrent + (s->m->slot[layer] * (size_t)sh->lin_v_heads + v_head) * one;
+}
+
+float *state_conv(const struct model_state *s, uint32_t layer)
+{
+    return s->conv + s->m->slot[layer] * 3 * conv_width(&s->m->shape);
+}
+
+enum kt_status memory_check(size_t bytes, const char *what, struct kt_error *err)
+{
+    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    size_t have = pages > 0 && page > 0 ? (size_t)pages * (size_t)page : SIZE_MAX;
+    if (bytes <= have)
+        return KT_OK;
+    return kt_fail(err, KT_E_LIMIT,
+                   "%s needs %zu MiB and this machine has %zu MiB; use a shorter context, "
+                   "a smaller batch or a smaller model",
+                   what, bytes >> 20, have >> 20);
+}
+
+enum kt_status model_state_create(struct model_state **out, const struct model *m, size_t n_ctx,
+                                  enum kv_type kv, struct kt_error *err)
+{
+    *out = NULL;
+    if (m->shape.arch == ARCH_BERT)
+        return kt_fail(err, KT_E_UNSUPPORTED,
+                       "a bert model encodes whole texts; it has no sequence state");
+    if (n_ctx == 0 || n_ctx > UINT32_MAX / 2)
+        return kt_fail(err, KT_E_USAGE, "a context of %zu tokens", n_ctx);
+    struct state_sizes sizes;
+    if (!state_sizes(&sizes, &m->shape, n_ctx, kv))
+        return kt_fail(err, KT_E_LIMIT, "a context of %zu tokens is larger than any memory", n_ctx);
+    enum kt_status st = memory_check(sizes.total, "a context of this length", err);
+    if (st)
+        return st;
+
+    struct model_state *s = calloc(1, sizeof(*s));
+    void *block =
+        calloc(1, sizes.total); /* the system's zero pages: untouched positions cost nothing */
+    if (!s || !block) {
+        free(s);
+        free(block);
+        return kt_fail(err, KT_E_NOMEM, "a context of %zu tokens: %zu MiB are not available", n_ctx,
+                       sizes.total >> 20);
+    }
+    *s = (struct model_state){
+        .m = m, .kv_type = kv, .n_ctx = n_ctx, .sizes = sizes, .block = block
+    };
+    s->kv = (char *)size_align((size_t)block, 64);
+    s->recurrent = (float *)(void *)(s->kv + size_align(sizes.kv, 64));
+    s->conv = (float *)(void *)((char *)s->recurrent + size_align(sizes.recurrent, 64));
+    *out = s;
+    return KT_OK;
+}
+
+void model_state_destroy(struct model_state *s)
+{
+    if (!s)
+        return;
+    free(s->block);
+    free(s);
+}
+
+/* Old keys and values are unreachable once n_past is 0; the recurrent part is not, it would be
+ * added to. */
+void model_state_reset(struct model_state *s)
+{
+    s->n_past = 0;
+    memset(s->recurrent, 0, s->sizes.recurrent);
+    memset(s->conv, 0, s->sizes.conv);
+}
+
+size_t model_state_n_past(const struct model_state *s)
+{
+    return s->n_past;
+}
+
+size_t model_state_n_ctx(const struct model_state *s)
+{
+    return s->n_ctx;
+}
+
+void model_state_copy(struct model_state *dst, const struct model_state *src)
+{
+    assert(dst->m == src->m);
+    assert(dst->kv_type == src->kv_type);
+    assert(dst->n_ctx >= src->n_past);
+    const struct model_shape *sh = &src->m->shape;
+    size_t used = src->n_past * sh->head_dim * kv_elem(src);
+    for (uint32_t i = 0; i < sh->n_layers; i++) {
+        for (size_t h = 0; !sh->recurrent[i] && used && h < sh->n_kv_heads; h++) {
+            memcpy(state_keys(dst, i, h), state_keys(src, i, h), used);
+            memcpy(state_values(dst, i, h), state_values(src, i, h), used);
+        }
+    }
+    memcpy(dst->recurrent, src->recurrent, src->sizes.recurrent);
+    memcpy(dst->conv, src->conv, src->sizes.conv);
+    dst->n_past = src->n_past;
+}
