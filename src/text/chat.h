@@ -1,9 +1,9 @@
 /* text/chat.h: from messages to tokens, in the layout the model was trained on.
  *
- * The layout is recognised from the model file (its template's markers and architecture), then rendered
- * by our own code: templates are data, never executed. ChatML covers SmolLM2, Qwen2, Qwen3; Qwen3.5 has
- * its own rules (thinking, history), spec section 7. A model without a known layout has none: chat is
- * then refused with a message, raw generation still works. */
+ * The layout is recognised from the model file (its template's markers and architecture), then
+ * rendered by our own code: templates are data, never executed. ChatML covers SmolLM2, Qwen2,
+ * Qwen3; Qwen3.5 has its own rules (thinking, history), spec section 7. A model without a known
+ * layout has none: chat is then refused with a message, raw generation still works. */
 #ifndef TEXT_CHAT_H
 #define TEXT_CHAT_H
 
@@ -22,13 +22,19 @@ enum chat_layout chat_layout_of(const struct model_file *f, const struct tokeniz
 const char *chat_layout_name(enum chat_layout l);
 
 /* Append the tokens of the conversation; with 'generate', also the opening of the assistant's turn.
- * KT_E_USAGE for an order of messages the layout has no place for (the message says which). */
+ * Every text of a message is encoded as TOK_PLAIN. Where the model's template has a system text for
+ * conversations that bring none (SmolLM2, Qwen2), it is used, read from the model file.
+ * CHAT_THINK_DEFAULT: Qwen3.5 answers without thinking, whatever the file's template would do
+ * (templates of one model disagree); Qwen3 as its template, which is thinking. KT_E_USAGE for an
+ * order of messages the layout has no place for (the message says which). */
 KT_MUST_CHECK enum kt_status chat_encode(const struct tokenizer *t, enum chat_layout layout,
-                                         struct token_vec *out, const struct chat_message *msgs, size_t n_msgs,
-                                         bool generate, enum chat_thinking thinking, struct kt_error *err);
+                                         struct token_vec *out, const struct chat_message *msgs,
+                                         size_t n_msgs, bool generate, enum chat_thinking thinking,
+                                         struct kt_error *err);
 /* The same as text, for people and tests (control tokens spelled out). */
-KT_MUST_CHECK enum kt_status chat_render(enum chat_layout layout, struct buf *out,
-                                         const struct chat_message *msgs, size_t n_msgs, bool generate,
-                                         enum chat_thinking thinking, struct kt_error *err);
+KT_MUST_CHECK enum kt_status chat_render(const struct tokenizer *t, enum chat_layout layout,
+                                         struct buf *out, const struct chat_message *msgs,
+                                         size_t n_msgs, bool generate, enum chat_thinking thinking,
+                                         struct kt_error *err);
 
 #endif
