@@ -5,6 +5,7 @@
  * sum l, so that no row of scores is ever stored. Tiles are counted from position 0 whatever the
  * chunk of the prompt, which is why a prompt read at once and one read in pieces give the same
  * bits. */
+#include "base/half.h"
 #include "kernels/ref/ref.h"
 #include "kernels/ref/vmath.h"
 
@@ -12,7 +13,7 @@ enum { TILE = 64 };
 
 static float kv_load(enum kv_type type, const void *p, size_t i)
 {
-    return type == KV_F16 ? ref_f16_widen(((const uint16_t *)p)[i]) : ((const float *)p)[i];
+    return type == KV_F16 ? f16_to_f32(((const uint16_t *)p)[i]) : ((const float *)p)[i];
 }
 
 static float key_dot(const struct attn_args *a, const float *q, size_t pos)

@@ -1,4 +1,5 @@
 /* kernels/ref/matmul.c: activations into integers, and the product of a weight matrix with them. */
+#include "base/half.h"
 #include "kernels/ref/ref.h"
 #include "kernels/ref/vmath.h"
 
@@ -97,7 +98,7 @@ static float load_f32(const uint8_t *p)
 
 static float load_f16(const uint8_t *p)
 {
-    return ref_f16_widen((uint16_t)(p[0] | p[1] << 8));
+    return f16_to_f32((uint16_t)(p[0] | p[1] << 8));
 }
 
 static float load_bf16(const uint8_t *p)

@@ -16,9 +16,6 @@ float ref_lanes16_fold(const struct lanes16 *acc);
 float ref_dot(const float *a, const float *b, size_t n);
 float ref_sum(const float *x, size_t n);
 
-float ref_f16_widen(uint16_t h);
-uint16_t ref_f16_narrow(float x);
-
 void ref_matmul_f32(float *restrict y, size_t ldy, const struct mat *w, const struct act *x,
                     size_t row0, size_t row1);
 void ref_matmul_f16(float *restrict y, size_t ldy, const struct mat *w, const struct act *x,

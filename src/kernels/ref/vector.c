@@ -1,4 +1,5 @@
 /* kernels/ref/vector.c: sums, norms, activations and conversions over one row of numbers. */
+#include "base/half.h"
 #include "kernels/ref/ref.h"
 #include "kernels/ref/vmath.h"
 
@@ -136,48 +137,16 @@ void ref_conv4_silu(float *y, size_t y_stride, const float *x, size_t x_stride, 
     }
 }
 
-/* Half precision: 1 sign, 5 exponent, 10 mantissa bits; exponent 0 is subnormal, 31 infinite or
- * NaN. */
-float ref_f16_widen(uint16_t h)
-{
-    uint32_t sign = (uint32_t)(h & 0x8000) << 16;
-    uint32_t exp = (h >> 10) & 31, man = h & 0x3ff;
-
-    if (exp == 31)
-        return vm_float(sign | 0x7f800000 | man << 13 |
-                        (man ? 0x400000 : 0)); /* a NaN becomes quiet */
-    if (exp == 0)
-        return vm_float(sign | vm_bits((float)man * 0x1p-24f));
-    return vm_float(sign | (exp + 112) << 23 | man << 13);
-}
-
-/* To nearest, ties to even. Adding 0x1p13-sized halves to the bits rounds the mantissa and carries
- * into the exponent as it should; the largest values carry into infinity by themselves. */
-uint16_t ref_f16_narrow(float x)
-{
-    uint32_t u = vm_bits(x), a = u & 0x7fffffff;
-    uint16_t sign = (uint16_t)(u >> 16 & 0x8000);
-
-    if (a > 0x7f800000)
-        return (uint16_t)(sign | 0x7e00 | (a >> 13 & 0x3ff));
-    if (a >= 0x477ff000) /* 65520 and more round to infinity */
-        return (uint16_t)(sign | 0x7c00);
-    if (a < 0x38800000) /* below 2^-14: the sum with 0.5 has its last bit at 2^-24, a half's
-                           smallest step */
-        return (uint16_t)(sign | (vm_bits(vm_float(a) + 0.5f) - vm_bits(0.5f)));
-    return (uint16_t)(sign | ((a + 0xfff + (a >> 13 & 1) - (112u << 23)) >> 13));
-}
-
 void ref_f32_to_f16(uint16_t *y, const float *x, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        y[i] = ref_f16_narrow(x[i]);
+        y[i] = f32_to_f16(x[i]);
 }
 
 void ref_f16_to_f32(float *y, const uint16_t *x, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        y[i] = ref_f16_widen(x[i]);
+        y[i] = f16_to_f32(x[i]);
 }
 
 void ref_scan_i8(int32_t *out, const int8_t *v, const int8_t *q, size_t dim, size_t n_vecs)

@@ -1,8 +1,19 @@
-/* kernels/x86/init.c: the levels of x86-64 in turn. */
+/* kernels/x86/init.c: the levels of x86-64 in turn. Every level takes the ones below it for
+ * granted. */
 #include "kernels/x86/x86.h"
 
 void kernels_init_x86(struct kernels *k, uint32_t cpu)
 {
-    (void)k;
-    (void)cpu;
+    if (!(cpu & CPU_AVX2))
+        return;
+    kernels_init_matmul_int_avx2(k);
+    if (cpu & CPU_AVXVNNI)
+        kernels_init_matmul_int_avxvnni(k);
+
+    if (!(cpu & CPU_AVX512))
+        return;
+    if (!(cpu & CPU_AVXVNNI)) /* 256 bits with VNNI beat 512 without */
+        kernels_init_matmul_int_avx512(k);
+    if (cpu & CPU_AVX512VNNI)
+        kernels_init_matmul_int_avx512vnni(k);
 }

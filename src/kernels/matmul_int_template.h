@@ -1,0 +1,536 @@
+/* kernels/matmul_int_template.h: weights in integer blocks times quantised activations, for any
+ * vector width.
+ *
+ * Rows of weights lie across the lanes: V_ROWS rows (16, 8 or 4) are worked on together, and the
+ * block order of kernels.h, a sum over sub-blocks in turn, is then simply a loop. Nothing is summed
+ * across lanes.
+ *
+ *  1. A panel is taken apart: V_ROWS rows by at most 512 columns become 'struct sub's, one for 32
+ * columns. u[c] holds columns 4c to 4c + 3 of every row, one row per 32-bit element; scale and min
+ * as floats. The reading goes 16 bytes a row at a time with a 4 x 4 transposition of 32-bit words
+ * inside each 128-bit lane: a word of the file becomes a vector with that word of every row. Fields
+ * of the block (scales, high bits) come the same way, so a format is a dozen lines.
+ *  2. Tiles of up to 8 rows of activations run over the panel: each 4 bytes of q are broadcast and
+ * multiplied with u[c]. So weights are read and taken apart once for all rows of activations, and
+ * the same code serves one row (decode) and hundreds (prefill).
+ *
+ * A group of fewer than V_ROWS rows is copied to the stack first, so nothing outside the rows is
+ * read.
+ *
+ * The level's file defines, before including this: the words of v512.h (or its sisters),
+ * LEVEL(name), and V_SIGNED               8-bit weights are wanted signed, not shifted by 128
+ *     v_dot(acc, u, n, q, kind)  acc + the products of n words of u with 4 n bytes at q */
+
+struct sub {
+    vi u[8];
+    vf scale[2];
+    vf min[2];
+};
+
+enum {
+    CHUNK_SUBS = 16, /* sub-blocks in a panel: 12 KiB at 512 bits, a quarter of the first cache */
+    TILE_MAX = 8,
+    ROW_CHUNK_MAX = CHUNK_SUBS * 34, /* bytes a row: the widest format is Q8_0 */
+};
+
+/* ---- reading ----------------------------------------------------------------------------------
+ */
+
+struct words {
+    vi w[4];
+};
+
+/* w[i] = the i-th of the four 32-bit words at p, of every row */
+static inline struct words words_at(const uint8_t *p, size_t stride)
+{
+    vi r0 = v_rows(p, stride, 0), r1 = v_rows(p, stride, 1);
+    vi r2 = v_rows(p, stride, 2), r3 = v_rows(p, stride, 3);
+    vi lo01 = v_zip_lo32(r0, r1), lo23 = v_zip_lo32(r2, r3);
+    vi hi01 = v_zip_hi32(r0, r1), hi23 = v_zip_hi32(r2, r3);
+    return (struct words){ { v_zip_lo64(lo01, lo23), v_zip_hi64(lo01, lo23), v_zip_lo64(hi01, hi23),
+                             v_zip_hi64(hi01, hi23) } };
+}
+
+/* 16 bytes of nibbles: the low ones are columns 0 to 15, the high ones 16 to 31 */
+static inline void nibbles(vi u[8], struct words q)
+{
+    const vi mask = v_set32(0x0f0f0f0f);
+    for (size_t i = 0; i < 4; i++) {
+        u[i] = v_and(q.w[i], mask);
+        u[i + 4] = v_and(v_shr(q.w[i], 4), mask);
+    }
+}
+
+/* bit e of 'high' is worth 16 in column e */
+static inline void fifth_bits(vi u[8], vi high)
+{
+    const vi value = v_set32(0x10101010);
+    for (unsigned byte = 0; byte < 4; byte++) {
+        vi x = v_byte_x4(high, byte);
+        u[2 * byte] = v_add_where(u[2 * byte], x, v_set32(0x08040201), value);
+        u[2 * byte + 1] = v_add_where(u[2 * byte + 1], x, v_set32(0x80402010), value);
+    }
+}
+
+/* 8-bit weights as v_dot wants them */
+static inline vi eight_bits(vi signed_bytes)
+{
+    return V_SIGNED ? signed_bytes : v_xor(signed_bytes, v_set32(0x80808080));
+}
+
+/* byte 'idx' of 0..3 of each element, without and with sign */
+static inline vi byte_of(vi x, unsigned idx)
+{
+    return v_and(v_shr(x, 8 * idx), v_set32(0xff));
+}
+
+static inline vi signed_byte_of(vi x, unsigned idx)
+{
+    return v_sar(v_shl(x, 24 - 8 * idx), 24);
+}
+
+static inline vf negated(vf x)
+{
+    return v_from_bits(v_xor(v_bits(x), v_set32(0x80000000)));
+}
+
+/* ---- the formats: one block of V_ROWS rows to its sub-blocks ------------------------------------
+ */
+
+static inline void take_q4_0(struct sub *s, const uint8_t *p, size_t stride)
+{
+    nibbles(s->u, words_at(p + 2, stride));
+    s->scale[0] = v_half_lo(words_at(p, stride).w[0]);
+}
+
+static inline void take_q4_1(struct sub *s, const uint8_t *p, size_t stride)
+{
+    struct words head = words_at(p, stride), last = words_at(p + 4, stride);
+    nibbles(s->u, (struct words){ { head.w[1], head.w[2], head.w[3], last.w[3] } });
+    s->scale[0] = v_half_lo(head.w[0]);
+    s->min[0] = v_half_hi(head.w[0]);
+}
+
+static inline void take_q5_0(struct sub *s, const uint8_t *p, size_t stride)
+{
+    struct words head = words_at(p, stride);
+    nibbles(s->u, words_at(p + 6, stride));
+    fifth_bits(s->u, v_or(v_shr(head.w[0], 16), v_shl(head.w[1], 16)));
+    s->scale[0] = v_half_lo(head.w[0]);
+}
+
+static inline void take_q5_1(struct sub *s, const uint8_t *p, size_t stride)
+{
+    struct words head = words_at(p, stride);
+    nibbles(s->u, words_at(p + 8, stride));
+    fifth_bits(s->u, head.w[1]);
+    s->scale[0] = v_half_lo(head.w[0]);
+    s->min[0] = v_half_hi(head.w[0]);
+}
+
+static inline void take_q8_0(struct sub *s, const uint8_t *p, size_t stride)
+{
+    for (size_t half = 0; half < 2; half++) {
+        struct words q = words_at(p + 2 + 16 * half, stride);
+        for (size_t i = 0; i < 4; i++)
+            s->u[4 * half + i] = eight_bits(q.w[i]);
+    }
+    s->scale[0] = v_half_lo(words_at(p, stride).w[0]);
+}
+
+static const uint8_t iq4_levels[16] = { 129, 152, 173, 191, 207, 221, 234, 246,
+                                        1,   13,  25,  38,  53,  69,  89,  113 }; /* as int8 */
+
+static inline void take_iq4_nl(struct sub *s, const uint8_t *p, size_t stride)
+{
+    nibbles(s->u, words_at(p + 2, stride));
+    for (size_t i = 0; i < 8; i++)
+        s->u[i] = eight_bits(v_lookup(iq4_levels, s->u[i]));
+    s->scale[0] = v_half_lo(words_at(p, stride).w[0]);
+}
+
+/* the scale 2^(e - 128) may be subnormal: as a product of two floats in the middle of the range */
+static inline void take_mxfp4(struct sub *s, const uint8_t *p, size_t stride)
+{
+    static const uint8_t levels[16] = {
+        12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0
+    }; /* 12 + the level */
+    nibbles(s->u, words_at(p + 1, stride));
+    for (size_t i = 0; i < 8; i++)
+        s->u[i] = v_lookup(levels, s->u[i]);
+    vi e = byte_of(words_at(p, stride).w[0], 0);
+    vi e1 = v_shr(e, 1), e2 = v_sub32(e, e1);
+    s->scale[0] = v_mul(v_from_bits(v_shl(v_add32(e1, v_set32(64)), 23)),
+                        v_from_bits(v_shl(v_add32(e2, v_set32(62)), 23)));
+}
+
+/* The scales and mins of Q4_K and Q5_K: see quant/blocks256.c for the packing of their 6 bits. */
+static inline void take_k4_scales(struct sub *s, struct words head)
+{
+    vf d = v_half_lo(head.w[0]), dmin = v_half_hi(head.w[0]);
+    for (unsigned j = 0; j < 8; j++) {
+        vi scale, min;
+        if (j < 4) {
+            scale = v_and(v_shr(head.w[1], 8 * j), v_set32(63));
+            min = v_and(v_shr(head.w[2], 8 * j), v_set32(63));
+        } else {
+            vi both = byte_of(head.w[3], j - 4);
+            vi scale_hi = v_shr(byte_of(head.w[1], j - 4), 6);
+            vi min_hi = v_shr(byte_of(head.w[2], j - 4), 6);
+            scale = v_or(v_and(both, v_set32(15)), v_shl(scale_hi, 4));
+            min = v_or(v_shr(both, 4), v_shl(min_hi, 4));
+        }
+        s[j].scale[0] = v_mul(d, v_from_int(scale));
+        s[j].min[0] = negated(v_mul(dmin, v_from_int(min)));
+    }
+}
+
+static inline void take_q4_k(struct sub *s, const uint8_t *p, size_t stride)
+{
+    const vi mask = v_set32(0x0f0f0f0f);
+    take_k4_scales(s, words_at(p, stride));
+    for (size_t g = 0; g < 8; g++) { /* 16 bytes: half of two sub-blocks */
+        struct words q = words_at(p + 16 + 16 * g, stride);
+        struct sub *lo = &s[g / 2 * 2], *hi = lo + 1;
+        for (size_t i = 0; i < 4; i++) {
+            lo->u[g % 2 * 4 + i] = v_and(q.w[i], mask);
+            hi->u[g % 2 * 4 + i] = v_and(v_shr(q.w[i], 4), mask);
+        }
+    }
+}
+
+static inline void take_q5_k(struct sub *s, const uint8_t *p, size_t stride)
+{
+    const vi mask = v_set32(0x0f0f0f0f), fifth = v_set32(0x10101010);
+    take_k4_scales(s, words_at(p, stride));
+    for (size_t half = 0; half < 2; half++) {
+        struct words high = words_at(p + 16 + 16 * half, stride);
+        for (unsigned g = 0; g < 4; g++) {
+            struct words q = words_at(p + 48 + 32 * g + 16 * half, stride);
+            vi *lo = &s[2 * g].u[4 * half], *hi = &s[2 * g + 1].u[4 * half];
+            for (size_t i = 0; i < 4;
+                 i++) { /* bit 2 g of 'high' belongs to lo, bit 2 g + 1 to hi */
+                vi h = v_shl(v_shr(high.w[i], 2 * g), 4);
+                lo[i] = v_or(v_and(q.w[i], mask), v_and(h, fifth));
+                hi[i] = v_or(v_and(v_shr(q.w[i], 4), mask), v_and(v_shr(h, 1), fifth));
+            }
+        }
+    }
+}
+
+static inline void take_q6_k(struct sub *s, const uint8_t *p, size_t stride)
+{
+    const vi low4 = v_set32(0x0f0f0f0f), high2 = v_set32(0x30303030);
+    for (size_t part = 0; part < 4; part++) { /* 128 columns in two halves of 16 */
+        size_t block_half = part / 2, half = part % 2;
+        struct words high = words_at(p + 128 + 32 * block_half + 16 * half, stride);
+        for (unsigned k = 0; k < 2;
+             k++) { /* one 16 bytes of low bits serve sub-blocks k and k + 2 */
+            struct words low = words_at(p + 64 * block_half + 32 * k + 16 * half, stride);
+            vi *a = &s[4 * block_half + k].u[4 * half], *b = &s[4 * block_half + k + 2].u[4 * half];
+            for (size_t i = 0; i < 4; i++) {
+                vi h = v_shr(high.w[i], 2 * k);
+                a[i] = v_or(v_and(low.w[i], low4), v_and(v_shl(h, 4), high2));
+                b[i] = v_or(v_and(v_shr(low.w[i], 4), low4), v_and(h, high2));
+            }
+        }
+    }
+    vf d = v_half_hi(words_at(p + 194, stride).w[3]);
+    struct words scales = words_at(p + 192, stride);
+    for (unsigned j = 0; j < 16; j++)
+        s[j / 2].scale[j % 2] = v_mul(d, v_from_int(signed_byte_of(scales.w[j / 4], j % 4)));
+}
+
+static inline void take_iq4_xs(struct sub *s, const uint8_t *p, size_t stride)
+{
+    struct words head = words_at(p, stride);
+    vf d = v_half_lo(head.w[0]);
+    vi high = v_shr(head.w[0], 16);
+    for (unsigned j = 0; j < 8; j++) {
+        nibbles(s[j].u, words_at(p + 8 + 16 * j, stride));
+        for (size_t i = 0; i < 8; i++)
+            s[j].u[i] = eight_bits(v_lookup(iq4_levels, s[j].u[i]));
+        vi lo4 = v_and(v_shr(head.w[1], 4 * j), v_set32(15));
+        vi hi2 = v_shl(v_and(v_shr(high, 2 * j), v_set32(3)), 4);
+        s[j].scale[0] = v_mul(d, v_from_int(v_sub32(v_or(lo4, hi2), v_set32(32))));
+    }
+}
+
+static inline void take_q2_k(struct sub *s, const uint8_t *p, size_t stride)
+{
+    const vi mask = v_set32(0x03030303);
+    for (size_t part = 0; part < 4; part++) { /* 16 bytes of q: half of four sub-blocks */
+        struct words q = words_at(p + 16 + 16 * part, stride);
+        for (unsigned k = 0; k < 4; k++)
+            for (size_t i = 0; i < 4; i++)
+                s[part / 2 * 4 + k].u[part % 2 * 4 + i] = v_and(v_shr(q.w[i], 2 * k), mask);
+    }
+    vi d_dmin = words_at(p + 68, stride).w[3];
+    vf d = v_half_lo(d_dmin), dmin = v_half_hi(d_dmin);
+    struct words scales = words_at(p, stride);
+    for (unsigned j = 0; j < 16; j++) {
+        vi both = byte_of(scales.w[j / 4], j % 4);
+        s[j / 2].scale[j % 2] = v_mul(d, v_from_int(v_and(both, v_set32(15))));
+        s[j / 2].min[j % 2] = negated(v_mul(dmin, v_from_int(v_shr(both, 4))));
+    }
+}
+
+static inline void take_q3_k(struct sub *s, const uint8_t *p, size_t stride)
+{
+    const vi low2 = v_set32(0x03030303), third = v_set32(0x04040404);
+    for (size_t part = 0; part < 4; part++) {
+        struct words q = words_at(p + 32 + 16 * part, stride);
+        struct words high = words_at(p + 16 * (part % 2), stride);
+        for (unsigned k = 0; k < 4; k++) {
+            unsigned sub = (unsigned)(part / 2) * 4 + k; /* also its bit in 'high' */
+            for (size_t i = 0; i < 4; i++)
+                s[sub].u[part % 2 * 4 + i] = v_or(v_and(v_shr(q.w[i], 2 * k), low2),
+                                                  v_and(v_shl(v_shr(high.w[i], sub), 2), third));
+        }
+    }
+    vf d = v_half_hi(words_at(p + 94, stride).w[3]);
+    struct words scales = words_at(p + 92, stride); /* w[1], w[2]: low nibbles; w[3]: high bits */
+    for (unsigned j = 0; j < 16; j++) {
+        vi low = v_shr(byte_of(scales.w[1 + j / 4 % 2], j % 4), j < 8 ? 0 : 4);
+        vi high = v_shr(byte_of(scales.w[3], j % 4), 2 * (j / 4));
+        vi both = v_or(v_and(low, v_set32(15)), v_shl(v_and(high, v_set32(3)), 4));
+        s[j / 2].scale[j % 2] = v_mul(d, v_from_int(v_sub32(both, v_set32(32))));
+    }
+}
+
+/* 64 elements in four groups of 16 with a scale each: rare so far, so it goes the slow way round.
+ */
+static inline void take_nvfp4(struct sub *s, const uint8_t *p, size_t stride)
+{
+    const struct qtype_traits *t = qtype_traits(QT_NVFP4);
+    for (size_t b = 0; b < 2; b++) {
+        for (size_t r = 0; r < V_ROWS; r++) {
+            struct qsub one;
+            t->unpack(&one, p + r * stride, b);
+            for (size_t c = 0; c < 8; c++)
+                memcpy((uint8_t *)&s[b].u[c] + 4 * r, one.u + 4 * c, 4);
+            for (size_t h = 0; h < 2; h++)
+                memcpy((float *)&s[b].scale[h] + r, &one.scale[h], sizeof(float));
+        }
+    }
+}
+
+/* ---- tiles: n_m rows of activations over a panel ------------------------------------------------
+ */
+
+/* What the integers of a format look like: the largest tells how many products fit 16 bits. */
+enum kind { U4 = 15, U5 = 31, U6 = 63, S8 = 255 };
+
+struct tile_args {
+    float *y; /* [n_m, V_ROWS] at ldy */
+    size_t ldy;
+    bool first; /* y is to be set, not added to */
+    const struct sub *panel;
+    size_t n_subs;
+    const int8_t *q; /* [n_m, 32 n_subs] at q_stride */
+    size_t q_stride;
+    const float *d;      /* [n_m, n_subs] at q_stride / 32      */
+    const int16_t *isum; /* [n_m, 2 n_subs] at q_stride / 16    */
+};
+
+/* What a tile needs of the activations beside q, in one place: d; d * isum for the mins; and the
+ * offset's share of the integer sum. One entry for a sub-block, or one for each half. */
+struct tile_aux {
+    float d[TILE_MAX][CHUNK_SUBS];
+    float dsum[TILE_MAX][2 * CHUNK_SUBS];
+    int32_t start[TILE_MAX][2 * CHUNK_SUBS];
+};
+
+static inline __attribute__((always_inline)) void aux_row(struct tile_aux *x, size_t m, size_t n,
+                                                          const float *d, const int16_t *isum,
+                                                          bool split, bool has_min, int offset)
+{
+    for (size_t b = 0; b < n; b++)
+        x->d[m][b] = d[b];
+    for (size_t i = 0; i < (split ? 2 * n : n); i++) {
+        int32_t sum = split ? isum[i] : isum[2 * i] + isum[2 * i + 1];
+        if (has_min)
+            x->dsum[m][i] = d[split ? i / 2 : i] * (float)sum;
+        if (offset)
+            x->start[m][i] = -offset * sum;
+    }
+}
+
+static inline __attribute__((always_inline)) void
+tile(const struct tile_args *t, size_t n_m, enum kind kind, bool split, bool has_min, int offset)
+{
+    const size_t n_parts = split ? 2 : 1, n_words = 8 / n_parts;
+    struct tile_aux x;
+    for (size_t m = 0; m < n_m; m++) {
+        const float *d = t->d + m * (t->q_stride / 32);
+        const int16_t *isum = t->isum + m * (t->q_stride / 16);
+        if (t->n_subs == CHUNK_SUBS) /* the same with a count the compiler knows */
+            aux_row(&x, m, CHUNK_SUBS, d, isum, split, has_min, offset);
+        else
+            aux_row(&x, m, t->n_subs, d, isum, split, has_min, offset);
+    }
+
+    vf acc[TILE_MAX];
+    for (size_t m = 0; m < n_m; m++)
+        acc[m] = t->first ? v_set(0.0f) : v_load(t->y + m * t->ldy);
+
+    for (size_t b = 0; b < t->n_subs; b++) {
+        const struct sub *s = &t->panel[b];
+        for (size_t part = 0; part < n_parts; part++) {
+            for (size_t m = 0; m < n_m; m++) {
+                size_t i = n_parts * b + part;
+                const int8_t *q = t->q + m * t->q_stride + 32 * b + 16 * part;
+                vi sum = v_set32(offset ? (uint32_t)x.start[m][i] : 0);
+                sum = v_dot(sum, s->u + 4 * part, n_words, q, kind);
+                acc[m] = v_fma(v_mul(s->scale[part], v_set(x.d[m][b])), v_from_int(sum), acc[m]);
+                if (has_min)
+                    acc[m] = v_fma(s->min[part], v_set(x.dsum[m][i]), acc[m]);
+            }
+        }
+    }
+    for (size_t m = 0; m < n_m; m++)
+        v_store(t->y + m * t->ldy, acc[m]);
+}
+
+typedef void (*tile_fn)(const struct tile_args *t);
+
+/* Tiles of 8, 4, 2 and 1 rows for one look of integers. */
+#define TILES(name, kind, split, has_min, offset)                                                  \
+    static void name##_8(const struct tile_args *t)                                                \
+    {                                                                                              \
+        tile(t, 8, kind, split, has_min, offset);                                                  \
+    }                                                                                              \
+    static void name##_4(const struct tile_args *t)                                                \
+    {                                                                                              \
+        tile(t, 4, kind, split, has_min, offset);                                                  \
+    }                                                                                              \
+    static void name##_2(const struct tile_args *t)                                                \
+    {                                                                                              \
+        tile(t, 2, kind, split, has_min, offset);                                                  \
+    }                                                                                              \
+    static void name##_1(const struct tile_args *t)                                                \
+    {                                                                                              \
+        tile(t, 1, kind, split, has_min, offset);                                                  \
+    }                                                                                              \
+    static const tile_fn name[4] = { name##_1, name##_2, name##_4, name##_8 };
+
+TILES(tile_u4_less_8, U4, false, false, 8)
+TILES(tile_u5_less_12, U5, false, false, 12)
+TILES(tile_u5_less_16, U5, false, false, 16)
+TILES(tile_s8, S8, false, false, V_SIGNED ? 0 : 128)
+TILES(tile_u4_min, U4, false, true, 0)
+TILES(tile_u5_min, U5, false, true, 0)
+TILES(tile_u4_split_less_4, U4, true, false, 4)
+TILES(tile_u5_split_less_12, U5, true, false, 12)
+TILES(tile_u6_split_less_32, U6, true, false, 32)
+TILES(tile_u4_split_min, U4, true, true, 0)
+
+/* ---- the product --------------------------------------------------------------------------------
+ */
+
+typedef void (*take_fn)(struct sub *s, const uint8_t *p, size_t stride);
+
+/* Panel and activations in place: all tiles of it. 'n_r' < V_ROWS only for the last rows, whose
+ * results take the way over a small buffer. */
+static void run_tiles(struct tile_args t, size_t n_m, size_t n_r, const tile_fn tiles[4])
+{
+    float *y = t.y, small[TILE_MAX * V_ROWS];
+    size_t ldy = t.ldy;
+    for (size_t m = 0; m < n_m;) {
+        unsigned log = n_m - m >= 8 ? 3 : n_m - m >= 4 ? 2 : n_m - m >= 2 ? 1 : 0;
+        size_t n = (size_t)1 << log;
+        if (n_r < V_ROWS) {
+            t.y = small;
+            t.ldy = V_ROWS;
+            for (size_t i = 0; i < n && !t.first; i++)
+                memcpy(small + i * V_ROWS, y + (m + i) * ldy, n_r * sizeof(float));
+        } else {
+            t.y = y + m * ldy;
+        }
+        tiles[log](&t);
+        for (size_t i = 0; i < n && n_r < V_ROWS; i++)
+            memcpy(y + (m + i) * ldy, small + i * V_ROWS, n_r * sizeof(float));
+        t.q += n * t.q_stride;
+        t.d += n * (t.q_stride / 32);
+        t.isum += n * (t.q_stride / 16);
+        m += n;
+    }
+}
+
+static inline __attribute__((always_inline)) void
+matmul(float *restrict y, size_t ldy, const struct mat *w, const struct act *x, size_t row0,
+       size_t row1, take_fn take, size_t block_subs, size_t block_bytes, const tile_fn tiles[4])
+{
+    struct sub panel[CHUNK_SUBS];
+    uint8_t last_rows[V_ROWS * ROW_CHUNK_MAX];
+    size_t n_subs = w->n_cols / 32;
+
+    for (size_t r = row0; r < row1; r += V_ROWS) {
+        size_t n_r = row1 - r < V_ROWS ? row1 - r : V_ROWS;
+        for (size_t b0 = 0; b0 < n_subs; b0 += CHUNK_SUBS) {
+            size_t n = n_subs - b0 < CHUNK_SUBS ? n_subs - b0 : CHUNK_SUBS;
+            const uint8_t *p =
+                (const uint8_t *)w->data + r * w->row_bytes + b0 / block_subs * block_bytes;
+            size_t stride = w->row_bytes, chunk_bytes = n / block_subs * block_bytes;
+            if (n_r < V_ROWS) {
+                memset(last_rows, 0, V_ROWS * chunk_bytes);
+                for (size_t i = 0; i < n_r; i++)
+                    memcpy(last_rows + i * chunk_bytes, p + i * stride, chunk_bytes);
+                p = last_rows;
+                stride = chunk_bytes;
+            }
+            for (size_t b = 0; b < n; b += block_subs, p += block_bytes)
+                take(panel + b, p, stride);
+            run_tiles((struct tile_args){ .y = y + r,
+                                          .ldy = ldy,
+                                          .first = b0 == 0,
+                                          .panel = panel,
+                                          .n_subs = n,
+                                          .q = x->q + 32 * b0,
+                                          .q_stride = x->stride,
+                                          .d = x->d + b0,
+                                          .isum = x->isum + 2 * b0 },
+                      x->n_rows, n_r, tiles);
+        }
+    }
+}
+
+#define MATMUL(name, take, block_subs, block_bytes, tiles)                                         \
+    static void name(float *restrict y, size_t ldy, const struct mat *w, const struct act *x,      \
+                     size_t row0, size_t row1)                                                     \
+    {                                                                                              \
+        matmul(y, ldy, w, x, row0, row1, take, block_subs, block_bytes, tiles);                    \
+    }
+
+MATMUL(matmul_q4_0, take_q4_0, 1, 18, tile_u4_less_8)
+MATMUL(matmul_q4_1, take_q4_1, 1, 20, tile_u4_min)
+MATMUL(matmul_q5_0, take_q5_0, 1, 22, tile_u5_less_16)
+MATMUL(matmul_q5_1, take_q5_1, 1, 24, tile_u5_min)
+MATMUL(matmul_q8_0, take_q8_0, 1, 34, tile_s8)
+MATMUL(matmul_q2_k, take_q2_k, 8, 84, tile_u4_split_min)
+MATMUL(matmul_q3_k, take_q3_k, 8, 110, tile_u4_split_less_4)
+MATMUL(matmul_q4_k, take_q4_k, 8, 144, tile_u4_min)
+MATMUL(matmul_q5_k, take_q5_k, 8, 176, tile_u5_min)
+MATMUL(matmul_q6_k, take_q6_k, 8, 210, tile_u6_split_less_32)
+MATMUL(matmul_iq4_nl, take_iq4_nl, 1, 18, tile_s8)
+MATMUL(matmul_iq4_xs, take_iq4_xs, 8, 136, tile_s8)
+MATMUL(matmul_mxfp4, take_mxfp4, 1, 17, tile_u5_less_12)
+MATMUL(matmul_nvfp4, take_nvfp4, 2, 36, tile_u5_split_less_12)
+
+void LEVEL(kernels_init_matmul_int)(struct kernels *k)
+{
+    k->matmul[QT_Q4_0] = matmul_q4_0;
+    k->matmul[QT_Q4_1] = matmul_q4_1;
+    k->matmul[QT_Q5_0] = matmul_q5_0;
+    k->matmul[QT_Q5_1] = matmul_q5_1;
+    k->matmul[QT_Q8_0] = matmul_q8_0;
+    k->matmul[QT_Q2_K] = matmul_q2_k;
+    k->matmul[QT_Q3_K] = matmul_q3_k;
+    k->matmul[QT_Q4_K] = matmul_q4_k;
+    k->matmul[QT_Q5_K] = matmul_q5_k;
+    k->matmul[QT_Q6_K] = matmul_q6_k;
+    k->matmul[QT_IQ4_NL] = matmul_iq4_nl;
+    k->matmul[QT_IQ4_XS] = matmul_iq4_xs;
+    k->matmul[QT_MXFP4] = matmul_mxfp4;
+    k->matmul[QT_NVFP4] = matmul_nvfp4;
+}

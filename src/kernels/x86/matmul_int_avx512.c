@@ -1,0 +1,35 @@
+/* kernels/x86/matmul_int_avx512.c: byte products in 512 bits without VNNI.
+ * maddubs adds pairs of byte products into 16 bits and saturates, so its results may be added in 16
+ * bits only as often as they surely fit: with weights up to 15 a pair is at most 2 * 15 * 127, and
+ * eight pairs fit; up to 31, four; up to 63, two. With 8-bit weights the pair itself would not fit,
+ * if they were unsigned; but |w| <= 128 times q with w's sign does: 2 * 128 * 127 = 32512. */
+#include "kernels/x86/v512.h"
+#include "kernels/x86/x86.h"
+
+#define LEVEL(name) name##_avx512
+#define V_SIGNED    1
+
+static inline vi dot_pairs(vi w, vi q, int largest)
+{
+    if (largest < 64)
+        return _mm512_maddubs_epi16(w, q);
+    vi minus_q = _mm512_mask_sub_epi8(q, _mm512_movepi8_mask(w), _mm512_setzero_si512(), q);
+    return _mm512_maddubs_epi16(_mm512_abs_epi8(w), minus_q);
+}
+
+static inline vi v_dot(vi acc, const vi *u, size_t n, const int8_t *q, int largest)
+{
+    const size_t group = largest == 15 ? 8 : largest == 31 ? 4 : largest == 63 ? 2 : 1;
+    vi sum = _mm512_setzero_si512();
+    for (size_t i = 0; i < n; i++) {
+        int32_t four;
+        memcpy(&four, q + 4 * i, 4);
+        vi pairs = dot_pairs(u[i], _mm512_set1_epi32(four), largest);
+        sum = i % group ? _mm512_add_epi16(sum, pairs) : pairs;
+        if ((i + 1) % group == 0 || i + 1 == n)
+            acc = _mm512_add_epi32(acc, _mm512_madd_epi16(sum, _mm512_set1_epi16(1)));
+    }
+    return acc;
+}
+
+#include "kernels/matmul_int_template.h"

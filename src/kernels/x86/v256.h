@@ -1,0 +1,225 @@
+/* kernels/x86/v256.h: the vocabulary of the templates in 256 bits. See v512.h. */
+#ifndef KERNELS_X86_V256_H
+#define KERNELS_X86_V256_H
+
+#include <immintrin.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+typedef __m256i vi;
+typedef __m256 vf;
+
+enum { V_ROWS = 8 };
+
+/* ---- integers ---- */
+
+static inline vi v_set32(uint32_t x)
+{
+    return _mm256_set1_epi32((int)x);
+}
+
+static inline vi v_and(vi a, vi b)
+{
+    return _mm256_and_si256(a, b);
+}
+
+static inline vi v_or(vi a, vi b)
+{
+    return _mm256_or_si256(a, b);
+}
+
+static inline vi v_xor(vi a, vi b)
+{
+    return _mm256_xor_si256(a, b);
+}
+
+static inline vi v_add32(vi a, vi b)
+{
+    return _mm256_add_epi32(a, b);
+}
+
+static inline vi v_sub32(vi a, vi b)
+{
+    return _mm256_sub_epi32(a, b);
+}
+
+static inline vi v_shl(vi x, unsigned n)
+{
+    return _mm256_slli_epi32(x, n);
+}
+
+static inline vi v_shr(vi x, unsigned n)
+{
+    return _mm256_srli_epi32(x, n);
+}
+
+static inline vi v_sar(vi x, unsigned n)
+{
+    return _mm256_srai_epi32(x, n);
+}
+
+static inline vi v_lookup(const uint8_t table[16], vi idx)
+{
+    return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)table)),
+                               idx);
+}
+
+/* the byte 'byte' of each 32-bit element, four times */
+static inline vi v_byte_x4(vi x, unsigned byte)
+{
+    const __m128i idx = _mm_add_epi8(_mm_set_epi32(0x0c0c0c0c, 0x08080808, 0x04040404, 0),
+                                     _mm_set1_epi8((char)byte));
+    return _mm256_shuffle_epi8(x, _mm256_broadcastsi128_si256(idx));
+}
+
+/* u, with 'value' added to the bytes where x and bits have a bit in common */
+static inline vi v_add_where(vi u, vi x, vi bits, vi value)
+{
+    vi clear = _mm256_cmpeq_epi8(_mm256_and_si256(x, bits), _mm256_setzero_si256());
+    return _mm256_add_epi8(u, _mm256_andnot_si256(clear, value));
+}
+
+/* 16 bytes each of the rows j and 4 + j */
+static inline vi v_rows(const uint8_t *p, size_t stride, size_t j)
+{
+    p += j * stride;
+    vi x = _mm256_castsi128_si256(_mm_loadu_si128((const __m128i *)p));
+    return _mm256_inserti128_si256(x, _mm_loadu_si128((const __m128i *)(p + 4 * stride)), 1);
+}
+
+static inline vi v_zip_lo32(vi a, vi b)
+{
+    return _mm256_unpacklo_epi32(a, b);
+}
+
+static inline vi v_zip_hi32(vi a, vi b)
+{
+    return _mm256_unpackhi_epi32(a, b);
+}
+
+static inline vi v_zip_lo64(vi a, vi b)
+{
+    return _mm256_unpacklo_epi64(a, b);
+}
+
+static inline vi v_zip_hi64(vi a, vi b)
+{
+    return _mm256_unpackhi_epi64(a, b);
+}
+
+/* ---- floats ---- */
+
+static inline vf v_set(float x)
+{
+    return _mm256_set1_ps(x);
+}
+
+static inline vf v_load(const float *p)
+{
+    return _mm256_loadu_ps(p);
+}
+
+static inline void v_store(float *p, vf x)
+{
+    _mm256_storeu_ps(p, x);
+}
+
+static inline vf v_add(vf a, vf b)
+{
+    return _mm256_add_ps(a, b);
+}
+
+static inline vf v_sub(vf a, vf b)
+{
+    return _mm256_sub_ps(a, b);
+}
+
+static inline vf v_mul(vf a, vf b)
+{
+    return _mm256_mul_ps(a, b);
+}
+
+static inline vf v_div(vf a, vf b)
+{
+    return _mm256_div_ps(a, b);
+}
+
+static inline vf v_fma(vf a, vf b, vf c)
+{
+    return _mm256_fmadd_ps(a, b, c);
+}
+
+/* a > b ? a : b, and a < b ? a : b: b when one of them is a NaN */
+static inline vf v_max(vf a, vf b)
+{
+    return _mm256_max_ps(a, b);
+}
+
+static inline vf v_min(vf a, vf b)
+{
+    return _mm256_min_ps(a, b);
+}
+
+static inline vf v_select_negative(vf x, vf if_negative, vf otherwise)
+{
+    return _mm256_blendv_ps(otherwise, if_negative,
+                            _mm256_cmp_ps(x, _mm256_setzero_ps(), _CMP_LT_OQ));
+}
+
+static inline vf v_from_bits(vi x)
+{
+    return _mm256_castsi256_ps(x);
+}
+
+static inline vi v_bits(vf x)
+{
+    return _mm256_castps_si256(x);
+}
+
+static inline vf v_from_int(vi x)
+{
+    return _mm256_cvtepi32_ps(x);
+}
+
+/* p * 2^k with one rounding, where t = k + 1.5 * 2^23 and n = k as floats */
+static inline vf v_scale2(vf p, vf t, vf n)
+{
+    (void)n;
+    vi k = _mm256_sub_epi32(_mm256_castps_si256(t), _mm256_set1_epi32(0x4b400000));
+    vi k1 = _mm256_srai_epi32(k, 1), k2 = _mm256_sub_epi32(k, k1), bias = _mm256_set1_epi32(127);
+    vf s1 = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(k1, bias), 23));
+    vf s2 = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(k2, bias), 23));
+    return _mm256_mul_ps(_mm256_mul_ps(p, s1), s2);
+}
+
+/* the low, and the high, 16 bits of each element as a half */
+static inline vf v_half_lo(vi x)
+{
+    x = _mm256_and_si256(x, _mm256_set1_epi32(0xffff));
+    x = _mm256_permute4x64_epi64(_mm256_packus_epi32(x, x), 0x08);
+    return _mm256_cvtph_ps(_mm256_castsi256_si128(x));
+}
+
+static inline vf v_half_hi(vi x)
+{
+    return v_half_lo(_mm256_srli_epi32(x, 16));
+}
+
+static inline vf v_load_f16(const void *p)
+{
+    return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p));
+}
+
+static inline void v_store_f16(uint16_t *p, vf x)
+{
+    _mm_storeu_si128((__m128i *)p, _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
+}
+
+static inline vf v_load_bf16(const void *p)
+{
+    return v_from_bits(
+        _mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)p)), 16));
+}
+
+#endif

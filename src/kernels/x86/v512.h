@@ -1,0 +1,222 @@
+/* kernels/x86/v512.h: the vocabulary of the templates (matmul_int_template.h and its neighbours) in
+ * 512 bits: vi is a vector of V_ROWS 32-bit integers (or four times as many bytes), vf one of
+ * V_ROWS floats. x86/v256.h and arm/v128.h say the same words; each is one or two instructions. */
+#ifndef KERNELS_X86_V512_H
+#define KERNELS_X86_V512_H
+
+#include <immintrin.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+typedef __m512i vi;
+typedef __m512 vf;
+
+enum { V_ROWS = 16 };
+
+/* ---- integers ---- */
+
+static inline vi v_set32(uint32_t x)
+{
+    return _mm512_set1_epi32((int)x);
+}
+
+static inline vi v_and(vi a, vi b)
+{
+    return _mm512_and_si512(a, b);
+}
+
+static inline vi v_or(vi a, vi b)
+{
+    return _mm512_or_si512(a, b);
+}
+
+static inline vi v_xor(vi a, vi b)
+{
+    return _mm512_xor_si512(a, b);
+}
+
+static inline vi v_add32(vi a, vi b)
+{
+    return _mm512_add_epi32(a, b);
+}
+
+static inline vi v_sub32(vi a, vi b)
+{
+    return _mm512_sub_epi32(a, b);
+}
+
+static inline vi v_shl(vi x, unsigned n)
+{
+    return _mm512_slli_epi32(x, n);
+}
+
+static inline vi v_shr(vi x, unsigned n)
+{
+    return _mm512_srli_epi32(x, n);
+}
+
+static inline vi v_sar(vi x, unsigned n)
+{
+    return _mm512_srai_epi32(x, n);
+}
+
+static inline vi v_lookup(const uint8_t table[16], vi idx)
+{
+    return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)table)),
+                               idx);
+}
+
+/* the byte 'byte' of each 32-bit element, four times */
+static inline vi v_byte_x4(vi x, unsigned byte)
+{
+    const __m128i idx = _mm_add_epi8(_mm_set_epi32(0x0c0c0c0c, 0x08080808, 0x04040404, 0),
+                                     _mm_set1_epi8((char)byte));
+    return _mm512_shuffle_epi8(x, _mm512_broadcast_i32x4(idx));
+}
+
+/* u, with 'value' added to the bytes where x and bits have a bit in common */
+static inline vi v_add_where(vi u, vi x, vi bits, vi value)
+{
+    return _mm512_mask_add_epi8(u, _mm512_test_epi8_mask(x, bits), u, value);
+}
+
+/* 16 bytes each of the rows j, 4 + j, 8 + j, 12 + j */
+static inline vi v_rows(const uint8_t *p, size_t stride, size_t j)
+{
+    p += j * stride;
+    vi x = _mm512_castsi128_si512(_mm_loadu_si128((const __m128i *)p));
+    x = _mm512_inserti32x4(x, _mm_loadu_si128((const __m128i *)(p + 4 * stride)), 1);
+    x = _mm512_inserti32x4(x, _mm_loadu_si128((const __m128i *)(p + 8 * stride)), 2);
+    return _mm512_inserti32x4(x, _mm_loadu_si128((const __m128i *)(p + 12 * stride)), 3);
+}
+
+static inline vi v_zip_lo32(vi a, vi b)
+{
+    return _mm512_unpacklo_epi32(a, b);
+}
+
+static inline vi v_zip_hi32(vi a, vi b)
+{
+    return _mm512_unpackhi_epi32(a, b);
+}
+
+static inline vi v_zip_lo64(vi a, vi b)
+{
+    return _mm512_unpacklo_epi64(a, b);
+}
+
+static inline vi v_zip_hi64(vi a, vi b)
+{
+    return _mm512_unpackhi_epi64(a, b);
+}
+
+/* ---- floats ---- */
+
+static inline vf v_set(float x)
+{
+    return _mm512_set1_ps(x);
+}
+
+static inline vf v_load(const float *p)
+{
+    return _mm512_loadu_ps(p);
+}
+
+static inline void v_store(float *p, vf x)
+{
+    _mm512_storeu_ps(p, x);
+}
+
+static inline vf v_add(vf a, vf b)
+{
+    return _mm512_add_ps(a, b);
+}
+
+static inline vf v_sub(vf a, vf b)
+{
+    return _mm512_sub_ps(a, b);
+}
+
+static inline vf v_mul(vf a, vf b)
+{
+    return _mm512_mul_ps(a, b);
+}
+
+static inline vf v_div(vf a, vf b)
+{
+    return _mm512_div_ps(a, b);
+}
+
+static inline vf v_fma(vf a, vf b, vf c)
+{
+    return _mm512_fmadd_ps(a, b, c);
+}
+
+/* a > b ? a : b, and a < b ? a : b: b when one of them is a NaN */
+static inline vf v_max(vf a, vf b)
+{
+    return _mm512_max_ps(a, b);
+}
+
+static inline vf v_min(vf a, vf b)
+{
+    return _mm512_min_ps(a, b);
+}
+
+static inline vf v_select_negative(vf x, vf if_negative, vf otherwise)
+{
+    return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_LT_OQ), otherwise,
+                                if_negative);
+}
+
+static inline vf v_from_bits(vi x)
+{
+    return _mm512_castsi512_ps(x);
+}
+
+static inline vi v_bits(vf x)
+{
+    return _mm512_castps_si512(x);
+}
+
+static inline vf v_from_int(vi x)
+{
+    return _mm512_cvtepi32_ps(x);
+}
+
+/* p * 2^k with one rounding, where t = k + 1.5 * 2^23 and n = k as floats */
+static inline vf v_scale2(vf p, vf t, vf n)
+{
+    (void)t;
+    return _mm512_scalef_ps(p, n);
+}
+
+/* the low, and the high, 16 bits of each element as a half */
+static inline vf v_half_lo(vi x)
+{
+    return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(x));
+}
+
+static inline vf v_half_hi(vi x)
+{
+    return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(_mm512_srli_epi32(x, 16)));
+}
+
+static inline vf v_load_f16(const void *p)
+{
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
+}
+
+static inline void v_store_f16(uint16_t *p, vf x)
+{
+    _mm256_storeu_si256((__m256i *)p, _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
+}
+
+static inline vf v_load_bf16(const void *p)
+{
+    return v_from_bits(
+        _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p)), 16));
+}
+
+#endif
