@@ -10,7 +10,7 @@
 
 /* One line a command, in the order of --help. */
 static const struct command *const COMMANDS[] = {
-    &cmd_add, &cmd_status, &cmd_search, &cmd_ask, &cmd_remove, &cmd_matter, &cmd_doctor,
+    &cmd_add, &cmd_status, &cmd_search, &cmd_ask, &cmd_remove, &cmd_matter, &cmd_doctor, &cmd_tokenize,
 };
 
 enum { N_COMMANDS = sizeof(COMMANDS) / sizeof(COMMANDS[0]) };
