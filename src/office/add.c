@@ -35,6 +35,7 @@ struct known {
         char *path;
         int64_t size, mtime_ns;
         enum kt_doc_state state;
+        bool has_vectors;
         uint8_t hash[32];
         char *reason;
     } * docs;
@@ -64,8 +65,14 @@ static bool remember(void *ctx, const struct kt_doc_info *d)
         k->cap = cap;
     }
     struct known_doc *doc = &k->docs[k->n];
-    *doc = (struct known_doc){ strdup(d->path), d->size, d->mtime_ns,
-                               d->state,        { 0 },   d->reason ? strdup(d->reason) : NULL };
+    *doc = (struct known_doc){
+        .path = strdup(d->path),
+        .size = d->size,
+        .mtime_ns = d->mtime_ns,
+        .state = d->state,
+        .has_vectors = d->has_vectors || d->n_chunks == 0,
+        .reason = d->reason ? strdup(d->reason) : NULL,
+    };
     memcpy(doc->hash, d->hash, sizeof(doc->hash));
     k->failed |= !doc->path || (d->reason && !doc->reason);
     k->n++;
@@ -300,8 +307,9 @@ static enum kt_status rename_if_moved(struct job *j, const struct scan_file *f,
 static enum kt_status add_one(struct job *j, const struct scan_file *f, struct kt_error *err)
 {
     struct known_doc *k = known_find(&j->known, f->path);
-    if (k && k->state == KT_DOC_FAILED)
-        k = NULL; /* try again */
+    bool lacks_vectors = k && k->state == KT_DOC_INDEXED && j->opts->embedder && !k->has_vectors;
+    if (k && (k->state == KT_DOC_FAILED || lacks_vectors))
+        k = NULL; /* as if it were new */
     if (k && k->size == f->size && k->mtime_ns == f->mtime_ns)
         return unchanged(j, k, err);
 
@@ -362,7 +370,8 @@ static enum kt_status remove_gone(struct job *j, struct kt_error *err)
 }
 
 /* Another embedding model than last time: its vectors do not mix with the old ones, so the store
- * drops those and every document is embedded afresh. */
+ * drops those, and each document is embedded afresh as it is added again. Must come before the list
+ * of known documents is made: that says which have vectors. */
 static enum kt_status check_embedder(struct job *j, struct kt_error *err)
 {
     char stored[65];
@@ -371,25 +380,19 @@ static enum kt_status check_embedder(struct job *j, struct kt_error *err)
     enum kt_status st = kt_matter_embedder(j->matter, stored, err);
     if (st || strcmp(stored, j->opts->embedder_id) == 0)
         return st;
-    st = kt_matter_set_embedder(j->matter, j->opts->embedder_id, err);
-    for (size_t i = 0; !st && i < j->known.n; i++) {
-        if (j->known.docs[i].state == KT_DOC_INDEXED)
-            j->known.docs[i].state = KT_DOC_FAILED; /* read again */
-    }
-    return st;
+    return kt_matter_set_embedder(j->matter, j->opts->embedder_id, err);
 }
 
 static enum kt_status run(struct job *j, struct kt_error *err)
 {
-    for (size_t i = 0; i < j->scan.n_roots; i++) {
-        enum kt_status st =
-            kt_matter_each(j->matter, j->scan.roots[i].path, remember, &j->known, err);
-        if (st || j->known.failed)
-            return st ? st : kt_fail(err, KT_E_NOMEM, "out of memory for the list of known files");
+    enum kt_status st = check_embedder(j, err);
+    for (size_t i = 0; i < j->scan.n_roots && !st; i++) {
+        st = kt_matter_each(j->matter, j->scan.roots[i].path, remember, &j->known, err);
+        if (!st && j->known.failed)
+            st = kt_fail(err, KT_E_NOMEM, "out of memory for the list of known files");
     }
     if (j->known.n)
         qsort(j->known.docs, j->known.n, sizeof(*j->known.docs), by_path);
-    enum kt_status st = check_embedder(j, err);
 
     const struct kt_add_options *o = j->opts;
     for (size_t i = 0; !st && i < j->scan.n_files; i++) {
