@@ -1,0 +1,546 @@
+#include "golden/synthetic.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/half.h"
+#include "base/size.h"
+#include "base/span.h"
+#include "support/model_writer.h"
+
+/* The table of tools/reference/synthetic.py. */
+const struct synth SYNTHS[] = {
+    { "llama-tied", ARCH_LLAMA, 3, 4, 2, 64, true, 1e4, 0, 0, 0, 0, false },
+    { "llama-rope3", ARCH_LLAMA, 3, 8, 2, 32, false, 5e5, 8.0, 0, 0, 0, false },
+    { "qwen2", ARCH_QWEN2, 3, 4, 2, 64, true, 1e6, 0, 0, 0, 0, false },
+    { "qwen3", ARCH_QWEN3, 3, 6, 2, 128, false, 1e6, 0, 0, 0, 0, false },
+    { "qwen35-r1", ARCH_QWEN35, 8, 4, 2, 256, true, 1e7, 0, 0, 2, 2, false },
+    { "qwen35-r2", ARCH_QWEN35, 5, 4, 1, 256, false, 1e7, 0, 4.0, 2, 4, true },
+    { "qwen35-r3", ARCH_QWEN35, 5, 3, 1, 256, true, 1e7, 0, 0, 2, 6, false },
+    { "bert", ARCH_BERT, 3, 8, 8, 32, true, 0, 0, 0, 0, 0, false },
+};
+const size_t N_SYNTHS = ARRAY_LEN(SYNTHS);
+
+const struct synth *synth_named(const char *name)
+{
+    for (size_t i = 0; i < N_SYNTHS; i++) {
+        if (strcmp(SYNTHS[i].name, name) == 0)
+            return &SYNTHS[i];
+    }
+    abort();
+}
+
+/* ---- the list of tensors ---- */
+
+/* What the converter to GGUF does with a tensor, and what its values are. */
+enum kind {
+    MATRIX,
+    ROTATED, /* q and k: rows of a head interleaved for llama                     */
+    EMBED,
+    NORM,     /* stored as w by folders of qwen35, as 1 + w by GGUF                */
+    LIN_NORM, /* always w, float32                                                 */
+    BIAS,
+    QKV,     /* the value rows move with the heads                                */
+    V_ROWS,  /* blocks of 128 rows move                                           */
+    V_HEADS, /* single rows move                                                  */
+    V_COLS,  /* blocks of 128 columns move                                        */
+    CONV,    /* value channels move                                               */
+    DT_BIAS,
+    A_LOG,
+};
+
+struct entry {
+    enum kind kind;
+    char name[96]; /* canonical, as in a text-only folder */
+    char gguf[64];
+    size_t n_rows, n_cols; /* vectors: n_rows 1 */
+};
+
+struct visitor {
+    const struct synth *m;
+    void (*visit)(struct visitor *v, const struct entry *e);
+    struct gguf_writer *gguf;
+    struct st_writer *folder;
+    enum qtype mats;
+};
+
+static void emit(struct visitor *v, enum kind kind, int layer, const char *gguf, const char *hf,
+                 size_t n_rows, size_t n_cols)
+{
+    bool bert = v->m->arch == ARCH_BERT;
+    struct entry e = { .kind = kind, .n_rows = n_rows, .n_cols = n_cols };
+    if (layer < 0) {
+        snprintf(e.name, sizeof(e.name), "%s", hf);
+        snprintf(e.gguf, sizeof(e.gguf), "%s", gguf);
+    } else {
+        snprintf(e.name, sizeof(e.name), "%s.%d.%s", bert ? "encoder.layer" : "model.layers", layer,
+                 hf);
+        snprintf(e.gguf, sizeof(e.gguf), "blk.%d.%s", layer, gguf);
+    }
+    v->visit(v, &e);
+}
+
+static void attention_entries(struct visitor *v, int i)
+{
+    const struct synth *m = v->m;
+    size_t d = SYNTH_HIDDEN, q = (size_t)m->n_heads * m->head_dim,
+           kv = (size_t)m->n_kv_heads * m->head_dim;
+    emit(v, ROTATED, i, "attn_q.weight", "self_attn.q_proj.weight",
+         m->arch == ARCH_QWEN35 ? 2 * q : q, d);
+    emit(v, ROTATED, i, "attn_k.weight", "self_attn.k_proj.weight", kv, d);
+    emit(v, MATRIX, i, "attn_v.weight", "self_attn.v_proj.weight", kv, d);
+    emit(v, MATRIX, i, "attn_output.weight", "self_attn.o_proj.weight", d, q);
+    if (m->arch == ARCH_QWEN2) {
+        emit(v, BIAS, i, "attn_q.bias", "self_attn.q_proj.bias", 1, q);
+        emit(v, BIAS, i, "attn_k.bias", "self_attn.k_proj.bias", 1, kv);
+        emit(v, BIAS, i, "attn_v.bias", "self_attn.v_proj.bias", 1, kv);
+    }
+    if (m->arch == ARCH_QWEN3 || m->arch == ARCH_QWEN35) {
+        emit(v, NORM, i, "attn_q_norm.weight", "self_attn.q_norm.weight", 1, m->head_dim);
+        emit(v, NORM, i, "attn_k_norm.weight", "self_attn.k_norm.weight", 1, m->head_dim);
+    }
+}
+
+static void linear_entries(struct visitor *v, int i)
+{
+    size_t d = SYNTH_HIDDEN, nv = v->m->nv, k = (size_t)v->m->nk * 128, val = nv * 128;
+    emit(v, QKV, i, "attn_qkv.weight", "linear_attn.in_proj_qkv.weight", 2 * k + val, d);
+    emit(v, V_ROWS, i, "attn_gate.weight", "linear_attn.in_proj_z.weight", val, d);
+    emit(v, V_HEADS, i, "ssm_beta.weight", "linear_attn.in_proj_b.weight", nv, d);
+    emit(v, V_HEADS, i, "ssm_alpha.weight", "linear_attn.in_proj_a.weight", nv, d);
+    emit(v, V_COLS, i, "ssm_out.weight", "linear_attn.out_proj.weight", d, val);
+    emit(v, CONV, i, "ssm_conv1d.weight", "linear_attn.conv1d.weight", 2 * k + val, 4);
+    emit(v, A_LOG, i, "ssm_a", "linear_attn.A_log", nv, 1);
+    emit(v, DT_BIAS, i, "ssm_dt.bias", "linear_attn.dt_bias", nv, 1);
+    emit(v, LIN_NORM, i, "ssm_norm.weight", "linear_attn.norm.weight", 1, 128);
+}
+
+static void decoder_entries(struct visitor *v)
+{
+    bool q35 = v->m->arch == ARCH_QWEN35;
+    size_t d = SYNTH_HIDDEN, ff = SYNTH_FF;
+    emit(v, EMBED, -1, "token_embd.weight", "model.embed_tokens.weight", SYNTH_VOCAB, d);
+    for (int i = 0; i < (int)v->m->n_layers; i++) {
+        emit(v, NORM, i, "attn_norm.weight", "input_layernorm.weight", 1, d);
+        if (q35 && (i + 1) % 4 != 0)
+            linear_entries(v, i);
+        else
+            attention_entries(v, i);
+        emit(v, NORM, i, q35 ? "post_attention_norm.weight" : "ffn_norm.weight",
+             "post_attention_layernorm.weight", 1, d);
+        emit(v, MATRIX, i, "ffn_gate.weight", "mlp.gate_proj.weight", ff, d);
+        emit(v, MATRIX, i, "ffn_up.weight", "mlp.up_proj.weight", ff, d);
+        emit(v, MATRIX, i, "ffn_down.weight", "mlp.down_proj.weight", d, ff);
+    }
+    emit(v, NORM, -1, "output_norm.weight", "model.norm.weight", 1, d);
+    if (!v->m->tied)
+        emit(v, MATRIX, -1, "output.weight", "lm_head.weight", SYNTH_VOCAB, d);
+}
+
+/* A dense layer with its bias. */
+static void dense_entries(struct visitor *v, int i, const char *gguf, const char *hf, size_t n_rows,
+                          size_t n_cols)
+{
+    char g[64], h[64];
+    snprintf(g, sizeof(g), "%s.weight", gguf);
+    snprintf(h, sizeof(h), "%s.weight", hf);
+    emit(v, MATRIX, i, g, h, n_rows, n_cols);
+    snprintf(g, sizeof(g), "%s.bias", gguf);
+    snprintf(h, sizeof(h), "%s.bias", hf);
+    emit(v, BIAS, i, g, h, 1, n_rows);
+}
+
+static void layer_norm_entries(struct visitor *v, int i, const char *gguf, const char *hf)
+{
+    char g[64], h[64];
+    snprintf(g, sizeof(g), "%s.weight", gguf);
+    snprintf(h, sizeof(h), "%s.weight", hf);
+    emit(v, NORM, i, g, h, 1, SYNTH_HIDDEN);
+    snprintf(g, sizeof(g), "%s.bias", gguf);
+    snprintf(h, sizeof(h), "%s.bias", hf);
+    emit(v, BIAS, i, g, h, 1, SYNTH_HIDDEN);
+}
+
+static void bert_entries(struct visitor *v)
+{
+    size_t d = SYNTH_HIDDEN, ff = SYNTH_FF;
+    emit(v, EMBED, -1, "token_embd.weight", "embeddings.word_embeddings.weight", SYNTH_VOCAB, d);
+    emit(v, EMBED, -1, "position_embd.weight", "embeddings.position_embeddings.weight",
+         SYNTH_BERT_CTX, d);
+    emit(v, EMBED, -1, "token_types.weight", "embeddings.token_type_embeddings.weight", 2, d);
+    layer_norm_entries(v, -1, "token_embd_norm", "embeddings.LayerNorm");
+    for (int i = 0; i < (int)v->m->n_layers; i++) {
+        dense_entries(v, i, "attn_q", "attention.self.query", d, d);
+        dense_entries(v, i, "attn_k", "attention.self.key", d, d);
+        dense_entries(v, i, "attn_v", "attention.self.value", d, d);
+        dense_entries(v, i, "attn_output", "attention.output.dense", d, d);
+        layer_norm_entries(v, i, "attn_output_norm", "attention.output.LayerNorm");
+        dense_entries(v, i, "ffn_up", "intermediate.dense", ff, d);
+        dense_entries(v, i, "ffn_down", "output.dense", d, ff);
+        layer_norm_entries(v, i, "layer_output_norm", "output.LayerNorm");
+    }
+}
+
+static void each_entry(struct visitor *v)
+{
+    if (v->m->arch == ARCH_BERT)
+        bert_entries(v);
+    else
+        decoder_entries(v);
+}
+
+/* ---- values ---- */
+
+static bool is_vector(const struct entry *e)
+{
+    return e->kind == NORM || e->kind == LIN_NORM || e->kind == BIAS || e->kind == DT_BIAS ||
+           e->kind == A_LOG;
+}
+
+static bool keeps_f32(enum kind kind)
+{
+    return kind == A_LOG || kind == LIN_NORM;
+}
+
+static float matrix_scale(const struct entry *e)
+{
+    double gain =
+        e->kind == ROTATED || strstr(e->name, ".query.") || strstr(e->name, ".key.") ? 2.0 : 1.0;
+    return (float)(gain * sqrt(3.0 / (double)e->n_cols));
+}
+
+/* rule() of synthetic.py. */
+static void rule(float *base, float *scale, const struct synth *m, const struct entry *e)
+{
+    *base = 0.0f;
+    switch (e->kind) {
+    case EMBED:
+    case DT_BIAS:
+        *scale = 1.0f;
+        break;
+    case NORM:
+        *base = m->arch == ARCH_QWEN35 ? 0.0f : 1.0f;
+        *scale = 0.5f;
+        break;
+    case LIN_NORM:
+        *base = 1.0f;
+        *scale = 0.5f;
+        break;
+    case BIAS:
+        *scale = 0.3f;
+        break;
+    case CONV:
+        *scale = 0.8f;
+        break;
+    case A_LOG:
+        *scale = 1.5f;
+        break;
+    default:
+        *scale = matrix_scale(e);
+        break;
+    }
+}
+
+/* Heap; the caller's to free. */
+static float *values_of(const struct synth *m, const struct entry *e)
+{
+    size_t n = e->n_rows * e->n_cols;
+    float base, scale, *v = malloc(n * sizeof(*v));
+    if (!v)
+        abort();
+    rule(&base, &scale, m, e);
+    random_weights(v, e->name, n, scale);
+    for (size_t i = 0; i < n; i++) {
+        v[i] += base;
+        if (!keeps_f32(e->kind))
+            v[i] = bf16_to_f32(f32_to_bf16(v[i]));
+    }
+    return v;
+}
+
+static uint16_t *to_bf16(const float *v, size_t n)
+{
+    uint16_t *h = malloc(n * sizeof(*h));
+    if (!h)
+        abort();
+    for (size_t i = 0; i < n; i++)
+        h[i] = f32_to_bf16(v[i]);
+    return h;
+}
+
+/* ---- a folder ---- */
+
+static void folder_entry(struct visitor *v, const struct entry *e)
+{
+    char name[128];
+    bool move = v->m->nested && strncmp(e->name, "model.", 6) == 0;
+    snprintf(name, sizeof(name), "%s%s", move ? "model.language_model." : "",
+             e->name + (move ? 6 : 0));
+
+    uint64_t dims[3] = { e->n_cols, e->n_rows, 1 };
+    uint32_t n_dims = 2;
+    if (is_vector(e)) {
+        dims[0] = e->n_rows * e->n_cols;
+        n_dims = 1;
+    } else if (e->kind == CONV) {
+        dims[1] = 1;
+        dims[2] = e->n_rows;
+        n_dims = 3;
+    }
+    float *values = values_of(v->m, e);
+    uint16_t *half = to_bf16(values, e->n_rows * e->n_cols);
+    if (keeps_f32(e->kind))
+        st_put_tensor(v->folder, name, QT_F32, n_dims, dims, values);
+    else
+        st_put_tensor(v->folder, name, QT_BF16, n_dims, dims, half);
+    free(half);
+    free(values);
+}
+
+static void print_rope(struct buf *b, const struct synth *m)
+{
+    buf_printf(b, "\"rope_parameters\": {\"rope_theta\": %.1f", m->theta);
+    if (m->arch == ARCH_QWEN35)
+        buf_append_str(b, ", \"partial_rotary_factor\": 0.25, \"mrope_section\": [11, 11, 10], "
+                          "\"mrope_interleaved\": true");
+    if (m->llama3_factor > 0)
+        buf_printf(b,
+                   ", \"rope_type\": \"llama3\", \"factor\": %.1f, \"low_freq_factor\": 1.0, "
+                   "\"high_freq_factor\": 4.0, \"original_max_position_embeddings\": 64",
+                   m->llama3_factor);
+    else if (m->yarn_factor > 0)
+        buf_printf(
+            b,
+            ", \"rope_type\": \"yarn\", \"factor\": %.1f, \"original_max_position_embeddings\": 32",
+            m->yarn_factor);
+    else
+        buf_append_str(b, ", \"rope_type\": \"default\"");
+    buf_append_str(b, "}");
+}
+
+static void print_decoder(struct buf *b, const struct synth *m)
+{
+    static const char *const TYPES[] = { "llama", "qwen2", "qwen3", "qwen3_5_text" };
+    buf_printf(
+        b,
+        "{\"model_type\": \"%s\", \"hidden_size\": %d, \"intermediate_size\": %d, "
+        "\"num_hidden_layers\": %u, \"num_attention_heads\": %u, \"num_key_value_heads\": %u, ",
+        TYPES[m->arch], SYNTH_HIDDEN, SYNTH_FF, m->n_layers, m->n_heads, m->n_kv_heads);
+    if (m->arch != ARCH_QWEN2)
+        buf_printf(b, "\"head_dim\": %u, ", m->head_dim);
+    if (m->arch == ARCH_QWEN35)
+        buf_printf(b,
+                   "\"linear_num_key_heads\": %u, \"linear_num_value_heads\": %u, "
+                   "\"linear_key_head_dim\": 128, \"linear_value_head_dim\": 128, "
+                   "\"linear_conv_kernel_dim\": 4, ",
+                   m->nk, m->nv);
+    buf_printf(b,
+               "\"vocab_size\": %d, \"max_position_embeddings\": 4096, \"rms_norm_eps\": 1e-05, "
+               "\"hidden_act\": \"silu\", \"tie_word_embeddings\": %s, ",
+               SYNTH_VOCAB, m->tied ? "true" : "false");
+    print_rope(b, m);
+    buf_append_str(b, "}");
+}
+
+static void print_config(struct buf *b, const struct synth *m)
+{
+    if (m->arch == ARCH_BERT) {
+        buf_printf(
+            b,
+            "{\"model_type\": \"bert\", \"hidden_size\": %d, \"intermediate_size\": %d, "
+            "\"num_hidden_layers\": %u, \"num_attention_heads\": %u, \"vocab_size\": %d, "
+            "\"max_position_embeddings\": %d, \"type_vocab_size\": 2, \"layer_norm_eps\": 1e-12, "
+            "\"hidden_act\": \"gelu\"}",
+            SYNTH_HIDDEN, SYNTH_FF, m->n_layers, m->n_heads, SYNTH_VOCAB, SYNTH_BERT_CTX);
+        return;
+    }
+    if (m->nested)
+        buf_printf(b,
+                   "{\"model_type\": \"qwen3_5\", \"tie_word_embeddings\": %s, \"text_config\": ",
+                   m->tied ? "true" : "false");
+    print_decoder(b, m);
+    if (m->nested)
+        buf_append_str(b, "}");
+}
+
+void synth_write_folder(const struct synth *m, const char *dir)
+{
+    struct st_writer w = { 0 };
+    struct visitor v = { .m = m, .visit = folder_entry, .folder = &w };
+    each_entry(&v);
+    char path[512];
+    snprintf(path, sizeof(path), "%s/model.safetensors", dir);
+    st_writer_save(&w, path);
+    st_writer_deinit(&w);
+
+    struct buf config = { 0 };
+    print_config(&config, m);
+    save_file(dir, "config.json", config.ptr, config.len);
+    buf_deinit(&config);
+}
+
+/* ---- GGUF ---- */
+
+/* Where value head h of a folder stands in GGUF: all first heads of every key head, then all
+ * second. */
+static size_t moved_head(const struct synth *m, size_t h)
+{
+    size_t ratio = m->nv / m->nk;
+    return h % ratio * m->nk + h / ratio;
+}
+
+/* Blocks of 'n' floats, from block 'first' on one for each value head, change places. */
+static void move_heads(float *v, const struct synth *m, size_t first, size_t n)
+{
+    size_t bytes = m->nv * n * sizeof(float);
+    float *old = malloc(bytes);
+    if (!old)
+        abort();
+    memcpy(old, v + first, bytes);
+    for (size_t h = 0; h < m->nv; h++)
+        memcpy(v + first + moved_head(m, h) * n, old + h * n, n * sizeof(float));
+    free(old);
+}
+
+/* Rows (2, d/2) of each head become (d/2, 2). */
+static void interleave_heads(float *v, const struct synth *m, const struct entry *e)
+{
+    size_t half = m->head_dim / 2, row = e->n_cols;
+    float *old = malloc(2 * half * row * sizeof(float));
+    if (!old)
+        abort();
+    for (size_t head = 0; head < e->n_rows / m->head_dim; head++, v += 2 * half * row) {
+        memcpy(old, v, 2 * half * row * sizeof(float));
+        for (size_t r = 0; r < 2 * half; r++)
+            memcpy(v + (r % half * 2 + r / half) * row, old + r * row, row * sizeof(float));
+    }
+    free(old);
+}
+
+static void convert(float *v, const struct synth *m, const struct entry *e)
+{
+    size_t n = e->n_rows * e->n_cols, k_rows = 2 * (size_t)m->nk * 128;
+    if (e->kind == NORM && m->arch == ARCH_QWEN35) {
+        for (size_t i = 0; i < n; i++)
+            v[i] += 1.0f;
+    }
+    if (e->kind == A_LOG) {
+        for (size_t i = 0; i < n; i++)
+            v[i] = (float)-exp((double)v[i]);
+    }
+    if (e->kind == ROTATED && m->arch == ARCH_LLAMA)
+        interleave_heads(v, m, e);
+    if (e->kind == QKV || e->kind == CONV)
+        move_heads(v, m, k_rows * e->n_cols, 128 * e->n_cols);
+    if (e->kind == V_ROWS)
+        move_heads(v, m, 0, 128 * e->n_cols);
+    if (e->kind == V_HEADS || e->kind == A_LOG || e->kind == DT_BIAS)
+        move_heads(v, m, 0, e->n_cols);
+    for (size_t r = 0; e->kind == V_COLS && r < e->n_rows; r++)
+        move_heads(v + r * e->n_cols, m, 0, 128);
+}
+
+static void gguf_entry(struct visitor *v, const struct entry *e)
+{
+    size_t n = e->n_rows * e->n_cols;
+    uint64_t vec[1] = { n }, dims[2] = { e->n_cols, e->n_rows };
+    float *values = values_of(v->m, e);
+    convert(values, v->m, e);
+    if (is_vector(e)) {
+        gguf_put_tensor(v->gguf, e->gguf, QT_F32, 1, vec, values);
+    } else if (e->kind == CONV || v->mats == QT_F32) {
+        gguf_put_tensor(v->gguf, e->gguf, QT_F32, 2, dims, values);
+    } else if (v->mats == QT_BF16) {
+        uint16_t *half = to_bf16(values, n);
+        gguf_put_tensor(v->gguf, e->gguf, QT_BF16, 2, dims, half);
+        free(half);
+    } else {
+        gguf_put_random(v->gguf, e->gguf, v->mats, 2, dims, matrix_scale(e));
+    }
+    free(values);
+}
+
+static void put_u32(struct gguf_writer *w, const struct synth *m, const char *key, uint32_t value)
+{
+    char full[80];
+    snprintf(full, sizeof(full), "%s.%s", arch_name(m->arch), key);
+    gguf_put_u32(w, full, value);
+}
+
+static void put_f32(struct gguf_writer *w, const struct synth *m, const char *key, float value)
+{
+    char full[80];
+    snprintf(full, sizeof(full), "%s.%s", arch_name(m->arch), key);
+    gguf_put_f32(w, full, value);
+}
+
+/* One factor for each pair, as the converter computes them from the same four numbers. */
+static void put_rope_factors(struct gguf_writer *w, const struct synth *m)
+{
+    float f[128];
+    for (uint32_t i = 0; i < m->head_dim / 2; i++) {
+        double wavelength = 2.0 * M_PI * pow(m->theta, 2.0 * i / m->head_dim), old = 64.0;
+        double smooth = (old / wavelength - 1.0) / (4.0 - 1.0);
+        f[i] = wavelength < old / 4.0 ? 1.0f
+               : wavelength > old / 1.0
+                   ? (float)m->llama3_factor
+                   : (float)(1.0 / ((1.0 - smooth) / m->llama3_factor + smooth));
+    }
+    gguf_put_tensor(w, "rope_freqs.weight", QT_F32, 1, (uint64_t[]){ m->head_dim / 2 }, f);
+}
+
+static void put_decoder_meta(struct gguf_writer *w, const struct synth *m)
+{
+    put_u32(w, m, "attention.head_count_kv", m->n_kv_heads);
+    put_f32(w, m, "attention.layer_norm_rms_epsilon", 1e-5f);
+    put_f32(w, m, "rope.freq_base", (float)m->theta);
+    put_u32(w, m, "rope.dimension_count", m->arch == ARCH_QWEN35 ? 64 : m->head_dim);
+    put_u32(w, m, "attention.key_length", m->head_dim);
+    put_u32(w, m, "attention.value_length", m->head_dim);
+    if (m->llama3_factor > 0)
+        put_rope_factors(w, m);
+    if (m->yarn_factor > 0) {
+        char key[80];
+        snprintf(key, sizeof(key), "%s.rope.scaling.type", arch_name(m->arch));
+        gguf_put_str(w, key, "yarn");
+        put_f32(w, m, "rope.scaling.factor", (float)m->yarn_factor);
+        put_u32(w, m, "rope.scaling.original_context_length", 32);
+    }
+}
+
+static void put_linear_meta(struct gguf_writer *w, const struct synth *m)
+{
+    const int32_t sections[4] = { 11, 11, 10, 0 };
+    gguf_put_arr_i32(w, "qwen35.rope.dimension_sections", sections, 4);
+    put_u32(w, m, "ssm.conv_kernel", 4);
+    put_u32(w, m, "ssm.state_size", 128);
+    put_u32(w, m, "ssm.group_count", m->nk);
+    put_u32(w, m, "ssm.time_step_rank", m->nv);
+    put_u32(w, m, "ssm.inner_size", m->nv * 128);
+}
+
+void synth_write_gguf(const struct synth *m, const char *path, enum qtype mats)
+{
+    struct gguf_writer w = { 0 };
+    gguf_put_str(&w, "general.architecture", arch_name(m->arch));
+    put_u32(&w, m, "block_count", m->n_layers);
+    put_u32(&w, m, "context_length", m->arch == ARCH_BERT ? SYNTH_BERT_CTX : 4096);
+    put_u32(&w, m, "embedding_length", SYNTH_HIDDEN);
+    put_u32(&w, m, "feed_forward_length", SYNTH_FF);
+    put_u32(&w, m, "attention.head_count", m->n_heads);
+    if (m->arch == ARCH_BERT) {
+        put_f32(&w, m, "attention.layer_norm_epsilon", 1e-12f);
+        gguf_put_bool(&w, "bert.attention.causal", false);
+        gguf_put_u32(&w, "tokenizer.ggml.token_type_count", 2);
+    } else {
+        put_decoder_meta(&w, m);
+    }
+    if (m->arch == ARCH_QWEN35)
+        put_linear_meta(&w, m);
+    struct visitor v = { .m = m, .visit = gguf_entry, .gguf = &w, .mats = mats };
+    each_entry(&v);
+    gguf_writer_save(&w, path);
+    gguf_writer_deinit(&w);
+}

@@ -1,0 +1,39 @@
+/* tests/golden/synthetic.h: small models of every shape, whose weights are a function of their
+ * names.
+ *
+ * tools/reference/synthetic.py makes the same models in Python and asks the transformers library
+ * for their logits; only those are committed. Here the models are written as a folder (config.json
+ * and model.safetensors, bfloat16) or as GGUF with the transformations that converters apply. */
+#ifndef GOLDEN_SYNTHETIC_H
+#define GOLDEN_SYNTHETIC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "model/shape.h"
+
+enum { SYNTH_VOCAB = 1024, SYNTH_HIDDEN = 256, SYNTH_FF = 512, SYNTH_BERT_CTX = 128 };
+
+struct synth {
+    const char *name;
+    enum arch arch;
+    uint32_t n_layers, n_heads, n_kv_heads, head_dim;
+    bool tied;
+    double theta;
+    double llama3_factor; /* 0: none; low 1, high 4, old context 64 */
+    double yarn_factor;   /* 0: none; old context 32                */
+    uint32_t nk, nv;
+    bool nested; /* the folder has "text_config" and "model.language_model." */
+};
+
+extern const struct synth SYNTHS[];
+extern const size_t N_SYNTHS;
+const struct synth *synth_named(const char *name);
+
+/* Both fail the test when they cannot write. 'mats' is the type of matrices: QT_BF16 for the same
+ * numbers as the folder; a block format fills them with random blocks instead. */
+void synth_write_folder(const struct synth *m, const char *dir);
+void synth_write_gguf(const struct synth *m, const char *path, enum qtype mats);
+
+#endif

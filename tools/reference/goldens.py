@@ -1,0 +1,107 @@
+"""Makes tests/golden/*.gold: what the transformers library computes, in float32.
+
+    python tools/reference/goldens.py [name ...]        (needs torch, transformers; never run by CI)
+
+A .gold file is little-endian: int32 magic 0x444C474B, n_tokens, n_cols, n_width; float32 std of all
+values; int32 tokens[n_tokens], cols[n_cols], argmax[n_tokens]; float32 margin[n_tokens] (largest minus
+second largest value of the position), values[n_tokens][n_cols]. The values are logits, or the encoder's
+hidden states, at the chosen columns of each position; std, argmax and margin are over all n_width.
+"""
+import os
+import sys
+
+import numpy as np
+import torch
+import transformers as tf
+
+import synthetic as syn
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+OUT = os.path.join(HERE, "..", "..", "tests", "golden")
+N_TOKENS, N_VOCAB, HIDDEN, N_FF = 96, 1024, 256, 512
+
+
+def common(m):
+    c = dict(vocab_size=N_VOCAB, hidden_size=HIDDEN, intermediate_size=N_FF, num_hidden_layers=m["layers"],
+             num_attention_heads=m["heads"], num_key_value_heads=m["kv"], head_dim=m["dh"],
+             max_position_embeddings=4096, rms_norm_eps=1e-5, tie_word_embeddings=m["tied"])
+    rope = dict(rope_type="default", rope_theta=m["theta"])
+    if "rope3" in m:
+        r = m["rope3"]
+        rope = dict(rope_type="llama3", rope_theta=m["theta"], factor=r["factor"], low_freq_factor=r["low"],
+                    high_freq_factor=r["high"], original_max_position_embeddings=r["old"])
+    if "yarn" in m:
+        rope = dict(rope_type="yarn", rope_theta=m["theta"], factor=m["yarn"]["factor"],
+                    original_max_position_embeddings=m["yarn"]["old"])
+    c["rope_parameters"] = rope
+    return c
+
+
+def build(m):
+    if m["arch"] == "bert":
+        c = tf.BertConfig(vocab_size=N_VOCAB, hidden_size=HIDDEN, num_hidden_layers=m["layers"],
+                          num_attention_heads=m["heads"], intermediate_size=N_FF, max_position_embeddings=128,
+                          type_vocab_size=2, layer_norm_eps=1e-12, hidden_act="gelu")
+        return tf.BertModel(c, add_pooling_layer=False)
+    c = common(m)
+    if m["arch"] == "llama":
+        return tf.LlamaForCausalLM(tf.LlamaConfig(**c))
+    if m["arch"] == "qwen2":
+        c.pop("head_dim")
+        return tf.Qwen2ForCausalLM(tf.Qwen2Config(**c))
+    if m["arch"] == "qwen3":
+        return tf.Qwen3ForCausalLM(tf.Qwen3Config(**c))
+    c["rope_parameters"] |= dict(partial_rotary_factor=0.25, mrope_section=[11, 11, 10], mrope_interleaved=True)
+    return tf.Qwen3_5ForCausalLM(tf.Qwen3_5TextConfig(
+        **c, linear_num_key_heads=m["nk"], linear_num_value_heads=m["nv"], linear_key_head_dim=128,
+        linear_value_head_dim=128, linear_conv_kernel_dim=4))
+
+
+def fill(model, zero_centred, tied):
+    seen = []
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            w = syn.weight(name, tuple(p.shape), zero_centred)
+            p.copy_(torch.from_numpy(w))
+            seen.append((name, tuple(p.shape)))
+    if tied and hasattr(model, "tie_weights"):
+        model.tie_weights()
+    return seen
+
+
+def save(path, ids, values, cols):
+    top = np.sort(values, axis=1)[:, -2:]
+    with open(path, "wb") as f:
+        np.array([0x444C474B, len(ids), len(cols), values.shape[1]], np.int32).tofile(f)
+        np.array([values.astype(np.float64).std()], np.float32).tofile(f)
+        ids.astype(np.int32).tofile(f)
+        cols.astype(np.int32).tofile(f)
+        values.argmax(axis=1).astype(np.int32).tofile(f)
+        (top[:, 1] - top[:, 0]).astype(np.float32).tofile(f)
+        np.ascontiguousarray(values[:, cols], np.float32).tofile(f)
+
+
+def make(name, m):
+    torch.manual_seed(0)
+    model = build(m).float().eval()
+    seen = fill(model, m["arch"] == "qwen35", m["tied"])
+    if os.environ.get("VERBOSE"):
+        for s in seen:
+            print(s)
+    ids = syn.tokens("tokens of " + name, N_TOKENS, N_VOCAB)
+    with torch.no_grad():
+        if m["arch"] == "bert":
+            out = model(torch.from_numpy(ids)[None]).last_hidden_state[0].numpy()
+            cols = np.arange(0, HIDDEN, 2)
+        else:
+            out = model(torch.from_numpy(ids)[None]).logits[0].numpy()
+            cols = np.arange(0, N_VOCAB, 8)
+    save(os.path.join(OUT, name + ".gold"), ids, out, cols)
+    print(name, "std", out.std(), "first", out[0, :3], "last", out[-1, :3])
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(2)
+    torch.backends.mkldnn.enabled = False
+    for name in sys.argv[1:] or syn.MODELS:
+        make(name, syn.MODELS[name])
