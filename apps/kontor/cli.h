@@ -31,6 +31,12 @@ extern const struct command cmd_remove;
 extern const struct command cmd_matter;
 extern const struct command cmd_doctor;
 extern const struct command cmd_tokenize;
+extern const struct command cmd_generate;
+extern const struct command cmd_chat;
+extern const struct command cmd_logits;
+extern const struct command cmd_embed;
+extern const struct command cmd_perplexity;
+extern const struct command cmd_bench;
 
 /* ---- arguments ------------------------------------------------------------------------------- */
 

@@ -1,0 +1,101 @@
+/* kontor bench: tokens a second, the same work as llama-bench. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/size.h"
+#include "infer.h"
+
+static bool progress(void *ctx, size_t done, size_t total)
+{
+    const bool *json = ctx;
+    if (!*json)
+        cli_progress("bench", done, total, NULL);
+    return !cli_interrupted();
+}
+
+static int print(const struct kt_engine *e, const struct kt_bench_request *rq,
+                 const struct kt_bench_result *r, bool json)
+{
+    struct kt_engine_info info;
+    kt_engine_info(e, &info);
+    size_t n_streams = rq->n_streams ? rq->n_streams : 1;
+    if (json)
+        return cli_print_json(json_pack("{s:f,s:f,s:I,s:I,s:I,s:I,s:I,s:s,s:s,s:I}", "pp", r->pp,
+                                        "tg", r->tg, "n_prompt", (json_int_t)rq->n_prompt, "n_gen",
+                                        (json_int_t)rq->n_gen, "depth", (json_int_t)rq->n_depth,
+                                        "streams", (json_int_t)n_streams, "threads",
+                                        (json_int_t)info.n_threads, "cpu", info.cpu_level, "arch",
+                                        info.arch, "weight_bytes", (json_int_t)info.weight_bytes));
+    printf("%s, %.1f MB of weights, %u threads, %s", info.arch, (double)info.weight_bytes * 1e-6,
+           info.n_threads, info.cpu_level);
+    if (rq->n_depth)
+        printf(", at depth %zu", rq->n_depth);
+    putchar('\n');
+    if (rq->n_prompt)
+        printf("prompt of %zu tokens:   %10.2f tokens/s\n", rq->n_prompt, r->pp);
+    if (rq->n_gen)
+        printf("%zu generated%s: %10.2f tokens/s, %zu stream%s\n", rq->n_gen,
+               n_streams > 1 ? " each" : "", r->tg, n_streams, n_streams > 1 ? "s" : "");
+    return EXIT_DONE;
+}
+
+static int run(int argc, char **argv)
+{
+    const char *model = NULL;
+    uint64_t n_prompt = 512, n_gen = 128, depth = 0, streams = 1, reps = 5, batch = 0;
+    bool json = false, kv_f32 = false;
+    const struct opt opts[] = {
+        { "--model", "-m", OPT_STR, &model },     { "--prompt", "-p", OPT_U64, &n_prompt },
+        { "--n", "-n", OPT_U64, &n_gen },         { "--depth", "-d", OPT_U64, &depth },
+        { "--streams", NULL, OPT_U64, &streams }, { "--reps", "-r", OPT_U64, &reps },
+        { "--batch", "-b", OPT_U64, &batch },     { "--kv-f32", NULL, OPT_FLAG, &kv_f32 },
+        { "--json", NULL, OPT_FLAG, &json },
+    };
+    if (!cli_parse(&cmd_bench, argc, argv, opts, ARRAY_LEN(opts), NULL))
+        return EXIT_USAGE;
+    if (streams == 0 || reps == 0 || (n_prompt == 0 && n_gen == 0))
+        return cli_usage(&cmd_bench,
+                         "nothing to measure: --streams and --reps from 1, -p or -n from 1");
+    cli_catch_signals();
+    struct kt_error err;
+    struct kt_engine *e;
+    struct kt_bench_request rq = {
+        .n_prompt = n_prompt,
+        .n_gen = n_gen,
+        .n_depth = depth,
+        .n_streams = streams,
+        .n_reps = reps,
+        .n_batch = batch,
+        .kv = kv_f32 ? KT_KV_F32 : KT_KV_F16,
+        .on_progress = progress,
+        .callback_ctx = &json,
+    };
+    struct kt_bench_result r;
+    enum kt_status st = infer_open(&e, cli_chat_model(model), &err);
+    if (!st)
+        st = kt_bench(e, &rq, &r, &err);
+    cli_progress_end();
+    int rc = st ? cli_fail("bench", &err) : print(e, &rq, &r, json);
+    kt_engine_close(e);
+    return rc;
+}
+
+const struct command cmd_bench = {
+    "bench",
+    "-m MODEL [-p 512] [-n 128] [-t THREADS] [--json]",
+    "Measure a model's speed on this machine.",
+    "Random token ids; no tokenizer and no sampling in the time; the median of several rounds "
+    "after one that\n"
+    "warms up. The same work as llama-bench.\n\n"
+    "  -m, --model M     the model; default: the configured chat model\n"
+    "  -p, --prompt N    tokens of the prompt (default 512; 0: not measured)\n"
+    "  -n, --n N         tokens to generate, one after the other (default 128; 0: not measured)\n"
+    "  -t, --threads N   threads (default: all processors this process may use)\n"
+    "  -d, --depth D     tokens already in the context\n"
+    "  --streams N       sequences decoded together in one step; tokens a second of all together\n"
+    "  -r, --reps N      rounds (default 5)\n"
+    "  -b, --batch N     prompt tokens a step (default 512)\n"
+    "  --kv-f32          keep keys and values in 32 bits instead of 16\n"
+    "  --json            print {\"pp\",\"tg\",...} in tokens a second\n",
+    run,
+};

@@ -1,0 +1,115 @@
+/* kontor logits: the model's raw output for given tokens, for comparing with other implementations.
+ * The file is little-endian float32, [n, vocab]; it appears under its name only when it is
+ * complete. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/files.h"
+#include "base/size.h"
+#include "infer.h"
+
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "the rows are written as they lie in memory"
+#endif
+
+struct writer {
+    int fd;
+    const char *name;
+    size_t first, n_total; /* rows before this window, rows of all */
+};
+
+static enum kt_status write_row(void *ctx, size_t pos, const float *logits, size_t n_vocab,
+                                struct kt_error *err)
+{
+    struct writer *w = ctx;
+    if (cli_interrupted())
+        return kt_fail(err, KT_E_CANCELLED, "interrupted");
+    cli_progress("logits", w->first + pos + 1, w->n_total, NULL);
+    return file_write_fd(w->fd, logits, n_vocab * sizeof(*logits), w->name, err);
+}
+
+static enum kt_status write_all(struct writer *w, const char *model, const int32_t *ids, size_t n,
+                                size_t n_ctx, struct kt_error *err)
+{
+    struct kt_engine *e = NULL;
+    struct kt_context *c = NULL;
+    enum kt_status st = infer_open(&e, cli_chat_model(model), err);
+    struct kt_context_options co = { .n_ctx = n_ctx, .kv = KT_KV_F32 };
+    if (!st)
+        st = kt_context_create(&c, e, &co, err);
+    w->n_total = n;
+    for (w->first = 0; w->first < n && !st; w->first += n_ctx)
+        st = kt_logits(c, ids + w->first, MIN(n_ctx, n - w->first), write_row, w, err);
+    cli_progress_end();
+    kt_context_destroy(c);
+    kt_engine_close(e);
+    return st;
+}
+
+static enum kt_status logits(const char *model, const char *tokens, const char *out, uint64_t n_ctx,
+                             struct kt_error *err)
+{
+    int32_t *ids;
+    size_t n;
+    enum kt_status st = infer_read_tokens(tokens, &ids, &n, err);
+    if (st)
+        return st;
+    char *part = malloc(strlen(out) + sizeof(".part"));
+    if (!part) {
+        free(ids);
+        return kt_fail(err, KT_E_NOMEM, "out of memory");
+    }
+    strcat(strcpy(part, out), ".part");
+    struct writer w = { .fd = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644),
+                        .name = part };
+    if (w.fd < 0)
+        st = kt_fail_errno(err, errno, "%s: cannot be written", part);
+    if (!st)
+        st = write_all(&w, model, ids, n, n_ctx ? n_ctx : n, err);
+    if (w.fd >= 0 && close(w.fd) != 0 && !st)
+        st = kt_fail_errno(err, errno, "%s: cannot be written", part);
+    if (!st && rename(part, out) != 0)
+        st = kt_fail_errno(err, errno, "%s: cannot be replaced", out);
+    if (st && w.fd >= 0)
+        unlink(part);
+    free(part);
+    free(ids);
+    return st;
+}
+
+static int run(int argc, char **argv)
+{
+    const char *model = NULL, *tokens = NULL, *out = NULL;
+    uint64_t n_ctx = 0;
+    const struct opt opts[] = {
+        { "--model", "-m", OPT_STR, &model },
+        { "--tokens", NULL, OPT_STR, &tokens },
+        { "--output", "-o", OPT_STR, &out },
+        { "--ctx", NULL, OPT_U64, &n_ctx },
+    };
+    if (!cli_parse(&cmd_logits, argc, argv, opts, ARRAY_LEN(opts), NULL))
+        return EXIT_USAGE;
+    if (!tokens || !out)
+        return cli_usage(&cmd_logits, "needs --tokens FILE and -o OUT");
+    cli_catch_signals();
+    struct kt_error err;
+    return logits(model, tokens, out, n_ctx, &err) ? cli_fail("logits", &err) : EXIT_DONE;
+}
+
+const struct command cmd_logits = {
+    "logits",
+    "-m MODEL --tokens FILE -o OUT",
+    "Write a model's raw output for given token ids.",
+    "OUT becomes [n, vocab] little-endian float32: row i is what the model says after token i. "
+    "Keys and\n"
+    "values are kept in 32 bits.\n\n"
+    "  -m, --model M     the model; default: the configured chat model\n"
+    "  --tokens FILE     token ids separated by white space (- is standard input)\n"
+    "  -o, --output OUT  the file to write\n"
+    "  --ctx N           start over after every N tokens, as perplexity does (default: never)\n",
+    run,
+};

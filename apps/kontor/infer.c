@@ -1,0 +1,110 @@
+/* apps/kontor/infer.c: see infer.h. */
+#include "infer.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/files.h"
+
+#define TOKEN_FILE_MAX_BYTES ((size_t)1 << 30)
+#define JSON_LINE_MAX_BYTES  ((size_t)64 << 20)
+
+enum kt_status infer_open(struct kt_engine **out, const char *model, struct kt_error *err)
+{
+    *out = NULL;
+    if (!model)
+        return kt_fail(err, KT_E_USAGE, "no model is given or configured; name one with -m MODEL");
+    struct kt_engine_options eo = { .n_threads = cli_threads() };
+    return kt_engine_open(out, model, &eo, err);
+}
+
+static bool is_space(char c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+/* One id at *p, at most INT32_MAX. */
+static bool parse_id(const char **p, const char *end, int32_t *id)
+{
+    int64_t v = 0;
+    const char *s = *p;
+    while (s < end && *s >= '0' && *s <= '9' && v <= INT32_MAX)
+        v = v * 10 + (*s++ - '0');
+    if (s == *p || v > INT32_MAX || (s < end && !is_space(*s)))
+        return false;
+    *id = (int32_t)v;
+    *p = s;
+    return true;
+}
+
+enum kt_status infer_read_tokens(const char *path, int32_t **ids, size_t *n_ids,
+                                 struct kt_error *err)
+{
+    *ids = NULL;
+    *n_ids = 0;
+    struct buf text = { 0 };
+    enum kt_status st = file_read(&text, path, TOKEN_FILE_MAX_BYTES, err);
+    if (!st &&
+        !(*ids = malloc((text.len / 2 + 1) * sizeof(**ids)))) /* an id and a space: 2 bytes */
+        st = kt_fail(err, KT_E_NOMEM, "%s: out of memory", path);
+    const char *p = text.ptr, *end = p ? p + text.len : NULL;
+    while (!st && p < end) {
+        if (is_space(*p))
+            p++;
+        else if (!parse_id(&p, end, *ids + *n_ids))
+            st = kt_fail(err, KT_E_FORMAT,
+                         "%s: byte %zu: expected a token id (a whole number from 0), separated by "
+                         "white space",
+                         path, (size_t)(p - text.ptr));
+        else
+            ++*n_ids;
+    }
+    if (!st && *n_ids == 0)
+        st = kt_fail(err, KT_E_FORMAT, "%s: holds no token ids", path);
+    if (st) {
+        free(*ids);
+        *ids = NULL;
+        *n_ids = 0;
+    }
+    buf_deinit(&text);
+    return st;
+}
+
+enum kt_status infer_read_json_line(FILE *in, size_t line_no, char **text, struct kt_error *err)
+{
+    *text = NULL;
+    char *line = NULL;
+    size_t cap = 0;
+    errno = 0;
+    ssize_t len = getline(&line, &cap, in);
+    if (len < 0) {
+        free(line);
+        return feof(in) ? kt_fail(err, KT_E_NOTFOUND, "end of input")
+                        : kt_fail_errno(err, errno, "standard input, line %zu", line_no);
+    }
+    json_t *value = (size_t)len <= JSON_LINE_MAX_BYTES
+                        ? json_loadb(line, (size_t)len, JSON_DECODE_ANY, NULL)
+                        : NULL;
+    free(line);
+    enum kt_status st = KT_OK;
+    if (!json_is_string(value))
+        st = kt_fail(err, KT_E_FORMAT, "standard input, line %zu: expected one JSON string",
+                     line_no);
+    else if (!(*text = strdup(json_string_value(value))))
+        st = kt_fail(err, KT_E_NOMEM, "out of memory");
+    json_decref(value);
+    return st;
+}
+
+struct kt_sampling infer_sampling(const struct infer_sampling *s)
+{
+    return (struct kt_sampling){
+        .temperature = (float)s->temperature,
+        .top_k = s->top_k > UINT32_MAX ? UINT32_MAX : (uint32_t)s->top_k,
+        .top_p = (float)s->top_p,
+        .min_p = (float)s->min_p,
+        .presence_penalty = (float)s->presence,
+        .seed = s->seed,
+    };
+}

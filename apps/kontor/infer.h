@@ -1,0 +1,41 @@
+/* apps/kontor/infer.h: what the commands that run a model share: opening it, reading token ids and
+ * texts. */
+#ifndef KONTOR_INFER_H
+#define KONTOR_INFER_H
+
+#include <stdio.h>
+
+#include "cli.h"
+#include "kontor/engine.h"
+
+/* 'model' as cli_chat_model() or cli_embed_model() gave it: NULL is reported as a missing setting.
+ */
+KT_MUST_CHECK enum kt_status infer_open(struct kt_engine **out, const char *model,
+                                        struct kt_error *err);
+
+/* Token ids of a text file, separated by white space ('-' is stdin); *ids is the caller's to
+ * free(). */
+KT_MUST_CHECK enum kt_status infer_read_tokens(const char *path, int32_t **ids, size_t *n_ids,
+                                               struct kt_error *err);
+
+/* The next line of 'in', a JSON string; KT_E_NOTFOUND at the end of input. *text is the caller's to
+ * free(). */
+KT_MUST_CHECK enum kt_status infer_read_json_line(FILE *in, size_t line_no, char **text,
+                                                  struct kt_error *err);
+
+/* Options of sampling, shared by generate and chat. */
+struct infer_sampling {
+    double temperature, top_p, min_p, presence;
+    uint64_t top_k, seed;
+};
+#define INFER_SAMPLING_OPTS(s)                                                                     \
+    { "--temp", NULL, OPT_F64, &(s).temperature }, { "--top-k", NULL, OPT_U64, &(s).top_k },       \
+        { "--top-p", NULL, OPT_F64, &(s).top_p }, { "--min-p", NULL, OPT_F64, &(s).min_p },        \
+        { "--presence", NULL, OPT_F64, &(s).presence },                                            \
+    {                                                                                              \
+        "--seed", NULL, OPT_U64, &(s).seed                                                         \
+    }
+enum { INFER_N_SAMPLING_OPTS = 6 };
+struct kt_sampling infer_sampling(const struct infer_sampling *s);
+
+#endif
