@@ -1,9 +1,10 @@
 /* extract/extract.h: from a file to blocks of text with places.
  *
- * Every document is read by a process of its own, the worker: this program started again with the hidden
- * command `extract-worker`, locked in before it sees a byte (no network, no files but the one it was given, limits on time, memory
- * and output; see sandbox.c). A hostile file costs one document, never the index. The worker writes the result
- * to a pipe; the parent checks every field of it as hostile input too.
+ * Every document is read by a process of its own, the worker: this program started again with the
+ * hidden command `extract-worker`, locked in before it sees a byte (no network, no files but the
+ * one it was given, limits on time, memory and output; see sandbox.c). A hostile file costs one
+ * document, never the index. The worker writes the result to a pipe; the parent checks every field
+ * of it as hostile input too.
  *
  * Formats: decided by content first, by extension where content cannot tell. */
 #ifndef EXTRACT_EXTRACT_H
@@ -16,14 +17,20 @@
 #include "base/span.h"
 #include "base/status.h"
 
-enum block_kind { BLOCK_PARAGRAPH, BLOCK_HEADING, BLOCK_LIST_ITEM, BLOCK_TABLE_ROW, BLOCK_HEADER /* of a letter or mail */ };
+enum block_kind {
+    BLOCK_PARAGRAPH,
+    BLOCK_HEADING,
+    BLOCK_LIST_ITEM,
+    BLOCK_TABLE_ROW,
+    BLOCK_HEADER /* of a letter or mail */
+};
 
 struct block {
     enum block_kind kind;
-    uint32_t page;       /* from 1; 0: the format has no pages                        */
-    uint32_t para;       /* from 1, counted through the document                      */
-    float box[4];        /* x0, y0, x1, y1 in points from the page's top left; all 0: none */
-    size_t start, end;   /* bytes of document.text; blocks are in order, disjoint     */
+    uint32_t page;     /* from 1; 0: the format has no pages                        */
+    uint32_t para;     /* from 1, counted through the document                      */
+    float box[4];      /* x0, y0, x1, y1 in points from the page's top left; all 0: none */
+    size_t start, end; /* bytes of document.text; blocks are in order, disjoint     */
 };
 
 enum doc_format { DOC_UNKNOWN, DOC_TEXT, DOC_MARKDOWN, DOC_HTML, DOC_PDF, DOC_DOCX };
@@ -31,31 +38,51 @@ const char *doc_format_name(enum doc_format f);
 
 struct document {
     enum doc_format format;
-    char *text;          /* UTF-8, NFC, blocks separated by "\n\n"; no control characters but \n and \t */
+    char *text; /* UTF-8, NFC, blocks separated by "\n\n"; no control characters but \n and \t */
     size_t text_len;
     struct block *blocks;
     size_t n_blocks;
-    uint32_t n_pages;    /* 0: no pages                                               */
-    char *title;         /* from the file's own metadata or first heading; may be NULL */
+    uint32_t n_pages; /* 0: no pages                                               */
+    char *title;      /* from the file's own metadata or first heading; may be NULL */
 };
 void document_deinit(struct document *d);
 
 struct extract_options {
-    const char *worker_path;  /* the program to start; NULL: /proc/self/exe           */
-    uint32_t timeout_ms;      /* 0: 60000                                              */
-    size_t memory_bytes;      /* address space of the worker; 0: 1 GiB                 */
-    size_t output_bytes;      /* text at most; 0: 64 MiB                               */
+    const char *worker_path;      /* the program to start; NULL: /proc/self/exe           */
+    uint32_t timeout_ms;          /* 0: 60000                                              */
+    size_t memory_bytes;          /* address space of the worker; 0: 1 GiB                 */
+    size_t output_bytes;          /* text at most; 0: 64 MiB                               */
     bool (*cancelled)(void *ctx); /* asked while waiting; may be NULL                  */
     void *ctx;
 };
 
-/* KT_E_UNSUPPORTED: a kind of file we do not read (the document is "skipped"). KT_E_FORMAT, KT_E_LIMIT, KT_E_TIMEOUT: broken, too
- * large, or hanging (it "failed"); err says which, in words for an office manager. KT_E_NOTFOUND: vanished. Thread-safe. */
+/* KT_E_UNSUPPORTED: a kind of file we do not read (the document is "skipped"). KT_E_FORMAT,
+ * KT_E_LIMIT, KT_E_TIMEOUT: broken, too large, or hanging (it "failed"); err says which, in words
+ * for an office manager. KT_E_NOTFOUND: vanished. Thread-safe. */
 KT_MUST_CHECK enum kt_status extract_file(struct document *out, const char *path,
                                           const struct extract_options *opts, struct kt_error *err);
 
-/* The worker's main: called by apps/kontor for `extract-worker`; talks on the fds it was started with. Never
- * returns to other work: the return value is the exit status. */
+/* What the walls around the worker are on this machine, tried out by attempts to break them. For
+ * `kontor doctor`. */
+enum { SANDBOX_PROBES = 14 };
+struct extract_sandbox_report {
+    int landlock_abi; /* 0: this kernel has no Landlock; the system-call filter alone keeps files
+                         away */
+    bool seccomp;     /* the system-call filter is in force                            */
+    bool own_network; /* the worker has a network namespace of its own, with nothing in it */
+    bool pdf_reader;  /* pdftotext is installed                                        */
+    size_t n_probes;
+    struct {
+        const char *name; /* "open a file"                                               */
+        bool denied;
+    } probes[SANDBOX_PROBES];
+};
+KT_MUST_CHECK enum kt_status extract_sandbox_report(struct extract_sandbox_report *out,
+                                                    const struct extract_options *opts,
+                                                    struct kt_error *err);
+
+/* The worker's main: called by apps/kontor for `extract-worker`; talks on the fds it was started
+ * with. Never returns to other work: the return value is the exit status. */
 int extract_worker_main(int argc, char **argv);
 
 #endif

@@ -1,0 +1,44 @@
+/* extract/limits.h: every bound of this module, with its reason. */
+#ifndef EXTRACT_LIMITS_H
+#define EXTRACT_LIMITS_H
+
+enum {
+    /* Defaults of struct extract_options. A 3,000-page PDF takes pdftotext some 20 s on a slow
+       machine. */
+    EXTRACT_TIMEOUT_MS = 60000,
+    EXTRACT_MEMORY_BYTES = 1024 * 1024 * 1024,
+    /* 64 MiB of text are some 20,000 pages: more than any office document, less than memory. */
+    EXTRACT_OUTPUT_BYTES = 64 * 1024 * 1024,
+
+    /* A file that is held in memory whole while it is parsed (all formats but PDF). With the text
+     * made of it, it must fit into EXTRACT_MEMORY_BYTES several times over. */
+    INPUT_MAX_BYTES = 128 * 1024 * 1024,
+    /* Detection looks at this much; %PDF- may stand anywhere in the first kilobyte. */
+    DETECT_HEAD_BYTES = 4096,
+
+    BLOCKS_MAX = 1024 * 1024, /* a block of 64 bytes on average at the text bound */
+    BLOCK_RAW_MAX = 64 * 1024 * 1024,
+    TITLE_MAX_BYTES = 400,
+    PAGES_MAX = 1000000,
+
+    /* Marks that may follow one letter; more than Unicode's stream-safe 30 is no language, and
+       sorting them is quadratic. */
+    NONSTARTERS_MAX = 30,
+
+    HTML_DEPTH_MAX =
+        10000,           /* word processors leave hundreds of unclosed <font>; a bomb has 100,000 */
+    XML_DEPTH_MAX = 256, /* WordprocessingML nests some 40 deep */
+    DOCX_PARA_DEPTH_MAX = 16, /* a text box in a text box in ... */
+    DOCX_PARTS_MAX = 64,      /* headers, footers and notes that are read */
+    DOCX_STYLES_MAX = 4096,   /* Word itself stops at 4,079 */
+
+    ZIP_ENTRIES_MAX = 10000,
+    ZIP_NAME_MAX = 512,
+    ZIP_PART_MAX_BYTES = 512 * 1024 * 1024, /* one part, unpacked */
+    /* Deflate reaches 1032:1 on zeros; the XML of real documents 10 to 60:1. Small parts may be as
+       repetitive as they like. */
+    ZIP_RATIO_MAX = 200,
+    ZIP_RATIO_FREE_BYTES = 4 * 1024 * 1024,
+};
+
+#endif

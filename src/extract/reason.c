@@ -1,0 +1,206 @@
+/* Why a document cannot be read, as a sentence for an office manager.
+ *
+ * The worker sends a code and two numbers; only here do they become words. So a hostile document
+ * that has taken over its worker still cannot write into our messages, our logs or our index of
+ * failures. */
+#include "extract/extract_priv.h"
+
+#include <stdint.h>
+#include <string.h>
+
+#define MIB(n) ((unsigned long long)((n) / (1024 * 1024)))
+#define U(n)   ((unsigned long long)(n))
+
+static const char *other_name(uint64_t kind)
+{
+    static const char *const names[OTHER_COUNT] = {
+        [OTHER_ZIP] = "a ZIP archive",
+        [OTHER_SHEET] = "a spreadsheet (.xlsx)",
+        [OTHER_SLIDES] = "a presentation (.pptx)",
+        [OTHER_OPENDOCUMENT] = "an OpenDocument file (.odt, .ods)",
+        [OTHER_EPUB] = "an e-book (.epub)",
+    };
+    return kind < OTHER_COUNT ? names[kind] : names[OTHER_ZIP];
+}
+
+static enum kt_status zip_fail(struct kt_error *err, const char *name, const struct refusal *r)
+{
+    switch (r->reason) {
+    case REASON_ZIP_ENTRIES:
+        return kt_fail(
+            err, KT_E_LIMIT,
+            "%s: holds %llu parts, at most %llu are read; a Word document has some 20: is "
+            "this one?",
+            name, U(r->a), U(r->b));
+    case REASON_ZIP_NAME:
+        return kt_fail(
+            err, KT_E_FORMAT,
+            "%s: part %llu has a name that points outside the document; refused as hostile", name,
+            U(r->a));
+    case REASON_ZIP_DUPLICATE:
+        return kt_fail(err, KT_E_FORMAT,
+                       "%s: part %llu has the name of another one, so what it says depends on the "
+                       "reader; open it in Word and save it again",
+                       name, U(r->a));
+    case REASON_ZIP_ENCRYPTED:
+        return kt_fail(err, KT_E_UNSUPPORTED,
+                       "%s: protected by a password; save a copy without it to have it read", name);
+    case REASON_ZIP_METHOD:
+        return kt_fail(
+            err, KT_E_UNSUPPORTED,
+            "%s: part %llu is packed with method %llu, expected 0 or 8 (deflate); open it in "
+            "Word and save it again",
+            name, U(r->a), U(r->b));
+    case REASON_ZIP_BOMB:
+        return kt_fail(
+            err, KT_E_LIMIT,
+            "%s: %llu bytes unpack to %llu MiB or more; a document unpacks to 60 times its size "
+            "at most, so this is refused as a decompression bomb",
+            name, U(r->b), MIB(r->a));
+    case REASON_ZIP_SIZE:
+        return kt_fail(
+            err, KT_E_FORMAT,
+            "%s: part %llu unpacks to more than it declares; damaged or hostile: open it in "
+            "Word and save it again",
+            name, U(r->a));
+    default:
+        return kt_fail(
+            err, KT_E_FORMAT,
+            "%s: the document's ZIP container is damaged or cut off (libzip error %llu); get "
+            "a fresh copy, or open and save it in Word",
+            name, U(r->a));
+    }
+}
+
+static enum kt_status pdf_fail(struct kt_error *err, const char *name, const struct refusal *r)
+{
+    switch (r->reason) {
+    case REASON_PDF_MISSING:
+        return kt_fail(err, KT_E_UNSUPPORTED,
+                       "%s: reading PDF needs the program pdftotext, which is not there; install "
+                       "poppler-utils and add the file again",
+                       name);
+    case REASON_PDF_PASSWORD:
+        return kt_fail(
+            err, KT_E_UNSUPPORTED,
+            "%s: the PDF is protected by a password; save a copy without it to have it read", name);
+    case REASON_PDF_COPYING:
+        return kt_fail(
+            err, KT_E_UNSUPPORTED,
+            "%s: the PDF's owner does not permit copying its text; ask for a copy that does", name);
+    case REASON_PDF_SCAN:
+        return kt_fail(
+            err, KT_E_UNSUPPORTED,
+            "%s: scan without text layer (%llu pages); OCR is not part of this version: add "
+            "a text layer with a scanner program or ocrmypdf",
+            name, U(r->a));
+    case REASON_PDF_CRASH:
+        return kt_fail(
+            err, KT_E_FORMAT,
+            "%s: pdftotext crashed on it (signal %llu) and was contained; the PDF is damaged "
+            "or hostile: print it to a new PDF",
+            name, U(r->a));
+    case REASON_PDF_CPU:
+        return kt_fail(
+            err, KT_E_TIMEOUT,
+            "%s: reading it used up its processor time; print it to a new PDF, or split it", name);
+    case REASON_PDF_OUTPUT:
+        return kt_fail(
+            err, KT_E_FORMAT,
+            "%s: pdftotext's output breaks off or is malformed at line %llu; print it to a "
+            "new PDF",
+            name, U(r->a));
+    default:
+        return kt_fail(
+            err, KT_E_FORMAT,
+            "%s: not a readable PDF, or cut off (pdftotext ended with status %llu); does it "
+            "open in a viewer? Get a fresh copy",
+            name, U(r->a));
+    }
+}
+
+enum kt_status refusal_fail(struct kt_error *err, const char *name, const struct refusal *r)
+{
+    switch (r->reason) {
+    case REASON_NOMEM:
+        return kt_fail(err, KT_E_LIMIT,
+                       "%s: reading it needs more memory than one document may have; split it",
+                       name);
+    case REASON_TEXT_TOO_LONG:
+        return kt_fail(err, KT_E_LIMIT, "%s: holds more than %llu MiB of text; split it", name,
+                       MIB(r->a));
+    case REASON_TOO_MANY_BLOCKS:
+        return kt_fail(err, KT_E_LIMIT, "%s: holds more than %llu paragraphs; split it", name,
+                       U(r->a));
+    case REASON_FILE_TOO_LARGE:
+        return kt_fail(err, KT_E_LIMIT,
+                       "%s: larger than the %llu MiB that are read of this kind of file; split it",
+                       name, MIB(r->a));
+    case REASON_READ:
+        return kt_fail(err, KT_E_IO, "%s: reading failed: %s; is the disk or the share all right?",
+                       name, r->a < 4096 ? strerror((int)r->a) : "unknown error");
+    case REASON_NO_TEXT:
+        return kt_fail(err, KT_E_UNSUPPORTED, "%s: no text in it; nothing to index", name);
+    case REASON_NOT_TEXT:
+        return kt_fail(err, KT_E_FORMAT,
+                       "%s: named like a text file, but its content is not text (byte %llu); what "
+                       "program made it?",
+                       name, U(r->a));
+    case REASON_TOO_DEEP:
+        return kt_fail(err, KT_E_LIMIT,
+                       "%s: nested more than %llu levels deep, as no real document is; refused as "
+                       "damaged or hostile",
+                       name, U(r->a));
+    case REASON_HTML:
+        return kt_fail(
+            err, KT_E_FORMAT,
+            "%s: the HTML cannot be read beyond line %llu; open it in a browser and save it "
+            "again",
+            name, U(r->a));
+    case REASON_OOXML_OTHER:
+        return kt_fail(err, KT_E_UNSUPPORTED,
+                       "%s: this is %s; text, Markdown, HTML, PDF and Word (.docx) are read", name,
+                       other_name(r->a));
+    case REASON_XML_SYNTAX:
+        return kt_fail(
+            err, KT_E_FORMAT,
+            "%s: the document's XML is damaged at line %llu (expat error %llu); open it in "
+            "Word and save it again",
+            name, U(r->a), U(r->b));
+    case REASON_XML_DOCTYPE:
+        return kt_fail(err, KT_E_FORMAT,
+                       "%s: the document's XML has a DOCTYPE (line %llu), which Word never writes; "
+                       "refused as hostile",
+                       name, U(r->a));
+    case REASON_WALLS:
+        return kt_fail(
+            err, KT_E_INTERNAL,
+            "%s: not read, because the sandbox for reading could not be put up (step %llu: "
+            "%s); run kontor doctor",
+            name, U(r->a), r->b < 4096 ? strerror((int)r->b) : "unknown error");
+    case REASON_PDF_MISSING:
+    case REASON_PDF_PASSWORD:
+    case REASON_PDF_COPYING:
+    case REASON_PDF_DAMAGED:
+    case REASON_PDF_CRASH:
+    case REASON_PDF_CPU:
+    case REASON_PDF_OUTPUT:
+    case REASON_PDF_SCAN:
+        return pdf_fail(err, name, r);
+    case REASON_ZIP_DAMAGED:
+    case REASON_ZIP_ENTRIES:
+    case REASON_ZIP_NAME:
+    case REASON_ZIP_DUPLICATE:
+    case REASON_ZIP_ENCRYPTED:
+    case REASON_ZIP_METHOD:
+    case REASON_ZIP_BOMB:
+    case REASON_ZIP_SIZE:
+        return zip_fail(err, name, r);
+    case REASON_NONE:
+    case REASON_INTERNAL:
+    case REASON_COUNT:
+        break;
+    }
+    return kt_fail(err, KT_E_INTERNAL, "%s: the reader failed at step %llu; please report this",
+                   name, U(r->a));
+}

@@ -1,0 +1,203 @@
+/* The worker: one process, one document.
+ *
+ *   started by extract.c -> prepare (tables, converters) -> walls_up -> read -> parse -> write the
+ * result -> exit
+ *
+ * Everything that needs the outside world happens before the walls go up; the first byte of the
+ * document is read after. Exit status 0: a result was written, which may be a refusal. */
+#include "extract/extract_priv.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+enum { WORKER_DONE = 0, WORKER_USAGE = 2, WORKER_BROKEN = 70 };
+
+struct job {
+    enum doc_format format;
+    size_t max_text;
+    struct walls walls;
+    bool self_test;
+};
+
+static bool number(const char *s, uint64_t max, uint64_t *out)
+{
+    char *end;
+    errno = 0;
+    unsigned long long v = strtoull(s, &end, 10);
+    *out = v;
+    return *s >= '0' && *s <= '9' && *end == '\0' && errno == 0 && v <= max;
+}
+
+/* extract-worker FORMAT TEXT_BYTES MEMORY_BYTES CPU_SECONDS, or extract-worker --self-test */
+static bool job_parse(struct job *j, int argc, char **argv)
+{
+    *j = (struct job){ 0 };
+    if (argc > 1 &&
+        strcmp(argv[1], "extract-worker") == 0) { /* the program's name is still in front */
+        argc--;
+        argv++;
+    }
+    if (argc == 2 && strcmp(argv[1], "--self-test") == 0)
+        return j->self_test = true;
+    uint64_t format, text, memory, cpu;
+    if (argc != 5 || !number(argv[1], DOC_DOCX, &format) || !number(argv[2], SIZE_MAX / 4, &text) ||
+        !number(argv[3], SIZE_MAX / 4, &memory) || !number(argv[4], 1000000, &cpu))
+        return false;
+    j->format = (enum doc_format)format;
+    j->max_text = (size_t)text;
+    j->walls = (struct walls){ WALLS_PARSER, (uint32_t)cpu, (size_t)memory, NULL };
+    return format != DOC_UNKNOWN;
+}
+
+/* Die with the parent, also when it died before we could ask for that: then nobody reads the pipe.
+ */
+static bool parent_is_there(void)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    struct pollfd p = { WORKER_RESULT_FD, POLLOUT, 0 };
+    return poll(&p, 1, 0) >= 0 && !(p.revents & (POLLERR | POLLNVAL));
+}
+
+static bool send_bytes(struct span s)
+{
+    while (s.len) {
+        ssize_t n = write(WORKER_RESULT_FD, s.ptr, s.len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return false;
+        s = span_sub(s, (size_t)n, s.len);
+    }
+    return true;
+}
+
+static bool send_refusal(const struct refusal *r)
+{
+    struct buf out = { 0 };
+    bool ok = wire_put_refusal(&out, r) && send_bytes(buf_span(&out));
+    buf_deinit(&out);
+    return ok;
+}
+
+static bool send_document(const struct document *d)
+{
+    struct buf out = { 0 };
+    bool ok = wire_put_document(&out, d);
+    if (!ok) {
+        buf_deinit(&out);
+        return send_refusal(&(struct refusal){ REASON_NOMEM, 0, 0 });
+    }
+    ok = send_bytes(buf_span(&out));
+    buf_deinit(&out);
+    return ok;
+}
+
+static bool input_read(struct buf *in, struct builder *b)
+{
+    enum { STEP = 256 * 1024 };
+    for (;;) {
+        if (!buf_reserve(in, STEP))
+            return builder_refuse(b, REASON_NOMEM, 0, 0);
+        ssize_t n = read(WORKER_INPUT_FD, in->ptr + in->len, STEP);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return builder_refuse(b, REASON_READ, (uint64_t)errno, 0);
+        if (n == 0)
+            return true;
+        in->len += (size_t)n;
+        if (in->len > INPUT_MAX_BYTES)
+            return builder_refuse(b, REASON_FILE_TOO_LARGE, INPUT_MAX_BYTES, 0);
+    }
+}
+
+void parse_memory(struct builder *b, enum doc_format format, struct span file)
+{
+    if (format == DOC_DOCX) {
+        docx_parse(b, file);
+        return;
+    }
+    struct buf utf8 = { 0 };
+    struct span label = format == DOC_HTML ? html_charset(file) : (struct span){ 0 };
+    struct refusal why;
+    if (!charset_decode(&utf8, file, label, &why))
+        builder_refuse(b, why.reason, why.a, why.b);
+    else if (format == DOC_HTML)
+        html_parse(b, buf_span(&utf8));
+    else if (format == DOC_MARKDOWN)
+        markdown_parse(b, buf_span(&utf8));
+    else
+        text_parse(b, buf_span(&utf8));
+    buf_deinit(&utf8);
+}
+
+/* Whatever is loaded from files later is loaded now. */
+static void prepare(enum doc_format format)
+{
+    if (format == DOC_TEXT || format == DOC_MARKDOWN || format == DOC_HTML)
+        charset_prepare();
+    if (format == DOC_HTML)
+        html_prepare();
+}
+
+static int run(const struct job *j)
+{
+    struct refusal why = { 0 };
+    struct pdf_reader pdf;
+    struct walls pdf_walls = j->walls;
+    pdf_walls.kind = WALLS_PDF;
+    pdf_walls.program = pdf_program();
+    prepare(j->format);
+    if (j->format == DOC_PDF && !pdf_start(&pdf, &pdf_walls, &why))
+        return send_refusal(&why) ? WORKER_DONE : WORKER_BROKEN;
+    struct walls_state state;
+    if (!walls_up(&j->walls, &state, &why))
+        return send_refusal(&why) ? WORKER_DONE : WORKER_BROKEN;
+
+    struct builder b;
+    builder_init(&b, j->max_text);
+    struct buf in = { 0 };
+    if (j->format == DOC_PDF)
+        pdf_pump(&pdf, &b);
+    else if (input_read(&in, &b))
+        parse_memory(&b, j->format, buf_span(&in));
+    buf_deinit(&in);
+    struct document d;
+    bool sent = builder_finish(&b, &d, j->format) ? send_document(&d) : send_refusal(&b.refusal);
+    document_deinit(&d);
+    builder_deinit(&b);
+    return sent ? WORKER_DONE : WORKER_BROKEN;
+}
+
+static int self_test(void)
+{
+    struct extract_sandbox_report r;
+    sandbox_probe(&r);
+    struct buf out = { 0 };
+    bool ok = wire_put_report(&out, &r) && send_bytes(buf_span(&out));
+    buf_deinit(&out);
+    return ok ? WORKER_DONE : WORKER_BROKEN;
+}
+
+int extract_worker_main(int argc, char **argv)
+{
+    struct job j;
+    signal(SIGPIPE, SIG_IGN);
+    if (!job_parse(&j, argc, argv) || fcntl(WORKER_RESULT_FD, F_GETFD) < 0) {
+        fprintf(
+            stderr,
+            "kontor extract-worker: started by kontor itself to read one document; not by hand\n");
+        return WORKER_USAGE;
+    }
+    if (!parent_is_there())
+        _exit(WORKER_BROKEN);
+    _exit(j.self_test ? self_test()
+                      : run(&j)); /* no handlers at exit: they are none of a locked-in process */
+}
