@@ -72,6 +72,7 @@ struct kt_doc_info {
     uint8_t hash[32]; /* SHA-256 of the content */
     int64_t size, mtime_ns;
     uint32_t n_pages, n_chunks;
+    bool has_vectors; /* one for every chunk, of the matter's current embedder */
 };
 KT_API void kt_doc_info_deinit(struct kt_doc_info *d);
 

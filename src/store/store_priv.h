@@ -1,0 +1,94 @@
+/* store/store_priv.h: what the files of the store share.
+ *
+ * Layers, from below: keys.c (secrets), db.c (SQLite with our settings and our error words),
+ * terms.c with fold.c, stem.c and compound.c (text -> search terms), fts_tokenizer.c (hands those
+ * terms to FTS5), vectors.c (scan), documents.c, scrub.c and search.c (the work), matter.c and
+ * store.c (handles). */
+#ifndef STORE_STORE_PRIV_H
+#define STORE_STORE_PRIV_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/span.h"
+#include "base/status.h"
+#include "kernels/kernels.h"
+#include "kontor/store.h"
+#include "store/keys.h"
+#include "store/limits.h"
+#include "store/vectors.h"
+#include "store/wordset.h"
+
+struct sqlite3;
+struct sqlite3_stmt;
+
+struct kt_store {
+    char *home;
+    uint8_t *master; /* [KEY_BYTES], locked memory */
+};
+
+struct kt_matter {
+    char *name;
+    char *dir; /* HOME/matters/<id> */
+    char id[MATTER_ID_HEX + 1];
+    struct sqlite3 *db;
+    int lock_fd; /* the writer's lock; -1 for readers */
+    enum kt_access access;
+    bool broken; /* an fsync failed: what the disk holds is unknown, so nothing more is written */
+    bool scrub_pending;
+    struct kernels kernels;
+    struct vec_cache vectors;
+    struct wordset
+        words; /* hashes of the matter's terms, for splitting compounds; loaded by the first put */
+    bool words_loaded;
+};
+
+/* ---- db.c ---- */
+/* Open 'path' with our settings. create: make file and schema; else the file must exist. */
+KT_MUST_CHECK enum kt_status db_open(struct sqlite3 **out, const char *path,
+                                     const uint8_t key[static KEY_BYTES], enum kt_access access,
+                                     bool create, const char *who, struct kt_error *err);
+/* The status and words for SQLite's last error on m; remembers a failed fsync in m->broken. */
+enum kt_status db_fail(struct kt_matter *m, const char *doing, struct kt_error *err);
+KT_MUST_CHECK enum kt_status db_exec(struct kt_matter *m, const char *sql, const char *doing,
+                                     struct kt_error *err);
+KT_MUST_CHECK enum kt_status db_prepare(struct sqlite3_stmt **out, struct kt_matter *m,
+                                        const char *sql, struct kt_error *err);
+/* Step a statement that returns no rows, reset it, forget its bindings. */
+KT_MUST_CHECK enum kt_status db_run(struct kt_matter *m, struct sqlite3_stmt *q, const char *doing,
+                                    struct kt_error *err);
+/* Begin and end a transaction; db_end commits when st is KT_OK, else rolls back, and returns the
+ * outcome. */
+KT_MUST_CHECK enum kt_status db_begin(struct kt_matter *m, struct kt_error *err);
+KT_MUST_CHECK enum kt_status db_end(struct kt_matter *m, enum kt_status st, struct kt_error *err);
+/* Small facts: table meta. *out is heap, NULL when the key is not there. */
+KT_MUST_CHECK enum kt_status meta_get(struct kt_matter *m, const char *key, char **out,
+                                      struct kt_error *err);
+KT_MUST_CHECK enum kt_status meta_set(struct kt_matter *m, const char *key, const char *value,
+                                      struct kt_error *err);
+
+/* ---- schema.c ---- */
+extern const char schema_sql[];
+#define SCHEMA_VERSION 1
+
+/* ---- fts_tokenizer.c ---- */
+int fts_register_tokenizer(struct sqlite3 *db);
+
+/* ---- scrub.c ---- */
+/* Take every trace of removed rows out of the index segments, the free pages and the log. */
+KT_MUST_CHECK enum kt_status matter_scrub(struct kt_matter *m, struct kt_error *err);
+/* The whole decrypted database image, for the tests that look for traces; heap. */
+KT_MUST_CHECK enum kt_status matter_plain_image(struct kt_matter *m, uint8_t **out, size_t *n,
+                                                struct kt_error *err);
+/* SQLite's and FTS5's own checks, and that no row hangs in the air. */
+KT_MUST_CHECK enum kt_status matter_check(struct kt_matter *m, struct kt_error *err);
+
+/* ---- documents.c ---- */
+/* Bytes [start, end) of a stored text appended to out. */
+KT_MUST_CHECK enum kt_status text_slice(struct kt_matter *m, int64_t doc_id, size_t start,
+                                        size_t end, struct buf *out, struct kt_error *err);
+/* Bring the index up to this program's way of analysing text, when it was made by another. */
+KT_MUST_CHECK enum kt_status matter_reindex(struct kt_matter *m, struct kt_error *err);
+
+#endif
