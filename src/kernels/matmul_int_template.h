@@ -5,7 +5,7 @@
  * block order of kernels.h, a sum over sub-blocks in turn, is then simply a loop. Nothing is summed
  * across lanes.
  *
- *  1. A panel is taken apart: V_ROWS rows by at most 512 columns become 'struct sub's, one for 32
+ *  1. A panel is taken apart: V_ROWS rows by at most 768 columns become 'struct sub's, one for 32
  * columns. u[c] holds columns 4c to 4c + 3 of every row, one row per 32-bit element; scale and min
  * as floats. The reading goes 16 bytes a row at a time with a 4 x 4 transposition of 32-bit words
  * inside each 128-bit lane: a word of the file becomes a vector with that word of every row. Fields
@@ -28,7 +28,7 @@ struct sub {
 };
 
 enum {
-    CHUNK_SUBS = 16, /* sub-blocks in a panel: 12 KiB at 512 bits, a quarter of the first cache */
+    CHUNK_SUBS = 24, /* sub-blocks in a panel: at most 18 KiB, which the first cache holds */
     TILE_MAX = 8,
     ROW_CHUNK_MAX = CHUNK_SUBS * 34, /* bytes a row: the widest format is Q8_0 */
 };
@@ -333,27 +333,60 @@ struct tile_args {
     const int16_t *isum; /* [n_m, 2 n_subs] at q_stride / 16    */
 };
 
-/* What a tile needs of the activations beside q, in one place: d; d * isum for the mins; and the
- * offset's share of the integer sum. One entry for a sub-block, or one for each half. */
+/* What a tile needs of the activations beside q: d; and, of all 32 columns or of each half,
+ * d * isum for the mins and the offset's share of the integer sum. */
 struct tile_aux {
     float d[TILE_MAX][CHUNK_SUBS];
-    float dsum[TILE_MAX][2 * CHUNK_SUBS];
-    int32_t start[TILE_MAX][2 * CHUNK_SUBS];
+    float dsum[2][TILE_MAX][CHUNK_SUBS];
+    int32_t start[2][TILE_MAX][CHUNK_SUBS];
 };
 
+/* V_ROWS sub-blocks of one row, from sub-block b */
+static inline __attribute__((always_inline)) void aux_vector(struct tile_aux *x, size_t m, size_t b,
+                                                             const float *d, const int16_t *isum,
+                                                             bool split, bool has_min, int offset)
+{
+    vf dv = v_load(d + b);
+    vi both = v_load_int(isum + 2 * b); /* the two halves' sums, 16 bits each */
+    vi half[2] = { v_sar(v_shl(both, 16), 16), v_sar(both, 16) };
+    if (!split)
+        half[0] = v_add32(half[0], half[1]);
+    v_store(&x->d[m][b], dv);
+    for (size_t part = 0; part < (split ? 2 : 1); part++) {
+        if (has_min)
+            v_store(&x->dsum[part][m][b], v_mul(dv, v_from_int(half[part])));
+        if (offset)
+            v_store_int(&x->start[part][m][b], v_mul32(half[part], v_set32((uint32_t)-offset)));
+    }
+}
+
+static inline __attribute__((always_inline)) void aux_one(struct tile_aux *x, size_t m, size_t b,
+                                                          const float *d, const int16_t *isum,
+                                                          bool split, bool has_min, int offset)
+{
+    x->d[m][b] = d[b];
+    for (size_t part = 0; part < (split ? 2 : 1); part++) {
+        int32_t sum = split ? isum[2 * b + part] : isum[2 * b] + isum[2 * b + 1];
+        if (has_min)
+            x->dsum[part][m][b] = d[b] * (float)sum;
+        if (offset)
+            x->start[part][m][b] = -offset * sum;
+    }
+}
+
+/* Full vectors; the last one overlaps its neighbour rather than reach past the row. */
 static inline __attribute__((always_inline)) void aux_row(struct tile_aux *x, size_t m, size_t n,
                                                           const float *d, const int16_t *isum,
                                                           bool split, bool has_min, int offset)
 {
-    for (size_t b = 0; b < n; b++)
-        x->d[m][b] = d[b];
-    for (size_t i = 0; i < (split ? 2 * n : n); i++) {
-        int32_t sum = split ? isum[i] : isum[2 * i] + isum[2 * i + 1];
-        if (has_min)
-            x->dsum[m][i] = d[split ? i / 2 : i] * (float)sum;
-        if (offset)
-            x->start[m][i] = -offset * sum;
+    if (n < V_ROWS) {
+        for (size_t b = 0; b < n; b++)
+            aux_one(x, m, b, d, isum, split, has_min, offset);
+        return;
     }
+    for (size_t b = 0; b + V_ROWS < n; b += V_ROWS)
+        aux_vector(x, m, b, d, isum, split, has_min, offset);
+    aux_vector(x, m, n - V_ROWS, d, isum, split, has_min, offset);
 }
 
 static inline __attribute__((always_inline)) void
@@ -361,44 +394,44 @@ tile(const struct tile_args *t, size_t n_m, enum kind kind, bool split, bool has
 {
     const size_t n_parts = split ? 2 : 1, n_words = 8 / n_parts;
     struct tile_aux x;
-    for (size_t m = 0; m < n_m; m++) {
-        const float *d = t->d + m * (t->q_stride / 32);
-        const int16_t *isum = t->isum + m * (t->q_stride / 16);
-        if (t->n_subs == CHUNK_SUBS) /* the same with a count the compiler knows */
-            aux_row(&x, m, CHUNK_SUBS, d, isum, split, has_min, offset);
-        else
-            aux_row(&x, m, t->n_subs, d, isum, split, has_min, offset);
-    }
+    for (size_t m = 0; m < n_m; m++)
+        aux_row(&x, m, t->n_subs, t->d + m * (t->q_stride / 32), t->isum + m * (t->q_stride / 16),
+                split, has_min, offset);
 
     vf acc[TILE_MAX];
+#pragma GCC unroll 8
     for (size_t m = 0; m < n_m; m++)
         acc[m] = t->first ? v_set(0.0f) : v_load(t->y + m * t->ldy);
 
     for (size_t b = 0; b < t->n_subs; b++) {
         const struct sub *s = &t->panel[b];
+#pragma GCC unroll 2
         for (size_t part = 0; part < n_parts; part++) {
+            vi sum[TILE_MAX];
+#pragma GCC unroll 8
+            for (size_t m = 0; m < n_m; m++)
+                sum[m] = v_set32(offset ? (uint32_t)x.start[part][m][b] : 0);
+            v_dot(sum, n_m, s->u + 4 * part, n_words, t->q + 32 * b + 16 * part, t->q_stride, kind);
+#pragma GCC unroll 8
             for (size_t m = 0; m < n_m; m++) {
-                size_t i = n_parts * b + part;
-                const int8_t *q = t->q + m * t->q_stride + 32 * b + 16 * part;
-                vi sum = v_set32(offset ? (uint32_t)x.start[m][i] : 0);
-                sum = v_dot(sum, s->u + 4 * part, n_words, q, kind);
-                acc[m] = v_fma(v_mul(s->scale[part], v_set(x.d[m][b])), v_from_int(sum), acc[m]);
+                acc[m] = v_fma(v_mul(s->scale[part], v_set(x.d[m][b])), v_from_int(sum[m]), acc[m]);
                 if (has_min)
-                    acc[m] = v_fma(s->min[part], v_set(x.dsum[m][i]), acc[m]);
+                    acc[m] = v_fma(s->min[part], v_set(x.dsum[part][m][b]), acc[m]);
             }
         }
     }
+#pragma GCC unroll 8
     for (size_t m = 0; m < n_m; m++)
         v_store(t->y + m * t->ldy, acc[m]);
 }
 
 typedef void (*tile_fn)(const struct tile_args *t);
 
-/* Tiles of 8, 4, 2 and 1 rows for one look of integers. */
+/* Tiles of V_TILE, 4, 2 and 1 rows for one look of integers. */
 #define TILES(name, kind, split, has_min, offset)                                                  \
     static void name##_8(const struct tile_args *t)                                                \
     {                                                                                              \
-        tile(t, 8, kind, split, has_min, offset);                                                  \
+        tile(t, V_TILE, kind, split, has_min, offset);                                             \
     }                                                                                              \
     static void name##_4(const struct tile_args *t)                                                \
     {                                                                                              \
@@ -437,7 +470,7 @@ static void run_tiles(struct tile_args t, size_t n_m, size_t n_r, const tile_fn 
     float *y = t.y, small[TILE_MAX * V_ROWS];
     size_t ldy = t.ldy;
     for (size_t m = 0; m < n_m;) {
-        unsigned log = n_m - m >= 8 ? 3 : n_m - m >= 4 ? 2 : n_m - m >= 2 ? 1 : 0;
+        unsigned log = n_m - m >= 8 && V_TILE >= 8 ? 3 : n_m - m >= 4 ? 2 : n_m - m >= 2 ? 1 : 0;
         size_t n = (size_t)1 << log;
         if (n_r < V_ROWS) {
             t.y = small;
@@ -463,12 +496,14 @@ matmul(float *restrict y, size_t ldy, const struct mat *w, const struct act *x, 
 {
     struct sub panel[CHUNK_SUBS];
     uint8_t last_rows[V_ROWS * ROW_CHUNK_MAX];
-    size_t n_subs = w->n_cols / 32;
+    size_t n_subs = w->n_cols / 32, n_chunks = (n_subs + CHUNK_SUBS - 1) / CHUNK_SUBS;
+    /* equal pieces, in whole blocks: a short last one would not be worth its preparations */
+    size_t chunk = n_chunks ? (n_subs / block_subs + n_chunks - 1) / n_chunks * block_subs : 0;
 
     for (size_t r = row0; r < row1; r += V_ROWS) {
         size_t n_r = row1 - r < V_ROWS ? row1 - r : V_ROWS;
-        for (size_t b0 = 0; b0 < n_subs; b0 += CHUNK_SUBS) {
-            size_t n = n_subs - b0 < CHUNK_SUBS ? n_subs - b0 : CHUNK_SUBS;
+        for (size_t b0 = 0, n; b0 < n_subs; b0 += n) {
+            n = n_subs - b0 < chunk ? n_subs - b0 : chunk;
             const uint8_t *p =
                 (const uint8_t *)w->data + r * w->row_bytes + b0 / block_subs * block_bytes;
             size_t stride = w->row_bytes, chunk_bytes = n / block_subs * block_bytes;

@@ -8,6 +8,7 @@
 
 #define LEVEL(name) name##_avx2
 #define V_SIGNED    1
+#define V_TILE      4
 
 static inline vi dot_pairs(vi w, vi q, int largest)
 {
@@ -16,19 +17,24 @@ static inline vi dot_pairs(vi w, vi q, int largest)
     return _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(q, w));
 }
 
-static inline vi v_dot(vi acc, const vi *u, size_t n, const int8_t *q, int largest)
+static inline __attribute__((always_inline)) void v_dot(vi *sum, size_t n_m, const vi *u, size_t n,
+                                                        const int8_t *q, size_t stride, int largest)
 {
     const size_t group = largest == 15 ? 8 : largest == 31 ? 4 : largest == 63 ? 2 : 1;
-    vi sum = _mm256_setzero_si256();
+    vi pairs[V_TILE];
+#pragma GCC unroll 8
     for (size_t i = 0; i < n; i++) {
-        int32_t four;
-        memcpy(&four, q + 4 * i, 4);
-        vi pairs = dot_pairs(u[i], _mm256_set1_epi32(four), largest);
-        sum = i % group ? _mm256_add_epi16(sum, pairs) : pairs;
-        if ((i + 1) % group == 0 || i + 1 == n)
-            acc = _mm256_add_epi32(acc, _mm256_madd_epi16(sum, _mm256_set1_epi16(1)));
+#pragma GCC unroll 8
+        for (size_t m = 0; m < n_m; m++) {
+            int32_t four;
+            memcpy(&four, q + m * stride + 4 * i, 4);
+            vi new = dot_pairs(u[i], _mm256_set1_epi32(four), largest);
+            pairs[m] = i % group ? _mm256_add_epi16(pairs[m], new) : new;
+            if ((i + 1) % group == 0 || i + 1 == n)
+                sum[m] =
+                    _mm256_add_epi32(sum[m], _mm256_madd_epi16(pairs[m], _mm256_set1_epi16(1)));
+        }
     }
-    return acc;
 }
 
 #include "kernels/matmul_int_template.h"

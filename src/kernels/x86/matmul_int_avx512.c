@@ -8,6 +8,7 @@
 
 #define LEVEL(name) name##_avx512
 #define V_SIGNED    1
+#define V_TILE      8
 
 static inline vi dot_pairs(vi w, vi q, int largest)
 {
@@ -17,19 +18,24 @@ static inline vi dot_pairs(vi w, vi q, int largest)
     return _mm512_maddubs_epi16(_mm512_abs_epi8(w), minus_q);
 }
 
-static inline vi v_dot(vi acc, const vi *u, size_t n, const int8_t *q, int largest)
+static inline __attribute__((always_inline)) void v_dot(vi *sum, size_t n_m, const vi *u, size_t n,
+                                                        const int8_t *q, size_t stride, int largest)
 {
     const size_t group = largest == 15 ? 8 : largest == 31 ? 4 : largest == 63 ? 2 : 1;
-    vi sum = _mm512_setzero_si512();
+    vi pairs[V_TILE];
+#pragma GCC unroll 8
     for (size_t i = 0; i < n; i++) {
-        int32_t four;
-        memcpy(&four, q + 4 * i, 4);
-        vi pairs = dot_pairs(u[i], _mm512_set1_epi32(four), largest);
-        sum = i % group ? _mm512_add_epi16(sum, pairs) : pairs;
-        if ((i + 1) % group == 0 || i + 1 == n)
-            acc = _mm512_add_epi32(acc, _mm512_madd_epi16(sum, _mm512_set1_epi16(1)));
+#pragma GCC unroll 8
+        for (size_t m = 0; m < n_m; m++) {
+            int32_t four;
+            memcpy(&four, q + m * stride + 4 * i, 4);
+            vi new = dot_pairs(u[i], _mm512_set1_epi32(four), largest);
+            pairs[m] = i % group ? _mm512_add_epi16(pairs[m], new) : new;
+            if ((i + 1) % group == 0 || i + 1 == n)
+                sum[m] =
+                    _mm512_add_epi32(sum[m], _mm512_madd_epi16(pairs[m], _mm512_set1_epi16(1)));
+        }
     }
-    return acc;
 }
 
 #include "kernels/matmul_int_template.h"

@@ -5,16 +5,21 @@
 
 #define LEVEL(name) name##_avxvnni
 #define V_SIGNED    0
+#define V_TILE      4
 
-static inline vi v_dot(vi acc, const vi *u, size_t n, const int8_t *q, int largest)
+static inline __attribute__((always_inline)) void v_dot(vi *sum, size_t n_m, const vi *u, size_t n,
+                                                        const int8_t *q, size_t stride, int largest)
 {
     (void)largest;
+#pragma GCC unroll 8
     for (size_t i = 0; i < n; i++) {
-        int32_t four;
-        memcpy(&four, q + 4 * i, 4);
-        acc = _mm256_dpbusd_avx_epi32(acc, u[i], _mm256_set1_epi32(four));
+#pragma GCC unroll 8
+        for (size_t m = 0; m < n_m; m++) {
+            int32_t four;
+            memcpy(&four, q + m * stride + 4 * i, 4);
+            sum[m] = _mm256_dpbusd_avx_epi32(sum[m], u[i], _mm256_set1_epi32(four));
+        }
     }
-    return acc;
 }
 
 #include "kernels/matmul_int_template.h"

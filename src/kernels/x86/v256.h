@@ -44,6 +44,21 @@ static inline vi v_sub32(vi a, vi b)
     return _mm256_sub_epi32(a, b);
 }
 
+static inline vi v_mul32(vi a, vi b)
+{
+    return _mm256_mullo_epi32(a, b);
+}
+
+static inline vi v_load_int(const void *p)
+{
+    return _mm256_loadu_si256(p);
+}
+
+static inline void v_store_int(void *p, vi x)
+{
+    _mm256_storeu_si256(p, x);
+}
+
 static inline vi v_shl(vi x, unsigned n)
 {
     return _mm256_slli_epi32(x, n);

@@ -46,6 +46,21 @@ static inline vi v_sub32(vi a, vi b)
     return _mm512_sub_epi32(a, b);
 }
 
+static inline vi v_mul32(vi a, vi b)
+{
+    return _mm512_mullo_epi32(a, b);
+}
+
+static inline vi v_load_int(const void *p)
+{
+    return _mm512_loadu_si512(p);
+}
+
+static inline void v_store_int(void *p, vi x)
+{
+    _mm512_storeu_si512(p, x);
+}
+
 static inline vi v_shl(vi x, unsigned n)
 {
     return _mm512_slli_epi32(x, n);
