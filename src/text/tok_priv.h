@@ -52,9 +52,9 @@ struct vocab {
     size_t n;
     struct id_map
         all; /* bytes -> id; where an added and an ordinary token are spelled alike, the latter */
-    struct id_map added;                    /* bytes -> id */
-    uint8_t added_first[256];               /* 1: some added token begins with this byte */
-    uint8_t added_len[ADDED_BYTES_MAX + 1]; /* 1: some added token is this long */
+    struct id_map added;                /* bytes -> id */
+    uint8_t added_first[256];           /* 1: some added token begins with this byte */
+    size_t added_len_max, word_len_max; /* bytes */
 };
 
 KT_MUST_CHECK bool vocab_init(struct vocab *v, size_t n); /* n ids, none of them existing yet */
@@ -70,6 +70,8 @@ int32_t vocab_find(const struct vocab *v, struct span bytes, bool continues);
 int32_t vocab_find_added(const struct vocab *v, struct span bytes);
 /* The longest added token at the very start of s, or -1. */
 int32_t vocab_match_added(const struct vocab *v, struct span s);
+/* The longest token at the very start of s that is no control token, or -1. */
+int32_t vocab_match_word(const struct vocab *v, struct span s, bool continues);
 
 /* ---- byte-level BPE -------------------------------------------------------------------------- */
 

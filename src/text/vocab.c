@@ -133,8 +133,10 @@ bool vocab_index(struct vocab *v)
     if (!map_init(&v->all, v->n) || !map_init(&v->added, n_added))
         return false;
     for (size_t id = 0; id < v->n; id++) {
-        if (is_word(v, id) && !(v->flags[id] & TOKEN_ADDED))
-            map_add(v, &v->all, id);
+        if (!is_word(v, id) || v->flags[id] & TOKEN_ADDED)
+            continue;
+        map_add(v, &v->all, id);
+        v->word_len_max = MAX(v->word_len_max, v->len[id]);
     }
     for (size_t id = 0; id < v->n; id++) { /* after the others, which come first among equal ones */
         if (!is_word(v, id) || !(v->flags[id] & TOKEN_ADDED))
@@ -143,7 +145,7 @@ bool vocab_index(struct vocab *v)
         if (v->len[id] > ADDED_BYTES_MAX)
             continue;
         map_add(v, &v->added, id);
-        v->added_len[v->len[id]] = 1;
+        v->added_len_max = MAX(v->added_len_max, v->len[id]);
         v->added_first[(unsigned char)*vocab_bytes(v, id).ptr] = 1;
     }
     return true;
@@ -159,19 +161,34 @@ int32_t vocab_find_added(const struct vocab *v, struct span bytes)
     return map_find(v, &v->added, bytes, false);
 }
 
+/* The longest token at the start of s, growing the hash byte by byte, so that all lengths together
+ * cost one pass. Control tokens count only where they are looked for, in the map of added tokens.
+ */
+static int32_t longest(const struct vocab *v, const struct id_map *m, struct span s, bool cont,
+                       size_t len_max, bool control)
+{
+    int32_t found = -1;
+    uint64_t h = hash_begin(cont);
+    for (size_t len = 1; len <= MIN(s.len, len_max); len++) {
+        h = hash_byte(h, s.ptr[len - 1]);
+        size_t slot = slot_from(v, m, hash_end(h), span_sub(s, 0, len), cont);
+        if (m->slots[slot] && (control || !(v->flags[m->slots[slot] - 1] & TOKEN_CONTROL)))
+            found = (int32_t)m->slots[slot] - 1;
+    }
+    return found;
+}
+
 int32_t vocab_match_added(const struct vocab *v, struct span s)
 {
     if (!s.len || !v->added_first[(unsigned char)*s.ptr])
         return -1;
-    int32_t found = -1;
-    uint64_t h = hash_begin(false);
-    for (size_t len = 1; len <= MIN(s.len, ADDED_BYTES_MAX); len++) {
-        h = hash_byte(h, s.ptr[len - 1]);
-        if (!v->added_len[len])
-            continue;
-        size_t slot = slot_from(v, &v->added, hash_end(h), span_sub(s, 0, len), false);
-        if (v->added.slots[slot])
-            found = (int32_t)v->added.slots[slot] - 1;
-    }
-    return found;
+    return longest(v, &v->added, s, false, v->added_len_max, true);
+}
+
+int32_t vocab_match_word(const struct vocab *v, struct span s, bool cont)
+{
+    int32_t id = vocab_find(v, s, cont); /* most words are a token as a whole */
+    if (id >= 0 && !(v->flags[id] & TOKEN_CONTROL))
+        return id;
+    return longest(v, &v->all, s, cont, v->word_len_max, false);
 }

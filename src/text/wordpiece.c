@@ -120,20 +120,6 @@ static bool clean(const struct tokenizer *t, struct cp_vec *v, struct span text)
 
 /* ---- words and pieces ------------------------------------------------------------------------ */
 
-/* The longest piece at the start of 'rest', its length in *len. Cuts lie between characters. */
-static int32_t longest_piece(const struct tokenizer *t, struct span rest, bool inside, size_t *len)
-{
-    for (*len = rest.len; *len;) {
-        int32_t id = vocab_find(&t->vocab, span_sub(rest, 0, *len), inside);
-        if (id >= 0 && !(t->vocab.flags[id] & TOKEN_CONTROL))
-            return id;
-        do
-            --*len;
-        while (*len && ((unsigned char)rest.ptr[*len] & 0xC0) == 0x80);
-    }
-    return -1;
-}
-
 static bool encode_word(const struct tokenizer *t, struct token_vec *out, const int32_t *cps,
                         size_t n, struct buf *word)
 {
@@ -146,15 +132,16 @@ static bool encode_word(const struct tokenizer *t, struct token_vec *out, const 
     }
     if (word->failed)
         return false;
-    size_t n_before = out->n, len;
-    for (size_t i = 0; i < word->len; i += len) {
-        int32_t id = longest_piece(t, span_sub(buf_span(word), i, word->len), i > 0, &len);
+    size_t n_before = out->n;
+    for (size_t i = 0; i < word->len;) {
+        int32_t id = vocab_match_word(&t->vocab, span_sub(buf_span(word), i, word->len), i > 0);
         if (id < 0) {
             out->n = n_before;
             return token_vec_push(out, t->unk_id);
         }
         if (!token_vec_push(out, id))
             return false;
+        i += t->vocab.len[id];
     }
     return true;
 }
