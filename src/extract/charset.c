@@ -135,8 +135,7 @@ static bool convert(struct buf *out, struct span in, const struct charset *c, si
     return !out->failed;
 }
 
-/* ---- UTF-16 and UTF-32
- * ------------------------------------------------------------------------------ */
+/* ---- UTF-16 and UTF-32 ---------------------------------------------------------------------- */
 
 static uint32_t unit_at(const unsigned char *p, size_t width, bool big)
 {
@@ -185,8 +184,7 @@ static int utf16_unmarked(struct span in)
     return even >= n / 2 && odd <= n / 50 ? 1 : 0;
 }
 
-/* ---- eight bits
- * ----------------------------------------------------------------------------------------- */
+/* ---- eight bits ----------------------------------------------------------------------------- */
 
 /* Windows-1252 as German, English and French offices type it: umlauts, sharp s, accents, section
  * sign, euro, degree, quotes, dashes, bullets, hard space and soft hyphen. */
@@ -257,8 +255,7 @@ static bool decode_by_line(struct buf *out, struct span in, size_t *n_bad)
     return !out->failed;
 }
 
-/* ---- the decision
- * ------------------------------------------------------------------------------------------ */
+/* ---- the decision --------------------------------------------------------------------------- */
 
 /* Zeros, and control characters that no text file has, in the first megabyte of the result: more
  * than one in 200 is a program, a picture, a database. A single zero settles it: text has none. */

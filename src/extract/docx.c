@@ -62,8 +62,7 @@ struct docx {
     bool in_title;
 };
 
-/* ---- names and attributes
- * ---------------------------------------------------------------------------------- */
+/* ---- names and attributes ------------------------------------------------------------------- */
 
 /* expat gives "namespace|name". Word writes one of two namespaces, by the standard's "transitional"
  * or "strict" form. */
@@ -98,8 +97,7 @@ static const char *attr(const XML_Char **attrs, const char *name)
     return "";
 }
 
-/* ---- one part through expat
- * ------------------------------------------------------------------------------------- */
+/* ---- one part through expat ----------------------------------------------------------------- */
 
 static void stop_if_refused(struct docx *d)
 {
@@ -165,8 +163,7 @@ static bool buf_ok(struct docx *d, const struct buf *b)
     return builder_ok(d->b);
 }
 
-/* ---- relationships
- * --------------------------------------------------------------------------------------------- */
+/* ---- relationships -------------------------------------------------------------------------- */
 
 static void rels_clear(struct docx *d)
 {
@@ -269,9 +266,7 @@ static bool rels_read(struct docx *d, const char *part)
     return ok;
 }
 
-/* ---- styles
- * ------------------------------------------------------------------------------------------------------
- */
+/* ---- styles --------------------------------------------------------------------------------- */
 
 static struct style *style_find(struct docx *d, const char *id)
 {
@@ -348,8 +343,7 @@ static void style_apply(struct docx *d, struct paragraph *p, const char *id)
     }
 }
 
-/* ---- paragraphs and rows
- * -------------------------------------------------------------------------------------------- */
+/* ---- paragraphs and rows -------------------------------------------------------------------- */
 
 static struct paragraph *para_now(struct docx *d)
 {
@@ -453,9 +447,7 @@ static void symbol(struct docx *d, const char *hex)
     }
 }
 
-/* ---- the body
- * -----------------------------------------------------------------------------------------------------
- */
+/* ---- the body ------------------------------------------------------------------------------- */
 
 static bool is_dropped(const char *name, enum ns ns)
 {
@@ -548,9 +540,7 @@ static void body_text(void *ctx, const XML_Char *s, int len)
     stop_if_refused(d);
 }
 
-/* ---- title
- * ----------------------------------------------------------------------------------------------------------
- */
+/* ---- title ---------------------------------------------------------------------------------- */
 
 static void title_start(void *ctx, const XML_Char *full, const XML_Char **attrs)
 {
@@ -576,9 +566,7 @@ static void title_text(void *ctx, const XML_Char *s, int len)
         buf_append(&d->title, s, (size_t)len);
 }
 
-/* ---- the document
- * -----------------------------------------------------------------------------------------------------
- */
+/* ---- the document --------------------------------------------------------------------------- */
 
 static void parts_parse(struct docx *d, const char *main, const char *type, bool furniture)
 {

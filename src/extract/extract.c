@@ -72,8 +72,7 @@ static struct settings settings_of(const struct extract_options *o)
     };
 }
 
-/* ---- the file
- * ------------------------------------------------------------------------------------------- */
+/* ---- the file ------------------------------------------------------------------------------- */
 
 static const char *kind_name(mode_t mode)
 {
@@ -142,8 +141,7 @@ static enum kt_status input_detect(enum doc_format *out, int fd, const struct st
     return KT_OK;
 }
 
-/* ---- starting
- * ---------------------------------------------------------------------------------------------- */
+/* ---- starting ------------------------------------------------------------------------------- */
 
 /* The child's descriptors: nothing on 0 to 2, the document on 3, the pipe on 4, and no others. */
 static int spawn_files(posix_spawn_file_actions_t *fa, int in_fd, int out_fd)
@@ -224,9 +222,7 @@ static enum kt_status worker_start(struct worker *w, const struct settings *s, c
     return KT_OK;
 }
 
-/* ---- waiting
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- waiting -------------------------------------------------------------------------------- */
 
 /* Takes what is there. True: more may come. */
 static bool result_take(int fd, struct buf *out, size_t max, bool *too_long)
@@ -339,9 +335,7 @@ static enum kt_status judge_end(const struct worker *w, int status, const struct
     }
 }
 
-/* ---- the result
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- the result ----------------------------------------------------------------------------- */
 
 static enum kt_status result_bad(const char *name, const char *what, struct kt_error *err)
 {

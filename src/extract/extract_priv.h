@@ -17,8 +17,7 @@
 #include "extract/extract.h"
 #include "extract/limits.h"
 
-/* ---- reason.c: why a document cannot be read ----------------------------------------------------
- */
+/* ---- reason.c: why a document cannot be read ------------------------------------------------ */
 
 /* The comment says what the numbers a and b of the refusal mean. */
 enum reason {
@@ -73,8 +72,7 @@ struct refusal {
 /* The sentence and the status for a refusal; 'name' is the document's path. */
 enum kt_status refusal_fail(struct kt_error *err, const char *name, const struct refusal *r);
 
-/* ---- blocks.c: collecting blocks
- * ------------------------------------------------------------------ */
+/* ---- blocks.c: collecting blocks ------------------------------------------------------------ */
 
 struct builder {
     struct buf text;      /* finished blocks, cleaned                                   */
@@ -117,8 +115,7 @@ static inline bool builder_ok(const struct builder *b)
  * owns it. */
 bool builder_finish(struct builder *b, struct document *out, enum doc_format format);
 
-/* ---- normalise.c: one block's text
- * ----------------------------------------------------------------- */
+/* ---- normalise.c: one block's text ---------------------------------------------------------- */
 
 /* Append s to 'out' as clean text: UTF-8, NFC, ligatures as letters, no soft hyphens, zero-width or
  * direction-changing characters, no control characters but \n; white space single and none at the
@@ -126,8 +123,7 @@ bool builder_finish(struct builder *b, struct document *out, enum doc_format for
  * lines stay. False: out of memory. */
 bool normalise(struct buf *out, struct span s, bool keep_layout);
 
-/* ---- charset.c: bytes to UTF-8
- * ---------------------------------------------------------------------- */
+/* ---- charset.c: bytes to UTF-8 -------------------------------------------------------------- */
 
 /* Opens the tables that conversion needs (iconv loads them from files), so that none is opened
  * later. Call before the walls go up; not thread-safe; may be called more than once. */
@@ -136,8 +132,7 @@ void charset_prepare(void);
  * empty): used when the bytes do not say otherwise. Refuses what is not text. */
 bool charset_decode(struct buf *out, struct span in, struct span label, struct refusal *why);
 
-/* ---- one parser a format: text.c markdown.c html.c docx.c bbox.c
- * ------------------------------------ */
+/* ---- one parser a format: text.c markdown.c html.c docx.c bbox.c ---------------------------- */
 
 /* All take the whole file, give blocks to 'b', and say through b->refusal what is wrong. They do no
  * system calls beyond memory, so they are called as they are by unit tests and fuzzers. */
@@ -150,8 +145,7 @@ struct span html_charset(struct span file);
 /* Once, before the walls: libxml2's own tables. */
 void html_prepare(void);
 
-/* ---- package.c: the ZIP container of Office documents
- * ------------------------------------------------- */
+/* ---- package.c: the ZIP container of Office documents --------------------------------------- */
 
 struct package;
 /* Opens and checks the container. 'file' must outlive it. NULL: *why says what is wrong. */
@@ -164,6 +158,39 @@ typedef bool (*package_fn)(void *ctx, struct span piece, bool last);
 bool package_read(struct package *p, const char *name, package_fn fn, void *ctx,
                   struct refusal *why);
 
+/* ---- layout.c: what stands on a page, to blocks --------------------------------------------- */
+
+struct rect {
+    float x0, y0, x1, y1; /* points from the page's top left */
+};
+struct page_line {
+    struct rect box;
+    size_t start, end; /* of page.text: the line's words, a space between them */
+    size_t n_words;
+    float first_word; /* width of the first word             */
+    float letter;     /* its height: a raised note mark makes its line higher, but not this */
+    size_t block;     /* index into page.blocks              */
+};
+struct page_block {
+    struct rect box;
+    size_t first, n; /* lines */
+};
+struct page {
+    float width;
+    struct buf text;
+    struct page_line *lines; /* [n_lines], block by block in poppler's reading order */
+    size_t n_lines, cap_lines;
+    struct page_block *blocks; /* [n_blocks] */
+    size_t n_blocks, cap_blocks;
+};
+struct layout;
+struct layout *layout_create(struct builder *b); /* NULL: out of memory */
+/* Joins blocks of 'p' that poppler took apart. */
+void layout_page(struct layout *l, struct page *p);
+/* After the last page: finds the headings. */
+void layout_finish(struct layout *l);
+void layout_destroy(struct layout *l);
+
 /* pdftotext's -bbox-layout output, as it arrives. */
 struct bbox;
 struct bbox *bbox_create(struct builder *b);              /* NULL: out of memory */
@@ -174,8 +201,7 @@ void bbox_destroy(struct bbox *x);
 /* The format parsers behind one door, for a file in memory (all but PDF). */
 void parse_memory(struct builder *b, enum doc_format format, struct span file);
 
-/* ---- pdf.c: poppler's program, behind its own walls
- * ---------------------------------------------------- */
+/* ---- pdf.c: poppler's program, behind its own walls ----------------------------------------- */
 
 struct walls;
 struct pdf_reader { /* a started pdftotext */
@@ -192,8 +218,7 @@ void pdf_pump(struct pdf_reader *p, struct builder *b);
 /* Which of pdftotext's complaints 'errors' holds; exposed for its test. */
 enum reason pdf_complaint(struct span errors);
 
-/* ---- sandbox.c: the walls
- * ---------------------------------------------------------------------------------- */
+/* ---- sandbox.c: the walls ------------------------------------------------------------------- */
 
 enum { WORKER_INPUT_FD = 3, WORKER_RESULT_FD = 4 };
 enum walls_kind { WALLS_PARSER, WALLS_PDF };
@@ -215,15 +240,13 @@ extern const char *const sandbox_probe_names[SANDBOX_PROBES];
 /* Try to break the walls in child processes; single-threaded processes only. */
 void sandbox_probe(struct extract_sandbox_report *out);
 
-/* ---- detect.c: which format
- * -------------------------------------------------------------------------------- */
+/* ---- detect.c: which format ----------------------------------------------------------------- */
 
 /* 'head' is the beginning of the file, 'path' gives the extension. DOC_UNKNOWN: *why_not says what
  * it is instead, as a literal that completes "this is ...". */
 enum doc_format detect_format(struct span head, const char *path, const char **why_not);
 
-/* ---- wire.c: the result over the pipe
- * ------------------------------------------------------------------------ */
+/* ---- wire.c: the result over the pipe ------------------------------------------------------- */
 
 enum wire_kind { WIRE_DOCUMENT = 1, WIRE_REFUSAL = 2, WIRE_REPORT = 3 };
 

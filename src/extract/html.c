@@ -69,7 +69,7 @@ struct html {
     enum block_kind kind; /* of the next block */
     bool in_row;          /* text goes into a table row's block */
     size_t n_cells;
-    bool row_has_text;
+    bool row_has_text, cell_has_text, break_due;
 };
 
 static enum elem_class class_of(const xmlChar *name)
@@ -99,7 +99,7 @@ static void row_begin(struct html *h)
     row_end(h);
     h->in_row = true;
     h->n_cells = 0;
-    h->row_has_text = false;
+    h->row_has_text = h->cell_has_text = h->break_due = false;
 }
 
 /* The row turned out to be layout: what it has so far is an ordinary block, and so is what follows.
@@ -123,11 +123,15 @@ static void cell_begin(struct html *h)
         builder_begin(h->b, BLOCK_TABLE_ROW);
     if (h->n_cells++)
         builder_text(h->b, SPAN(" | "));
+    h->cell_has_text = h->break_due = false;
 }
 
+/* Inside a row lines are separated, not ended: the newline waits for the cell's next text. */
 static void line_break(struct html *h)
 {
-    if (h->b->open)
+    if (h->in_row)
+        h->break_due = h->cell_has_text;
+    else if (h->b->open)
         builder_char(h->b, '\n');
 }
 
@@ -286,7 +290,12 @@ static void on_text(void *ctx, const xmlChar *ch, int len)
         builder_begin(h->b, h->in_row ? BLOCK_TABLE_ROW : h->kind);
         h->b->keep_layout = h->n_pre > 0 && !h->in_row;
     }
-    h->row_has_text |= !white;
+    if (!white && h->in_row) {
+        if (h->break_due)
+            builder_char(h->b, '\n');
+        h->break_due = false;
+        h->row_has_text = h->cell_has_text = true;
+    }
     if (h->n_pre)
         builder_text(h->b, s);
     else
@@ -347,9 +356,7 @@ void html_parse(struct builder *b, struct span utf8)
     htmlFreeParserCtxt(c);
 }
 
-/* ---- charset
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- charset -------------------------------------------------------------------------------- */
 
 enum { CHARSET_WITHIN = 2048 };
 

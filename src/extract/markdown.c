@@ -28,8 +28,7 @@ struct md {
     bool in_table;
 };
 
-/* ---- lines
- * ---------------------------------------------------------------------------------------------- */
+/* ---- lines ---------------------------------------------------------------------------------- */
 
 static struct span line_peek(const struct md *m, size_t *next)
 {
@@ -72,8 +71,7 @@ static bool is_alnum(unsigned char c)
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c >= 0x80;
 }
 
-/* ---- inside a line
- * ----------------------------------------------------------------------------------------- */
+/* ---- inside a line -------------------------------------------------------------------------- */
 
 static void inline_text(struct builder *b, struct span s, int depth);
 
@@ -238,9 +236,7 @@ static void inline_text(struct builder *b, struct span s, int depth)
     builder_text(b, span_sub(s, plain, s.len));
 }
 
-/* ---- blocks
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- blocks --------------------------------------------------------------------------------- */
 
 static bool is_rule(struct span s)
 {

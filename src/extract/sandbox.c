@@ -55,8 +55,7 @@ static bool fail(struct refusal *why, enum step step, int errnum)
     return false;
 }
 
-/* ---- limits
- * -------------------------------------------------------------------------------------------- */
+/* ---- limits --------------------------------------------------------------------------------- */
 
 static bool limit(int what, rlim_t soft, rlim_t hard)
 {
@@ -80,8 +79,7 @@ static bool limits_up(const struct walls *w)
     return ok;
 }
 
-/* ---- user and namespaces
- * --------------------------------------------------------------------------------- */
+/* ---- user and namespaces -------------------------------------------------------------------- */
 
 enum { NOBODY = 65534 };
 
@@ -106,9 +104,7 @@ static bool user_down(void)
     return syscall(SYS_capset, &head, none) == 0;
 }
 
-/* ---- Landlock
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- Landlock ------------------------------------------------------------------------------- */
 
 struct landlock_attr {
     uint64_t fs, net, scoped;
@@ -230,9 +226,7 @@ static bool landlock_up(const struct walls *w, int *abi)
     return ok;
 }
 
-/* ---- seccomp
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- seccomp -------------------------------------------------------------------------------- */
 
 /* What memory, reading, writing and ending need, in glibc of 2022 to 2026, with and without
  * sanitizers. */
@@ -348,9 +342,7 @@ static int seccomp_up(const struct walls *w)
     return -rc;
 }
 
-/* ---- all of it
- * ------------------------------------------------------------------------------------------------------
- */
+/* ---- all of it ------------------------------------------------------------------------------ */
 
 /* The order matters: namespaces while there is the right to, then the user, then Landlock, which
  * needs files, and the filter, after which none of this is possible. */
@@ -371,8 +363,7 @@ bool walls_up(const struct walls *w, struct walls_state *state, struct refusal *
     return e == 0 ? true : fail(why, STEP_SECCOMP, e);
 }
 
-/* ---- attempts to break out
- * -------------------------------------------------------------------------------------------- */
+/* ---- attempts to break out ------------------------------------------------------------------ */
 
 const char *const sandbox_probe_names[SANDBOX_PROBES] = {
     "parser: open a file for reading",

@@ -27,8 +27,7 @@ enum { HEAD_BYTES = 8, DOCUMENT_BYTES = 32, BLOCK_BYTES = 48, END_BYTES = 4 };
 static const char magic[4] = { 'K', 'T', 'X', '1' };
 static const char end_mark[4] = { 'K', 'T', 'X', 'E' };
 
-/* ---- writing
- * ------------------------------------------------------------------------------------------ */
+/* ---- writing -------------------------------------------------------------------------------- */
 
 static void put(struct buf *out, uint64_t v, size_t n_bytes)
 {
@@ -108,8 +107,7 @@ size_t wire_max_bytes(size_t max_text)
            (size_t)BLOCKS_MAX * BLOCK_BYTES + END_BYTES;
 }
 
-/* ---- reading
- * ------------------------------------------------------------------------------------------- */
+/* ---- reading -------------------------------------------------------------------------------- */
 
 struct cursor {
     const unsigned char *p;
