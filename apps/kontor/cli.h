@@ -30,6 +30,7 @@ extern const struct command cmd_ask;
 extern const struct command cmd_remove;
 extern const struct command cmd_matter;
 extern const struct command cmd_doctor;
+extern const struct command cmd_inspect;
 extern const struct command cmd_tokenize;
 extern const struct command cmd_generate;
 extern const struct command cmd_chat;

@@ -443,9 +443,8 @@ static enum kt_status read_header(struct cursor *c, struct header *h, struct kt_
     char magic[4];
     if (!take(c, magic, sizeof(magic)) || memcmp(magic, "GGUF", 4) != 0)
         return kt_fail(err, KT_E_FORMAT,
-                       "not a GGUF file: it does not begin with \"GGUF\"; a model is a GGUF file "
-                       "or a folder with "
-                       "config.json and safetensors");
+                       "not a GGUF file: it does not begin with \"GGUF\"; name a GGUF file, or the "
+                       "folder that holds config.json and the safetensors");
     if (!take_u32(c, &h->version) || !take_u64(c, &h->n_tensors) || !take_u64(c, &h->n_metas))
         return cut_off(err, "its header");
     uint32_t swapped = __builtin_bswap32(h->version);

@@ -421,7 +421,7 @@ enum kt_status model_folder_open(struct model_file *f, const char *path, struct 
     if (!f->dir)
         return file_no_memory(err);
     if (!has_file(f, "config.json") && !has_file(f, "tokenizer.json"))
-        return kt_fail(err, KT_E_NOTFOUND,
+        return kt_fail(err, KT_E_FORMAT,
                        "%s: neither config.json nor tokenizer.json; name a model's folder, or a "
                        ".gguf file itself",
                        path);

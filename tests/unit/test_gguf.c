@@ -750,7 +750,7 @@ static void what_is_no_file_is_said_so(void **state)
     save_file(dir, "empty.gguf", "", 0);
     assert_int_equal(model_file_open(&f, path, &err), KT_E_FORMAT);
     assert_int_equal(model_file_open(&f, dir, &err),
-                     KT_E_NOTFOUND); /* a folder without config.json */
+                     KT_E_FORMAT); /* a folder without config.json */
     free(path);
     temp_dir_remove(dir);
     model_file_close(NULL);
