@@ -21,6 +21,8 @@
  * LEVEL(name), and V_SIGNED               8-bit weights are wanted signed, not shifted by 128
  *     v_dot(acc, u, n, q, kind)  acc + the products of n words of u with 4 n bytes at q */
 
+#include "kernels/words.h"
+
 struct sub {
     vi u[8];
     vf scale[2];
@@ -35,21 +37,6 @@ enum {
 
 /* ---- reading ----------------------------------------------------------------------------------
  */
-
-struct words {
-    vi w[4];
-};
-
-/* w[i] = the i-th of the four 32-bit words at p, of every row */
-static inline struct words words_at(const uint8_t *p, size_t stride)
-{
-    vi r0 = v_rows(p, stride, 0), r1 = v_rows(p, stride, 1);
-    vi r2 = v_rows(p, stride, 2), r3 = v_rows(p, stride, 3);
-    vi lo01 = v_zip_lo32(r0, r1), lo23 = v_zip_lo32(r2, r3);
-    vi hi01 = v_zip_hi32(r0, r1), hi23 = v_zip_hi32(r2, r3);
-    return (struct words){ { v_zip_lo64(lo01, lo23), v_zip_hi64(lo01, lo23), v_zip_lo64(hi01, hi23),
-                             v_zip_hi64(hi01, hi23) } };
-}
 
 /* 16 bytes of nibbles: the low ones are columns 0 to 15, the high ones 16 to 31 */
 static inline void nibbles(vi u[8], struct words q)

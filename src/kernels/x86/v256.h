@@ -237,4 +237,65 @@ static inline vf v_load_bf16(const void *p)
         _mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)p)), 16));
 }
 
+/* ---- 16 running sums, folded as kernels.h says ---- */
+
+enum { V_PER_16 = 2 };
+
+static inline float v_fold(const vf acc[V_PER_16])
+{
+    __m256 t8 = _mm256_add_ps(acc[0], acc[1]);
+    __m128 t4 = _mm_add_ps(_mm256_castps256_ps128(t8), _mm256_extractf128_ps(t8, 1));
+    __m128 t2 = _mm_add_ps(t4, _mm_movehl_ps(t4, t4));
+    return _mm_cvtss_f32(_mm_add_ss(t2, _mm_movehdup_ps(t2)));
+}
+
+static inline vf v_fold_rows(const vf acc[V_ROWS][V_PER_16])
+{
+    vf t4[4], t2[2];
+#pragma GCC unroll 4
+    for (size_t i = 0; i < 4; i++) {
+        vf a = _mm256_add_ps(acc[2 * i][0], acc[2 * i][1]);
+        vf b = _mm256_add_ps(acc[2 * i + 1][0], acc[2 * i + 1][1]);
+        t4[i] =
+            _mm256_add_ps(_mm256_permute2f128_ps(a, b, 0x20), _mm256_permute2f128_ps(a, b, 0x31));
+    }
+#pragma GCC unroll 2
+    for (size_t i = 0; i < 2; i++) {
+        __m256d a = _mm256_castps_pd(t4[2 * i]), b = _mm256_castps_pd(t4[2 * i + 1]);
+        t2[i] = _mm256_add_ps(_mm256_castpd_ps(_mm256_unpacklo_pd(a, b)),
+                              _mm256_castpd_ps(_mm256_unpackhi_pd(a, b)));
+    }
+    return _mm256_add_ps(_mm256_shuffle_ps(t2[0], t2[1], 0x88),
+                         _mm256_shuffle_ps(t2[0], t2[1], 0xdd));
+}
+
+/* ---- small integers ---- */
+
+static inline void v_store_i8(int8_t *p, vi x)
+{
+    __m128i x16 = _mm_packs_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
+    _mm_storeu_si64(p, _mm_packs_epi16(x16, x16));
+}
+
+static inline int32_t v_sum32(vi x)
+{
+    __m128i t = _mm_add_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
+    t = _mm_add_epi32(t, _mm_shuffle_epi32(t, 0x4e));
+    return _mm_cvtsi128_si32(_mm_add_epi32(t, _mm_shuffle_epi32(t, 0xb1)));
+}
+
+static inline float v_max_of(vf x)
+{
+    __m128 t = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+    t = _mm_max_ps(t, _mm_movehl_ps(t, t));
+    return _mm_cvtss_f32(_mm_max_ss(t, _mm_movehdup_ps(t)));
+}
+
+static inline vi v_dot_i8(vi acc, const int8_t *a, const int8_t *b)
+{
+    vi wide_a = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)a));
+    vi wide_b = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)b));
+    return _mm256_add_epi32(acc, _mm256_madd_epi16(wide_a, wide_b));
+}
+
 #endif

@@ -234,4 +234,66 @@ static inline vf v_load_bf16(const void *p)
         _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p)), 16));
 }
 
+/* ---- 16 running sums, folded as kernels.h says ---- */
+
+enum { V_PER_16 = 1 };
+
+static inline float v_fold(const vf acc[V_PER_16])
+{
+    __m256 t8 = _mm256_add_ps(_mm512_castps512_ps256(acc[0]), _mm512_extractf32x8_ps(acc[0], 1));
+    __m128 t4 = _mm_add_ps(_mm256_castps256_ps128(t8), _mm256_extractf128_ps(t8, 1));
+    __m128 t2 = _mm_add_ps(t4, _mm_movehl_ps(t4, t4));
+    return _mm_cvtss_f32(_mm_add_ss(t2, _mm_movehdup_ps(t2)));
+}
+
+/* V_ROWS folds at once: element k is the fold of acc[k % 4 * (V_ROWS / 4) + k / 4]. Each step adds
+ * the two halves of twice as many sums as fit one vector. */
+static inline vf v_fold_rows(const vf acc[V_ROWS][V_PER_16])
+{
+    vf t8[8], t4[4], t2[2];
+#pragma GCC unroll 8
+    for (size_t i = 0; i < 8; i++) {
+        vf a = acc[2 * i][0], b = acc[2 * i + 1][0];
+        t8[i] = _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee));
+    }
+#pragma GCC unroll 4
+    for (size_t i = 0; i < 4; i++) {
+        vf a = t8[2 * i], b = t8[2 * i + 1];
+        t4[i] = _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
+    }
+#pragma GCC unroll 2
+    for (size_t i = 0; i < 2; i++) {
+        __m512d a = _mm512_castps_pd(t4[2 * i]), b = _mm512_castps_pd(t4[2 * i + 1]);
+        t2[i] = _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(a, b)),
+                              _mm512_castpd_ps(_mm512_unpackhi_pd(a, b)));
+    }
+    return _mm512_add_ps(_mm512_shuffle_ps(t2[0], t2[1], 0x88),
+                         _mm512_shuffle_ps(t2[0], t2[1], 0xdd));
+}
+
+/* ---- small integers ---- */
+
+static inline void v_store_i8(int8_t *p, vi x)
+{
+    _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8(x));
+}
+
+static inline int32_t v_sum32(vi x)
+{
+    return _mm512_reduce_add_epi32(x);
+}
+
+static inline float v_max_of(vf x)
+{
+    return _mm512_reduce_max_ps(x);
+}
+
+/* acc + the products of 2 V_ROWS signed bytes, somehow distributed over the elements */
+static inline vi v_dot_i8(vi acc, const int8_t *a, const int8_t *b)
+{
+    __m512i wide_a = _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)a));
+    __m512i wide_b = _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)b));
+    return _mm512_add_epi32(acc, _mm512_madd_epi16(wide_a, wide_b));
+}
+
 #endif

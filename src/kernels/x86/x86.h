@@ -6,6 +6,8 @@
 
 void kernels_init_x86(struct kernels *k, uint32_t cpu);
 
+void kernels_init_float_avx2(struct kernels *k);
+void kernels_init_float_avx512(struct kernels *k);
 void kernels_init_matmul_int_avx2(struct kernels *k);
 void kernels_init_matmul_int_avxvnni(struct kernels *k);
 void kernels_init_matmul_int_avx512(struct kernels *k);

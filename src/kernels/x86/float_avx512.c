@@ -1,0 +1,15 @@
+/* kernels/x86/float_avx512.c: everything but the integer products, with AVX-512 F, BW, DQ and VL.
+ */
+#include "kernels/x86/v512.h"
+
+#include "kernels/ref/ref.h"
+#include "kernels/ref/vmath.h"
+#include "kernels/words.h"
+#include "kernels/x86/x86.h"
+
+#define LEVEL(name) name##_avx512
+
+#include "kernels/vector_template.h"
+#include "kernels/matmul_float_template.h"
+#include "kernels/attention_template.h"
+#include "kernels/float_table.h"

@@ -1,0 +1,238 @@
+/* tests/kernels/bench.c: kernels_judge --bench: time of the hot slots at every level, as a ratio to
+ * ref, with bytes of weights and operations a second. One thread; shapes of SmolLM2-135M and
+ * Qwen3.5-0.8B. */
+#include "judge.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static double now_s(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+/* the best of several runs, at least 'budget_s' together */
+static double best_s(void (*run)(const struct kernels *k, void *ctx), const struct kernels *k,
+                     void *ctx, double budget_s)
+{
+    double best = 1e9, start = now_s();
+    for (int i = 0; i < 2 || now_s() - start < budget_s; i++) {
+        double t = now_s();
+        run(k, ctx);
+        t = now_s() - t;
+        best = t < best ? t : best;
+        if (i >= 1 && now_s() - start > 2 * budget_s)
+            break;
+    }
+    return best;
+}
+
+static void report(const char *what, void (*run)(const struct kernels *k, void *ctx), void *ctx,
+                   double bytes, double ops)
+{
+    double ref = 0;
+    for (size_t l = 0; l < n_levels; l++) {
+        double t = best_s(run, &levels[l].k, ctx, l ? 0.05 : 0.0);
+        ref = l ? ref : t;
+        printf("%-34s %-11s %10.1f us %7.1fx ref %7.1f GB/s %8.1f Gop/s\n", what, levels[l].name,
+               t * 1e6, ref / t, bytes / t * 1e-9, ops / t * 1e-9);
+    }
+}
+
+static void *noise_floats(size_t n)
+{
+    float *p = aligned_alloc(64, (n * sizeof(float) + 63) / 64 * 64);
+    if (!p)
+        abort();
+    fill_floats(p, n, FILL_NOISE);
+    return p;
+}
+
+struct matmul_case {
+    struct mat w;
+    struct act x;
+    float *y;
+};
+
+static void run_matmul(const struct kernels *k, void *ctx)
+{
+    struct matmul_case *c = ctx;
+    k->matmul[c->w.type](c->y, c->w.n_rows, &c->w, &c->x, 0, c->w.n_rows);
+}
+
+static void run_quantize(const struct kernels *k, void *ctx)
+{
+    struct matmul_case *c = ctx;
+    k->act_quantize(&c->x, 0, c->x.n_rows);
+}
+
+static void bench_matmul(enum qtype type, size_t n_rows, size_t n_cols, size_t n_m)
+{
+    struct matmul_case c = { .w = { .type = type, .n_rows = n_rows, .n_cols = n_cols },
+                             .x = {
+                                 .n_rows = n_m, .n_cols = n_cols, .stride = act_stride(n_cols) } };
+    size_t b[4];
+    char what[64];
+    if (!qtype_row_bytes(&c.w.row_bytes, type, n_cols))
+        return;
+    void *data = malloc(n_rows * c.w.row_bytes);
+    act_bytes(&b[0], &b[1], &b[2], &b[3], n_m, n_cols);
+    c.x.f = noise_floats(n_m * c.x.stride);
+    c.x.q = malloc(b[1]);
+    c.x.d = malloc(b[2]);
+    c.x.isum = malloc(b[3]);
+    c.y = malloc(n_m * n_rows * sizeof(float));
+    if (!data || !c.x.q || !c.x.d || !c.x.isum || !c.y)
+        abort();
+    fill_weights(data, type, n_rows, c.w.row_bytes, FILL_NOISE);
+    c.w.data = data;
+
+    if (type == QT_Q4_1) {
+        snprintf(what, sizeof(what), "act_quantize [%zu, %zu]", n_m, n_cols);
+        report(what, run_quantize, &c, (double)b[0], (double)(n_m * n_cols));
+    }
+    levels[0].k.act_quantize(&c.x, 0, n_m);
+    snprintf(what, sizeof(what), "%s [%zu, %zu] x %zu", qtype_traits(type)->name, n_rows, n_cols,
+             n_m);
+    report(what, run_matmul, &c, (double)(n_rows * c.w.row_bytes),
+           2.0 * (double)(n_rows * n_cols * n_m));
+    free(c.y);
+    free(c.x.isum);
+    free(c.x.d);
+    free(c.x.q);
+    free(c.x.f);
+    free(data);
+}
+
+static void run_attention(const struct kernels *k, void *ctx)
+{
+    k->attention(ctx);
+}
+
+static void bench_attention(size_t dh, size_t n_q, uint32_t n_ctx)
+{
+    char what[64];
+    uint32_t *visible = malloc(n_q * sizeof(uint32_t));
+    float *wide = noise_floats(2 * n_ctx * dh);
+    uint16_t *kv = malloc(2 * n_ctx * dh * sizeof(uint16_t));
+    if (!visible || !kv)
+        abort();
+    levels[0].k.f32_to_f16(kv, wide, 2 * n_ctx * dh);
+    for (size_t i = 0; i < n_q; i++)
+        visible[i] = n_ctx;
+    struct attn_args a = { KV_F16,          dh,      n_q,    noise_floats(n_q * dh), dh, kv,
+                           kv + n_ctx * dh, visible, 0.125f, noise_floats(n_q * dh), dh };
+    snprintf(what, sizeof(what), "attention dh %zu, %zu rows, %u pos", dh, n_q, n_ctx);
+    report(what, run_attention, &a, (double)n_ctx * (double)dh * 4,
+           4.0 * (double)n_ctx * (double)(dh * n_q));
+    free((void *)(uintptr_t)a.q);
+    free(a.out);
+    free(kv);
+    free(wide);
+    free(visible);
+}
+
+static void run_deltanet(const struct kernels *k, void *ctx)
+{
+    k->deltanet(ctx);
+}
+
+static void bench_deltanet(size_t n)
+{
+    enum { D = 128 };
+    char what[64];
+    float *gates = noise_floats(n);
+    for (size_t i = 0; i < n; i++)
+        gates[i] = 0.5f;
+    struct deltanet_args a = { noise_floats(D * D),
+                               D,
+                               D,
+                               n,
+                               0,
+                               D,
+                               noise_floats(n * D),
+                               noise_floats(n * D),
+                               noise_floats(n * D),
+                               gates,
+                               gates,
+                               D,
+                               D,
+                               D,
+                               1,
+                               noise_floats(n * D),
+                               D };
+    snprintf(what, sizeof(what), "deltanet [128, 128], %zu tokens", n);
+    report(what, run_deltanet, &a, 2.0 * D * D * 4 * (double)n, 7.0 * D * D * (double)n);
+    free(gates);
+    free(a.s);
+    free((void *)(uintptr_t)a.q);
+    free((void *)(uintptr_t)a.k);
+    free((void *)(uintptr_t)a.v);
+    free(a.out);
+}
+
+struct row_case {
+    float *y, *a, *b;
+    size_t n;
+};
+
+static void run_silu_mul(const struct kernels *k, void *ctx)
+{
+    struct row_case *r = ctx;
+    k->silu_mul(r->y, r->a, r->b, r->n);
+}
+
+static void run_rmsnorm(const struct kernels *k, void *ctx)
+{
+    struct row_case *r = ctx;
+    k->rmsnorm(r->y, r->a, r->b, r->n, 1e-6f);
+}
+
+static void run_gelu_erf(const struct kernels *k, void *ctx)
+{
+    struct row_case *r = ctx;
+    k->gelu_erf(r->y, r->a, r->n);
+}
+
+static void run_scan(const struct kernels *k, void *ctx)
+{
+    struct row_case *r = ctx;
+    static int32_t out[1000];
+    k->scan_i8(out, (const int8_t *)r->a, (const int8_t *)r->b, 384, 1000);
+}
+
+static void bench_rows(void)
+{
+    enum { N = 100000 };
+    struct row_case r = { noise_floats(N), noise_floats(N), noise_floats(N), 8192 };
+    report("silu_mul 8192", run_silu_mul, &r, r.n * 12.0, r.n * 1.0);
+    report("rmsnorm 8192", run_rmsnorm, &r, r.n * 12.0, r.n * 4.0);
+    report("gelu_erf 8192", run_gelu_erf, &r, r.n * 8.0, r.n * 1.0);
+    report("scan_i8 [1000, 384]", run_scan, &r, 384e3, 2 * 384e3);
+    free(r.y);
+    free(r.a);
+    free(r.b);
+}
+
+void bench(void)
+{
+    static const enum qtype types[] = { QT_Q4_1,  QT_Q8_0,  QT_Q4_0, QT_Q4_K, QT_Q5_K,   QT_Q6_K,
+                                        QT_Q5_0,  QT_Q5_1,  QT_Q2_K, QT_Q3_K, QT_IQ4_NL, QT_IQ4_XS,
+                                        QT_MXFP4, QT_NVFP4, QT_F32,  QT_F16,  QT_BF16 };
+    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+        bench_matmul(types[i], 1024, 1024, 1);
+        bench_matmul(types[i], 1024, 1024, 5);
+        bench_matmul(types[i], 1024, 1024, 128);
+    }
+    bench_matmul(QT_Q4_1, 576, 576, 128);
+    bench_matmul(QT_Q4_1, 49152, 576, 1);
+    bench_attention(64, 3, 512);
+    bench_attention(64, 96, 512);
+    bench_attention(256, 4, 2048);
+    bench_deltanet(1);
+    bench_deltanet(64);
+    bench_rows();
+}
