@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/size.h"
+#include "base/status.h"
 #include "infer.h"
 
 enum {

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/size.h"
+#include "base/status.h"
 #include "infer.h"
 
 static enum kt_status embed_lines(struct kt_engine *e, struct kt_error *err)
