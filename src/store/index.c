@@ -54,30 +54,36 @@ enum kt_status index_row(struct kt_matter *m, sqlite3_stmt *q, int64_t chunk_id,
 
 /* ---- vocabulary ---- */
 
-struct learning {
-    struct wordset *words;
+/* A document's distinct stems, one after the other, each ended by a zero. */
+struct collecting {
+    struct wordset seen;
+    struct buf stems;
     bool failed;
 };
 
-static void learn_term(void *ctx, const struct term *t)
+static void collect_stem(void *ctx, const struct term *t)
 {
-    struct learning *l = ctx;
-    if (t->word && t->len >= 3 && t->word_len >= 4 && !t->same_place &&
-        !wordset_add(l->words, t->ptr, t->len))
-        l->failed = true;
+    struct collecting *c = ctx;
+    if (!t->word || t->word_len < 4 || t->len < 3 || t->same_place ||
+        wordset_has(&c->seen, t->ptr, t->len))
+        return;
+    c->failed = c->failed || !wordset_add(&c->seen, t->ptr, t->len);
+    buf_append(&c->stems, t->ptr, t->len);
+    buf_append_char(&c->stems, 0);
 }
 
 static enum kt_status load_words(struct kt_matter *m, struct kt_error *err)
 {
+    if (m->words_loaded)
+        return KT_OK;
     sqlite3_stmt *q;
-    enum kt_status st = db_prepare(&q, m, "SELECT term FROM terms_vocab", err);
+    enum kt_status st = db_prepare(&q, m, "SELECT stem FROM words", err);
     if (st)
         return st;
     int rc;
     while (!st && (rc = sqlite3_step(q)) == SQLITE_ROW) {
-        const char *term = (const char *)sqlite3_column_text(q, 0);
-        size_t len = (size_t)sqlite3_column_bytes(q, 0);
-        if (term && len >= 3 && !wordset_add(&m->words, term, len))
+        const char *stem = (const char *)sqlite3_column_text(q, 0);
+        if (!stem || !wordset_add(&m->words, stem, (size_t)sqlite3_column_bytes(q, 0)))
             st = kt_fail(err, KT_E_NOMEM, "store: out of memory for the vocabulary");
     }
     if (!st && rc != SQLITE_DONE)
@@ -87,14 +93,56 @@ static enum kt_status load_words(struct kt_matter *m, struct kt_error *err)
     return st;
 }
 
-enum kt_status index_learn(struct kt_matter *m, struct span text, struct kt_error *err)
+static enum kt_status count_in(struct kt_matter *m, const struct buf *stems, struct kt_error *err)
 {
-    enum kt_status st = m->words_loaded ? KT_OK : load_words(m, err);
+    sqlite3_stmt *q;
+    enum kt_status st = db_prepare(&q, m,
+                                   "INSERT INTO words(stem, n) VALUES(?1, 1) "
+                                   "ON CONFLICT(stem) DO UPDATE SET n = n + 1",
+                                   err);
+    for (size_t at = 0; at < stems->len && !st; at += strlen(stems->ptr + at) + 1) {
+        const char *stem = stems->ptr + at;
+        sqlite3_bind_text(q, 1, stem, -1, SQLITE_STATIC);
+        st = db_run(m, q, "count words", err);
+        if (!st && !wordset_add(&m->words, stem, strlen(stem)))
+            st = kt_fail(err, KT_E_NOMEM, "store: out of memory for the vocabulary");
+    }
+    sqlite3_finalize(q);
+    return st;
+}
+
+static enum kt_status count_out(struct kt_matter *m, const struct buf *stems, struct kt_error *err)
+{
+    sqlite3_stmt *last = NULL, *less = NULL;
+    enum kt_status st = db_prepare(&last, m, "DELETE FROM words WHERE stem = ?1 AND n < 2", err);
+    if (!st)
+        st = db_prepare(&less, m, "UPDATE words SET n = n - 1 WHERE stem = ?1", err);
+    for (size_t at = 0; at < stems->len && !st; at += strlen(stems->ptr + at) + 1) {
+        sqlite3_bind_text(last, 1, stems->ptr + at, -1, SQLITE_STATIC);
+        sqlite3_bind_text(less, 1, stems->ptr + at, -1, SQLITE_STATIC);
+        st = db_run(m, last, "count words", err);
+        if (!st && !sqlite3_changes(m->db))
+            st = db_run(m, less, "count words", err);
+    }
+    sqlite3_finalize(last);
+    sqlite3_finalize(less);
+    return st;
+}
+
+enum kt_status index_count_words(struct kt_matter *m, struct span text, int by,
+                                 struct kt_error *err)
+{
+    enum kt_status st = load_words(m, err);
     if (st)
         return st;
-    struct learning l = { .words = &m->words };
-    terms_each(text, learn_term, &l);
-    return l.failed ? kt_fail(err, KT_E_NOMEM, "store: out of memory for the vocabulary") : KT_OK;
+    struct collecting c = { 0 };
+    terms_each(text, collect_stem, &c);
+    st = c.failed || c.stems.failed
+             ? kt_fail(err, KT_E_NOMEM, "store: out of memory for the words of a document")
+             : (by > 0 ? count_in : count_out)(m, &c.stems, err);
+    wordset_deinit(&c.seen);
+    buf_deinit(&c.stems);
+    return st;
 }
 
 struct splitting {

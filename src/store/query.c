@@ -12,6 +12,13 @@
 #include "store/store_priv.h"
 #include "store/terms.h"
 
+enum {
+    SIMILAR_MAX = 3,
+    SIMILAR_COMMON_MIN = 5,
+    SIMILAR_COMMON_PERCENT = 60, /* of the longer word */
+    RANGE_PREFIX = 2,
+};
+
 struct query {
     struct kt_matter *m;
     struct buf words;   /* "a" OR "b" ... */
@@ -19,7 +26,7 @@ struct query {
     struct buf phrases; /* "a b" AND "c d" ... */
     struct buf phrase;  /* the one being read */
     size_t n_terms;
-    sqlite3_stmt *vocab;
+    sqlite3_stmt *vocab, *range;
     bool vocab_failed;
 };
 
@@ -62,7 +69,8 @@ static bool in_vocabulary(void *ctx, const char *stem, size_t len)
     return rc == SQLITE_ROW;
 }
 
-static void add_parts(struct query *q, const struct term *t)
+/* The pieces of a compound word, as far as the matter knows them. */
+static size_t add_parts(struct query *q, const struct term *t)
 {
     struct compound_part parts[COMPOUND_MAX_PARTS];
     size_t n = compound_split(parts, t->word, t->word_len, in_vocabulary, q);
@@ -71,14 +79,110 @@ static void add_parts(struct query *q, const struct term *t)
         memcpy(stem, t->word + parts[i].start, parts[i].len);
         append_or(q, &q->words, (struct span){ stem, stem_word(stem, parts[i].len) });
     }
+    return n;
+}
+
+/* ---- words the matter does not know ---- */
+
+/* German and English spell what they share a little differently: Kommission, commission; Zentrum,
+ * centre. */
+static size_t respell(char out[static LIMIT_TERM_BYTES], struct span s)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < s.len && n < LIMIT_TERM_BYTES; i++) {
+        char c = s.ptr[i];
+        if (c == 'p' && i + 1 < s.len && s.ptr[i + 1] == 'h') {
+            c = 'f';
+            i++;
+        }
+        out[n++] = (char)(c == 'k' || c == 'z' ? 'c' : c == 'y' ? 'i' : c);
+    }
+    return n;
+}
+
+struct similar {
+    char term[LIMIT_TERM_BYTES];
+    size_t len, common;
+};
+
+static size_t common_beginning(struct span a, struct span b)
+{
+    char x[LIMIT_TERM_BYTES], y[LIMIT_TERM_BYTES];
+    size_t n = MIN(respell(x, a), respell(y, b)), i = 0;
+    while (i < n && x[i] == y[i])
+        i++;
+    return i;
+}
+
+/* Keep the SIMILAR_MAX terms with the longest common beginning. */
+static void keep_similar(struct similar best[static SIMILAR_MAX], struct span word,
+                         struct span term)
+{
+    size_t common = common_beginning(word, term), longest = MAX(word.len, term.len);
+    if (common < SIMILAR_COMMON_MIN || 100 * common < SIMILAR_COMMON_PERCENT * longest ||
+        term.len > LIMIT_TERM_BYTES)
+        return;
+    for (size_t i = 0; i < SIMILAR_MAX; i++) {
+        if (common < best[i].common || (common == best[i].common && term.len >= best[i].len))
+            continue;
+        memmove(&best[i + 1], &best[i], (SIMILAR_MAX - 1 - i) * sizeof(best[0]));
+        best[i] = (struct similar){ .len = term.len, .common = common };
+        memcpy(best[i].term, term.ptr, term.len);
+        return;
+    }
+}
+
+static void scan_range(struct query *q, struct similar best[static SIMILAR_MAX], struct span word,
+                       struct span prefix)
+{
+    char above[LIMIT_TERM_BYTES];
+    memcpy(above, prefix.ptr, prefix.len);
+    above[prefix.len - 1]++;
+    sqlite3_bind_text64(q->range, 1, prefix.ptr, prefix.len, SQLITE_STATIC, SQLITE_UTF8);
+    sqlite3_bind_text64(q->range, 2, above, prefix.len, SQLITE_STATIC, SQLITE_UTF8);
+    int rc;
+    while ((rc = sqlite3_step(q->range)) == SQLITE_ROW)
+        keep_similar(best, word,
+                     (struct span){ (const char *)sqlite3_column_text(q->range, 0),
+                                    (size_t)sqlite3_column_bytes(q->range, 0) });
+    q->vocab_failed = q->vocab_failed || rc != SQLITE_DONE;
+    sqlite3_reset(q->range);
+}
+
+/* A word that stands nowhere in the matter finds nothing; the nearest that do may: the same word in
+ * the other language, another ending, a slip of the pen near the end. Words of three letters in
+ * common are too little for that. */
+static void add_similar(struct query *q, const struct term *t)
+{
+    struct similar best[SIMILAR_MAX + 1] = { 0 };
+    struct span word = { t->ptr, t->len };
+    if (t->len < SIMILAR_COMMON_MIN)
+        return;
+    char prefix[RANGE_PREFIX];
+    memcpy(prefix, t->ptr, RANGE_PREFIX);
+    scan_range(q, best, word, (struct span){ prefix, RANGE_PREFIX });
+    /* the other spelling of the first letter */
+    static const char OTHER[][2] = { { 'k', 'c' }, { 'c', 'k' }, { 'z', 'c' }, { 'c', 'z' } };
+    for (size_t i = 0; i < ARRAY_LEN(OTHER); i++) {
+        if (t->ptr[0] != OTHER[i][0])
+            continue;
+        prefix[0] = OTHER[i][1];
+        scan_range(q, best, word, (struct span){ prefix, RANGE_PREFIX });
+    }
+    for (size_t i = 0; i < SIMILAR_MAX; i++)
+        if (best[i].len)
+            append_or(q, &q->words, (struct span){ best[i].term, best[i].len });
 }
 
 static void add_word(void *ctx, const struct term *t)
 {
     struct query *q = ctx;
     append_or(q, t->stop ? &q->stops : &q->words, (struct span){ t->ptr, t->len });
-    if (t->word && !t->stop)
-        add_parts(q, t);
+    if (!t->word || t->stop)
+        return;
+    size_t n_parts = add_parts(q, t);
+    if (!n_parts && !in_vocabulary(q, t->ptr, t->len))
+        add_similar(q, t);
 }
 
 static void add_phrase_term(void *ctx, const struct term *t)
@@ -158,9 +262,13 @@ enum kt_status query_build(struct kt_matter *m, struct span query, struct buf *o
                            struct kt_error *err)
 {
     struct query q = { .m = m };
-    enum kt_status st = db_prepare(&q.vocab, m, "SELECT 1 FROM terms_vocab WHERE term = ?1", err);
-    if (st)
+    enum kt_status st = db_prepare(&q.vocab, m, "SELECT 1 FROM words WHERE stem = ?1", err);
+    if (!st)
+        st = db_prepare(&q.range, m, "SELECT stem FROM words WHERE stem >= ?1 AND stem < ?2", err);
+    if (st) {
+        sqlite3_finalize(q.vocab);
         return st;
+    }
     read_query(&q, span_sub(query, 0, LIMIT_QUERY_BYTES));
     write_expression(&q, out);
     if (q.vocab_failed)
@@ -168,6 +276,7 @@ enum kt_status query_build(struct kt_matter *m, struct span query, struct buf *o
     else if (q.words.failed || q.stops.failed || q.phrases.failed || q.phrase.failed || out->failed)
         st = kt_fail(err, KT_E_NOMEM, "store: out of memory for a query");
     sqlite3_finalize(q.vocab);
+    sqlite3_finalize(q.range);
     buf_deinit(&q.words);
     buf_deinit(&q.stops);
     buf_deinit(&q.phrases);

@@ -43,5 +43,5 @@ const char schema_sql[] =
     "CREATE TABLE vectors_exact("
     "  chunk_id INTEGER PRIMARY KEY REFERENCES chunks(id) ON DELETE CASCADE, v BLOB NOT NULL);"
     "CREATE VIRTUAL TABLE terms USING fts5(body, parts, content='', tokenize='kontor');"
-    "CREATE VIRTUAL TABLE terms_vocab USING fts5vocab('terms', 'row');"
+    "CREATE TABLE words(stem TEXT PRIMARY KEY, n INTEGER NOT NULL) WITHOUT ROWID;"
     "INSERT INTO terms(terms, rank) VALUES('secure-delete', 1);";

@@ -84,7 +84,18 @@ KT_MUST_CHECK enum kt_status matter_plain_image(struct kt_matter *m, uint8_t **o
 /* SQLite's and FTS5's own checks, and that no row hangs in the air. */
 KT_MUST_CHECK enum kt_status matter_check(struct kt_matter *m, struct kt_error *err);
 
-/* ---- documents.c ---- */
+/* ---- documents.c, take.c, reindex.c ---- */
+KT_MUST_CHECK enum kt_status document_check_path(const char *path, struct kt_error *err);
+/* "/a/b/" means "/a/b"; the root is the empty string. Heap. */
+char *document_folder(const char *path);
+/* For a statement over documents: ?1 is the folder or file, NULL means all. '0' is the character
+ * after '/'. */
+#define DOCUMENTS_AT_OR_BELOW                                                                      \
+    " WHERE ?1 IS NULL OR path = ?1 OR (path > ?1 || '/' AND path < ?1 || '0')"
+/* Take out the documents at or below 'path' (exact: only the one at it), and note that a scrub is
+ * due; part of the caller's transaction. */
+KT_MUST_CHECK enum kt_status documents_take(struct kt_matter *m, const char *path, bool exact,
+                                            size_t *n_taken, struct kt_error *err);
 /* Bytes [start, end) of a stored text appended to out. */
 KT_MUST_CHECK enum kt_status text_slice(struct kt_matter *m, int64_t doc_id, size_t start,
                                         size_t end, struct buf *out, struct kt_error *err);
