@@ -6,7 +6,7 @@
 #   make check-long   the same with the long campaigns: fuzzing, soak, full-length context
 #   make bench        speed beside llama.cpp on this machine
 #   make install      install the program (PREFIX, default /usr/local; DESTDIR)
-#   make fmt          lay out the source;  make deps  only the packages;  make clean  forget builds, keep downloads
+#   make fmt          lay out the source;  make deps  only packages and fetched sources;  make clean  forget builds, keep downloads
 PREFIX ?= /usr/local
 
 .PHONY: all deps build run check check-long bench install fmt clean
@@ -17,6 +17,7 @@ all: build
 
 deps:
 	@tools/deps.sh build
+	@tools/fetch.sh build
 
 build: deps
 	@tools/build.sh

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Count the tests in a CTest log (Testing/Temporary/LastTest.log) and show what failed.
 
-A cmocka program reports how many of its tests passed and failed; any other program counts as one. A program that CTest
+A cmocka program and a Python unittest report how many of their tests passed and failed; anything else counts as one. A program that CTest
 calls failed counts at least one failure, whatever it printed: it may have crashed. The last line is "PASSED FAILED".
 """
 import re
@@ -11,6 +11,14 @@ SHOWN_LINES = 120  # of one failed program's output: the end, where the failure 
 
 
 def count(output, verdict):
+    ran = re.search(r"^Ran (\d+) tests? in ", output, flags=re.M)
+    if ran:
+        ended = re.search(r"^FAILED \((.*)\)$", output, flags=re.M)
+        bad = sum(int(n) for what, n in re.findall(r"(failures|errors)=(\d+)", ended[1] if ended else ""))
+        skipped = re.search(r"^(?:OK|FAILED) \(.*skipped=(\d+)", output, flags=re.M)
+        passed = bool(re.search(r"^Test Passed\.", verdict, flags=re.M))
+        bad = bad if passed else max(bad, 1)
+        return max(int(ran[1]) - bad - int(skipped[1] if skipped else 0), 0), bad
     good = sum(map(int, re.findall(r"^\[  PASSED  \] (?:\S+: )?(\d+) test", output, flags=re.M)))
     bad = sum(map(int, re.findall(r"^\[  FAILED  \] (?:\S+: )?(\d+) test", output, flags=re.M)))
     cmocka = re.search(r"^\[={10}\] ", output, flags=re.M)

@@ -29,6 +29,8 @@ mkdir -p "$dest" "$cache" || fail "cannot write to $dest and $cache; set KONTOR_
 exec 9>"$dest/.lock"
 flock 9 # two runs in one tree take turns
 
+# What a killed run left, once it is certainly over.
+find "$cache" -maxdepth 1 -name 'part.*' -mmin +600 -exec rm -rf {} + 2>/dev/null || true
 # Downloads happen beside the cache, so that the last step is a rename on one file system.
 part=$(mktemp -d "$cache/part.XXXXXX")
 trap 'rm -rf "$part"' EXIT

@@ -95,7 +95,8 @@ class Layout:
             self.y += leading
 
     def heading(self, level, text):
-        size = self.size * {1: 1.6, 2: 1.25, 3: 1.05}[level]
+        letter = self.text.get("layout") in ("letter", "invoice")
+        size = self.size * {1: 1.15 if letter else 1.6, 2: 1.1 if letter else 1.25, 3: 1.05}[level]
         if self.y > self.top:
             self.y += size * {1: 1.2, 2: 1.0, 3: 0.7}[level]
         self.room(size * 1.42 + self.leading * 3)
@@ -254,8 +255,10 @@ def column_widths(rows, width, regular, bold, size, pad):
         natural.append(max(text_width(c, f, size) for c, f in cells) + 2 * pad + 1)
         longest_word.append(max(text_width(w, f, size) for c, f in cells for w in c.split(" ")) + 2 * pad + 1)
     if sum(natural) <= width:
-        extra = (width - sum(natural)) / n
-        return [w + extra for w in natural]
+        # What is left over goes to the columns of text; numbers stay close together at the right.
+        takers = [i for i in range(n) if not numeric_columns(rows)[i]] or range(n)
+        share = sum(natural[i] for i in takers)
+        return [w + ((width - sum(natural)) * w / share if i in takers else 0) for i, w in enumerate(natural)]
     spare = width - sum(longest_word)
     wish = [natural[i] - longest_word[i] for i in range(n)]
     # The square root keeps one very long cell from starving the others.
