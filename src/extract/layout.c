@@ -457,6 +457,19 @@ static bool ended_early(const struct page *p, size_t i)
            a->box.x1 + height(&a->box) * 0.5f + next->first_word < p->blocks[a->block].box.x1;
 }
 
+/* An address, a signature, the head of a letter: short lines, each of which the author ended. */
+static bool is_verse(const struct page *p, const struct page_block *k)
+{
+    float width = k->box.x1 - k->box.x0, fill = 0;
+    size_t words = 0, n = 0;
+    for (size_t i = k->first; i < k->first + k->n; i++) {
+        words += p->lines[i].n_words;
+        fill += p->lines[i].box.x1 - p->lines[i].box.x0;
+        n += i == k->first || !same_row(&p->lines[i - 1].box, &p->lines[i].box);
+    }
+    return words <= 4 * n && width < 0.5f * p->width && fill < 0.85f * width * (float)n;
+}
+
 static bool starts_paragraph(const struct layout *l, size_t i)
 {
     const struct rect *r = &l->p->lines[i].box, *before = &l->p->lines[i - 1].box;
@@ -467,7 +480,7 @@ static bool starts_paragraph(const struct layout *l, size_t i)
            fabsf(height(r) - height(before)) > 0.25f * height(before) || is_item(l, i);
 }
 
-static void line_write(struct layout *l, size_t i, bool last)
+static void line_write(struct layout *l, size_t i, bool last, bool verse)
 {
     const struct page *p = l->p;
     struct span s = line_text(p, i);
@@ -481,7 +494,7 @@ static void line_write(struct layout *l, size_t i, bool last)
         s.len -= hyphen_len(s);
     builder_text(l->b, s);
     if (j == JOIN_SPACE)
-        builder_char(l->b, ended_early(p, i) ? '\n' : ' ');
+        builder_char(l->b, !beside && (verse || ended_early(p, i)) ? '\n' : ' ');
 }
 
 /* Lines [from, to) of one poppler block, none of them used, as one block of ours. */
@@ -499,8 +512,9 @@ static void paragraph_write(struct layout *l, size_t from, size_t to)
         builder_text(l->b, line_text(p, (size_t)marker));
         builder_char(l->b, ' ');
     }
+    bool verse = is_verse(p, &p->blocks[p->lines[from].block]);
     for (size_t i = from; i < to && builder_ok(l->b); i++)
-        line_write(l, i, i + 1 == to);
+        line_write(l, i, i + 1 == to, verse);
     size_t bullet = bullet_len(buf_span(&l->b->raw));
     if (bullet && bullet < l->b->raw.len)
         memset(l->b->raw.ptr, ' ', bullet);
