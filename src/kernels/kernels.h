@@ -19,9 +19,9 @@
  *  - block order: integer sums are exact; floats go sub-block by sub-block in turn, see matmul.
  *
  * exp, softplus, sigmoid, erf and tanh are our own polynomials (ref/vmath.h, usable by others), the
- * same operations in the same order at every level; exp within 2 ulp of the true value, erf and
- * tanh within 4e-7 absolute. Compiled with -ffp-contract=off everywhere, fma written explicitly.
- * Which NaN a NaN is, is not promised. */
+ * same operations in the same order at every level; exp within 2 ulp of the true value (0 where
+ * that is below the smallest normal float), erf and tanh within 4e-7 absolute. Compiled with
+ * -ffp-contract=off everywhere, fma written explicitly. Which NaN a NaN is, is not promised. */
 #ifndef KERNELS_KERNELS_H
 #define KERNELS_KERNELS_H
 

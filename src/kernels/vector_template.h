@@ -25,7 +25,7 @@ static inline vf v_copysign(vf magnitude, vf sign)
 static inline vf v_exp(vf x)
 {
     x = v_min(v_set(89.0f), x);
-    x = v_max(v_set(-104.0f), x);
+    x = v_max(v_set(-89.0f), x);
     vf t = v_fma(x, v_set(1.44269504f), v_set(VM_ROUND));
     vf n = v_sub(t, v_set(VM_ROUND));
     vf r = v_fma(n, v_set(-0.693145752f), x);
@@ -38,7 +38,7 @@ static inline vf v_exp(vf x)
     p = v_fma(p, r, v_set(0.499999934f));
     p = v_fma(p, v_mul(r, r), r);
     p = v_add(p, v_set(1.0f));
-    return v_scale2(p, t, n);
+    return v_zero_below(v_scale2(p, t, n), x, VM_EXP_MIN);
 }
 
 static inline vf v_sigmoid(vf x)

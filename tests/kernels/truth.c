@@ -21,7 +21,7 @@ static double ulps(float found, double truth)
 static void truth_vmath(void)
 {
     double exp_max = 0, sigmoid_max = 0, softplus_max = 0, tanh_max = 0, erf_max = 0, gelu_max = 0;
-    for (int i = -1040000; i <= 887000; i += 7) {
+    for (int i = -873000; i <= 887000; i += 7) {
         float x = (float)i * 1e-4f;
         exp_max = fmax(exp_max, ulps(vm_exp(x), exp(x)));
         tanh_max = fmax(tanh_max, fabs(vm_tanh(x / 8) - tanh((double)(x / 8))));
@@ -42,6 +42,7 @@ static void truth_vmath(void)
 
     check(vm_exp(89.0f) == INFINITY && vm_exp(INFINITY) == INFINITY, "exp overflows to infinity");
     check(vm_exp(-INFINITY) == 0.0f && vm_exp(-200.0f) == 0.0f, "exp underflows to 0");
+    check(vm_exp(-87.337f) == 0.0f && vm_exp(-87.336f) >= 0x1p-126f, "exp skips subnormals");
     check(vm_exp(0.0f) == 1.0f && vm_sigmoid(0.0f) == 0.5f, "exp(0) is 1, sigmoid(0) is 1/2");
     check(isnan(vm_exp(NAN)) && isnan(vm_sigmoid(NAN)), "a NaN stays one");
     check(vm_sigmoid(1e30f) == 1.0f && vm_sigmoid(-1e30f) == 0.0f, "sigmoid saturates");
@@ -181,8 +182,8 @@ static void truth_deltanet(void)
                 state[i][c] += k[t * DK + i] * (double)beta[t] * (v[t * DV + c] - m);
                 o += state[i][c] * q[t * DK + i];
             }
-            check(fabs(out[t * DV + c] - o) < 1e-4, "deltanet ref token %zu: %.9g, in double %.9g",
-                  t, (double)out[t * DV + c], o);
+            check(fabs(out[t * DV + c] - o) < 1e-5 * (10 + fabs(o)),
+                  "deltanet ref token %zu: %.9g, in double %.9g", t, (double)out[t * DV + c], o);
         }
     }
 }

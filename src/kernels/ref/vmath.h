@@ -5,8 +5,8 @@
  * same order and reach the same bits. fmaf is the only operation with a single rounding for two
  * steps; the compiler is told not to fuse anything by itself.
  *
- * exp is within 2 ulp also where results are subnormal, sigmoid within 4 ulp for |x| < 87, and tanh
- * and erf within 4e-7 absolute. A NaN comes out as a NaN. */
+ * exp is within 2 ulp, and 0 where the result would be subnormal; sigmoid within 4 ulp for |x| <
+ * 87; tanh and erf within 4e-7 absolute. A NaN comes out as a NaN. */
 #ifndef KERNELS_REF_VMATH_H
 #define KERNELS_REF_VMATH_H
 
@@ -31,13 +31,16 @@ static inline float vm_float(uint32_t u)
     return x;
 }
 
+/* Below this e^x would be a subnormal float, with which processors compute a hundred times slower.
+ */
+#define VM_EXP_MIN (-87.3365402f)
+
 /* e^x = 2^n * e^r with |r| <= ln 2 / 2. The power of two is applied in two factors, because n
- * reaches from -150 (subnormal) to 128 (overflow) and one float exponent cannot hold that. The
- * first product is exact. */
+ * reaches 128 (overflow) and one float exponent cannot hold that. */
 static inline float vm_exp(float x)
 {
-    x = x > 89.0f ? 89.0f : x;     /* e^89 is infinite  */
-    x = x < -104.0f ? -104.0f : x; /* e^-104 rounds to 0 */
+    x = x > 89.0f ? 89.0f : x;   /* e^89 is infinite */
+    x = x < -89.0f ? -89.0f : x; /* any number below VM_EXP_MIN */
 
     float t = fmaf(x, 1.44269504f, VM_ROUND);
     float n = t - VM_ROUND;
@@ -55,7 +58,8 @@ static inline float vm_exp(float x)
 
     int32_t k = (int32_t)(vm_bits(t) - vm_bits(VM_ROUND));
     int32_t k1 = k >= 0 ? k / 2 : -((1 - k) / 2); /* floor(k / 2) */
-    return p * vm_float((uint32_t)(k1 + 127) << 23) * vm_float((uint32_t)(k - k1 + 127) << 23);
+    float y = p * vm_float((uint32_t)(k1 + 127) << 23) * vm_float((uint32_t)(k - k1 + 127) << 23);
+    return x < VM_EXP_MIN ? 0.0f : y;
 }
 
 /* Both branches divide by 1 + e^-|x|, which cannot overflow. */

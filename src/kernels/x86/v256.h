@@ -182,6 +182,12 @@ static inline vf v_select_negative(vf x, vf if_negative, vf otherwise)
                             _mm256_cmp_ps(x, _mm256_setzero_ps(), _CMP_LT_OQ));
 }
 
+/* 0 where x < min, otherwise y */
+static inline vf v_zero_below(vf y, vf x, float min)
+{
+    return _mm256_andnot_ps(_mm256_cmp_ps(x, _mm256_set1_ps(min), _CMP_LT_OQ), y);
+}
+
 static inline vf v_from_bits(vi x)
 {
     return _mm256_castsi256_ps(x);

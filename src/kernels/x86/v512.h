@@ -185,6 +185,12 @@ static inline vf v_select_negative(vf x, vf if_negative, vf otherwise)
                                 if_negative);
 }
 
+/* 0 where x < min, otherwise y */
+static inline vf v_zero_below(vf y, vf x, float min)
+{
+    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, _mm512_set1_ps(min), _CMP_NLT_UQ), y);
+}
+
 static inline vf v_from_bits(vi x)
 {
     return _mm512_castsi512_ps(x);
