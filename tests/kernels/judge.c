@@ -255,7 +255,6 @@ void levels_init(void)
         CPU_AVX2 | CPU_AVXVNNI | CPU_AVX512 | CPU_AVX512VNNI | CPU_AMX_INT8,
         CPU_NEON,
         CPU_NEON | CPU_DOTPROD,
-        CPU_NEON | CPU_DOTPROD | CPU_I8MM,
     };
     uint32_t cpu = cpu_detect();
     for (size_t i = 0; i < sizeof(candidates) / sizeof(candidates[0]); i++) {

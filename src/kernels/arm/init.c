@@ -3,6 +3,10 @@
 
 void kernels_init_arm(struct kernels *k, uint32_t cpu)
 {
-    (void)k;
-    (void)cpu;
+    if (!(cpu & CPU_NEON))
+        return;
+    kernels_init_float_neon(k);
+    kernels_init_matmul_int_neon(k);
+    if (cpu & CPU_DOTPROD)
+        kernels_init_matmul_int_dotprod(k);
 }
