@@ -497,6 +497,9 @@ static enum kt_status read_configs(struct tokenizer *t, const struct model_file 
 
 enum kt_status tok_load_json(struct tokenizer *t, const struct model_file *f, struct kt_error *err)
 {
+    if (!model_file_dir(f))
+        return kt_fail(err, KT_E_NOTFOUND, "%s: weights alone have no tokenizer; name the folder",
+                       model_file_path(f));
     char *path = path_join(model_file_dir(f), "tokenizer.json");
     if (!path)
         return kt_fail(err, KT_E_NOMEM, "tokenizer: out of memory");

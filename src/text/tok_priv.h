@@ -143,9 +143,6 @@ KT_MUST_CHECK enum kt_status tok_load_json(struct tokenizer *t, const struct mod
 /* The same from the text of a tokenizer.json; 'name' is for messages. */
 KT_MUST_CHECK enum kt_status tok_parse_json(struct tokenizer *t, struct span json, const char *name,
                                             struct kt_error *err);
-/* A tokenizer from the text of a tokenizer.json alone (no stops, no template from a config). */
-KT_MUST_CHECK enum kt_status tokenizer_open_json(struct tokenizer **out, struct span json,
-                                                 const char *name, struct kt_error *err);
 /* Ids out of range or already there are left out. */
 void tok_add_stop(struct tokenizer *t, int64_t id);
 /* The ids under a metadata key, a number or an array of them. */

@@ -31,6 +31,9 @@ KT_MUST_CHECK bool token_vec_push(struct token_vec *v, int32_t id);
 
 KT_MUST_CHECK enum kt_status tokenizer_open(struct tokenizer **out, const struct model_file *f,
                                             struct kt_error *err);
+/* The same from the text of a tokenizer.json alone; 'name' is for messages. */
+KT_MUST_CHECK enum kt_status tokenizer_open_json(struct tokenizer **out, struct span json,
+                                                 const char *name, struct kt_error *err);
 void tokenizer_close(struct tokenizer *t);
 
 enum tok_mode {
@@ -51,7 +54,8 @@ size_t tokenizer_n_vocab(const struct tokenizer *t); /* ids that exist */
  * Borrowed. Never fails: unknown ids are empty. BPE bytes may be a part of a character; WordPiece:
  * the piece with "##" kept off and a space before word beginnings. */
 struct span tokenizer_bytes(const struct tokenizer *t, int32_t id, bool with_control);
-/* Append the text of ids; incomplete characters at the end are kept as they are. */
+/* Append the text of ids (WordPiece: with the space before the first word); incomplete characters
+ * at the end are kept as they are. */
 void tokenizer_decode(const struct tokenizer *t, struct buf *out, const int32_t *ids, size_t n,
                       bool with_control);
 

@@ -11,7 +11,6 @@
 #include "base/files.h"
 #include "base/rng.h"
 #include "base/utf8.h"
-#include "text/tok_priv.h"
 
 static const char *environment(const char *name)
 {

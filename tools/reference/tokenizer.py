@@ -44,6 +44,9 @@ FIXED = [
     "<|im_start|>user\nHi<|im_end|>\n", "<|im_start|><|im_end|>", "x<think>y</think>z", "<|im_start|", "<|im_start|>>",
     "a" * 40, "ab" * 33, " " * 50, "1" * 40, "é" * 40, "\n" * 40, "-" * 70, "ſ'ſ", "Ⅷ½²", "\u0000", "a\u0000b", "\u0001\u007f",
     "[CLS] [unk] [UNK]", "ÀÉÎõü", "İI", "ΑΣ", "x" * 100, "x" * 101, "\ufffd\u00ad\u200d", "e\u0327\u0301", "\u1e9b\u0323", "\uac00\u11a8",
+    # longer than what is merged the simple way
+    "".join(chr(97 + (i * i + i // 7) % 26) for i in range(300)), "Donaudampfschifffahrtsgesellschaftskapitän" * 6,
+    "".join(chr(0x4E00 + i * 37 % 20000) for i in range(60)), "=-" * 40 + "#" * 45, "theandthe" * 11,
 ]
 
 
@@ -223,7 +226,9 @@ def results(plain, special, atoms, ranges="ranges"):
     return {
         "plain": hashes(plain), "special": hashes(special),
         "ranges": ranges, "n_ids": sum(len(enc(plain, s)) for s in texts),
-        "full": [[s, enc(plain, s), enc(special, s)] for s in FIXED + texts[:4]],
+        # the ids in special mode only where they differ
+        "full": [[s, enc(plain, s)] + [e for e in [enc(special, s)] if e != enc(plain, s)]
+                 for s in FIXED + texts[:4]],
     }
 
 
