@@ -116,13 +116,14 @@ static bool gap_write(struct writer *w)
         return true;
     if (!word_end(w))
         return false;
-    bool first = w->out->len == w->start;
-    if (w->newline_due && !first)
-        buf_append_char(w->out, '\n');
-    if (w->keep_layout && (w->newline_due || !first))
-        buf_append(w->out, w->gap.ptr, w->gap.len);
-    else if (w->space_due && !w->newline_due && !first)
-        buf_append_char(w->out, ' ');
+    if (w->out->len > w->start) { /* not at the very beginning */
+        if (w->newline_due)
+            buf_append_char(w->out, '\n');
+        if (w->keep_layout)
+            buf_append(w->out, w->gap.ptr, w->gap.len);
+        else if (!w->newline_due)
+            buf_append_char(w->out, ' ');
+    }
     w->newline_due = w->space_due = false;
     buf_clear(&w->gap);
     w->word = w->out->len;
