@@ -32,7 +32,7 @@ def parse(text):
     tests = []
     name = "?"
     for match in re.finditer(
-            r"^\d+/\d+ Test(?:ing)?: (?P<name>.*)\n|^Output:\n-+\n(?P<out>.*?)^<end of output>\n(?P<verdict>.*?)^-{10,}$",
+            r"^\d+/\d+ Test(?:ing)?: (?P<name>[^\n]*)\n|^Output:\n-+\n(?P<out>.*?)^<end of output>\n(?P<verdict>.*?) time elapsed: ",
             text, flags=re.M | re.S):
         if match["name"] is not None:
             name = match["name"]
