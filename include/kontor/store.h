@@ -163,7 +163,8 @@ struct kt_hit {
     struct kt_place place;
     double score;                      /* fused */
     int lexical_rank, dense_rank;      /* from 1; 0: not found by that stage */
-    double lexical_score, dense_score; /* BM25 (larger is better), cosine */
+    double lexical_score, dense_score; /* BM25 (larger is better), cosine; hybrid: the cosine also of a hit that
+                                        only the words found, 0 when it has no vector */
 };
 KT_API KT_MUST_CHECK enum kt_status
 kt_matter_search(struct kt_matter *m, const struct kt_search_request *rq, struct kt_hit **out,

@@ -26,18 +26,27 @@ static const char *const HEADS[] = {
     "grund",        "haft",     "haftung",   "haus",      "jahr",      "kauf",     "klag",
     "konto",        "kost",     "kranken",   "kund",      "kundigung", "lohn",     "miet",
     "monat",        "nehm",     "nummer",    "ordnung",   "ort",       "pacht",    "pflicht",
-    "plan",         "post",     "praxis",    "preis",     "protokoll", "recht",    "rechnung",
-    "sach",         "schad",    "schrift",   "schutz",    "sitzung",   "steu",     "stell",
+    "plan",         "post",     "praxis",    "preis",     "protokoll", "rechnung", "recht",
+    "sach",         "schad",    "schrift",   "schutz",    "sitzung",   "stell",    "steu",
     "tag",          "teil",     "termin",    "urlaub",    "urteil",    "verfahr",  "verhaltnis",
     "versicherung", "vertrag",  "vollmacht", "vorschuss", "werk",      "wohnung",  "zahlung",
     "zeit",         "zins",
 };
 
+/* HEADS is sorted. */
 static bool is_head(const char *stem, size_t len)
 {
-    for (size_t i = 0; i < ARRAY_LEN(HEADS); i++)
-        if (span_eq_str((struct span){ stem, len }, HEADS[i]))
+    size_t low = 0, high = ARRAY_LEN(HEADS);
+    while (low < high) {
+        size_t mid = (low + high) / 2;
+        int order = strncmp(HEADS[mid], stem, len);
+        if (order == 0 && HEADS[mid][len] == 0)
             return true;
+        if (order < 0)
+            low = mid + 1;
+        else
+            high = mid;
+    }
     return false;
 }
 
@@ -54,6 +63,23 @@ struct way {
     uint8_t n_parts, part_len, next;
 };
 
+/* How the word may go on after a part that ends at 'end': the way with the fewest parts, NO_WAY if
+ * there is none. */
+static struct way go_on(const struct way best[static COMPOUND_MAX_BYTES + 1], const char *word,
+                        size_t len, size_t end)
+{
+    struct way found = { NO_WAY, 0, 0 };
+    if (end == len)
+        return (struct way){ 1, 0, (uint8_t)len };
+    for (size_t l = 0; l < ARRAY_LEN(LINKS); l++) {
+        size_t link = strlen(LINKS[l]), next = end + link;
+        if (next < len && best[next].n_parts + 1 < found.n_parts &&
+            !memcmp(word + end, LINKS[l], link))
+            found = (struct way){ (uint8_t)(best[next].n_parts + 1), 0, (uint8_t)next };
+    }
+    return found;
+}
+
 size_t compound_split(struct compound_part parts[static COMPOUND_MAX_PARTS], const char *word,
                       size_t len, known_fn known, void *ctx)
 {
@@ -61,25 +87,17 @@ size_t compound_split(struct compound_part parts[static COMPOUND_MAX_PARTS], con
         return 0;
     struct way best[COMPOUND_MAX_BYTES + 1];
     memset(best, NO_WAY, sizeof(best));
-    best[len].n_parts = 0;
-    for (size_t at = len; at-- > 0;) {
-        for (size_t n = len - at; n >= 3;
+    for (size_t at = len - 2; at-- > 0;) {
+        for (size_t n = MIN(len - at, len - 1); n >= 3;
              n--) { /* longer parts first: "garten|zaun" before "gart|en|zaun" */
-            if (n == len || !is_part(word + at, n, known, ctx))
+            struct way way = go_on(best, word, len, at + n);
+            if (way.n_parts >= best[at].n_parts || !is_part(word + at, n, known, ctx))
                 continue;
-            for (size_t l = 0; l < ARRAY_LEN(LINKS); l++) {
-                size_t link = strlen(LINKS[l]), next = at + n + link;
-                bool last = at + n == len;
-                if (next > len || (last && link) || (next == len && !last) ||
-                    best[next].n_parts == NO_WAY || memcmp(word + at + n, LINKS[l], link))
-                    continue;
-                if (best[next].n_parts + 1 < best[at].n_parts)
-                    best[at] = (struct way){ (uint8_t)(best[next].n_parts + 1), (uint8_t)n,
-                                             (uint8_t)next };
-            }
+            best[at] = way;
+            best[at].part_len = (uint8_t)n;
         }
     }
-    if (best[0].n_parts == NO_WAY || best[0].n_parts < 2 || best[0].n_parts > COMPOUND_MAX_PARTS)
+    if (best[0].n_parts < 2 || best[0].n_parts > COMPOUND_MAX_PARTS)
         return 0;
     size_t n_parts = 0;
     for (size_t at = 0; at < len; at = best[at].next)

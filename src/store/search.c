@@ -1,9 +1,13 @@
 /* store/search.c: lexical and dense search, and one list from both.
  *
  * Lexical: FTS5's BM25 (k1 = 1.2, b = 0.75) over the terms of terms.c, compound parts at
- * PART_WEIGHT. Dense: exact scan (vectors.c). Fusion: reciprocal ranks, sum over the stages of
- * weight / (60 + rank) (Cormack, Clarke & Buettcher, 2009); equal scores in the order the chunks
- * were stored, so that a query always gives the same list. */
+ * PART_WEIGHT. Dense: exact scan (vectors.c). Fusion: each stage's score as a share of its best
+ * one, weighted and added: score = LEXICAL_SHARE * bm25 / best bm25 + (1 - LEXICAL_SHARE) * max(0,
+ * cosine) / best cosine so a list in which both agree starts at 1. The cosine of a chunk that only
+ * the words found is computed too. Reciprocal ranks, the usual way, throw the distances away: with
+ * an embedding model that is weak in the language of the question they lose to the words alone
+ * (XQuAD de-de, R@1: words 0.912, ranks 0.755, this 0.916; docs/STORE.md). Equal scores stand in
+ * the order the chunks were stored, so that a query always gives the same list. */
 #include <math.h>
 #include <sqlite3.h>
 #include <stdlib.h>
@@ -13,9 +17,9 @@
 #include "store/query.h"
 #include "store/store_priv.h"
 
-enum { DEPTH_MIN = 100, RRF_K = 60 };
+enum { DEPTH_MIN = 100 };
 static const double PART_WEIGHT = 0.5;
-static const double LEXICAL_WEIGHT = 1.0, DENSE_WEIGHT = 1.0;
+static const double LEXICAL_SHARE = 0.6;
 
 struct candidate {
     int64_t chunk_id;
@@ -89,6 +93,22 @@ static enum kt_status check_dim(struct kt_matter *m, size_t dim, bool *none, str
     return st;
 }
 
+/* The cosines of what the words found: [n] of the candidates, in their order. */
+static enum kt_status cosines_of(struct kt_matter *m, const float *v, size_t dim, struct ranking *r,
+                                 struct kt_error *err)
+{
+    struct vec_hit *hits = calloc(r->n + 1, sizeof(*hits));
+    if (!hits)
+        return kt_fail(err, KT_E_NOMEM, "store: out of memory");
+    for (size_t i = 0; i < r->n; i++)
+        hits[i].chunk_id = r->c[i].chunk_id;
+    enum kt_status st = vec_cosines(m, v, dim, hits, r->n, err);
+    for (size_t i = 0; i < r->n && !st; i++)
+        r->c[i].dense_score = (double)hits[i].cosine;
+    free(hits);
+    return st;
+}
+
 static enum kt_status dense(struct kt_matter *m, const float *v, size_t dim, struct ranking *r,
                             struct kt_error *err)
 {
@@ -96,7 +116,10 @@ static enum kt_status dense(struct kt_matter *m, const float *v, size_t dim, str
     struct vec_hit *hits = NULL;
     size_t n = 0;
     enum kt_status st = check_dim(m, dim, &none, err);
-    if (!st && !none)
+    if (st || none)
+        return st;
+    st = cosines_of(m, v, dim, r, err);
+    if (!st)
         st = vec_search(m, v, dim, r->depth, &hits, &n, err);
     for (size_t i = 0; i < n; i++) {
         struct candidate *c = candidate_for(r, hits[i].chunk_id);
@@ -112,15 +135,28 @@ static int by_score(const void *a, const void *b)
     const struct candidate *x = a, *y = b;
     if (x->score != y->score)
         return x->score > y->score ? -1 : 1;
+    if (x->dense_score != y->dense_score) /* shares of negative cosines are all 0 */
+        return x->dense_score > y->dense_score ? -1 : 1;
     return x->chunk_id < y->chunk_id ? -1 : x->chunk_id > y->chunk_id;
 }
 
-static void fuse(struct ranking *r)
+static double share(double score, double best)
 {
+    return score > 0 && best > 0 ? score / best : 0;
+}
+
+static void fuse(struct ranking *r, bool both)
+{
+    double best_lexical = 0, best_dense = 0;
+    for (size_t i = 0; i < r->n; i++) {
+        best_lexical = fmax(best_lexical, r->c[i].lexical_score);
+        best_dense = fmax(best_dense, r->c[i].dense_score);
+    }
     for (size_t i = 0; i < r->n; i++) {
         struct candidate *c = &r->c[i];
-        c->score = (c->lexical_rank ? LEXICAL_WEIGHT / (RRF_K + c->lexical_rank) : 0) +
-                   (c->dense_rank ? DENSE_WEIGHT / (RRF_K + c->dense_rank) : 0);
+        double words = share(c->lexical_score, best_lexical),
+               vectors = share(c->dense_score, best_dense);
+        c->score = both ? LEXICAL_SHARE * words + (1 - LEXICAL_SHARE) * vectors : words + vectors;
     }
     qsort(r->c, r->n, sizeof(*r->c), by_score);
 }
@@ -241,7 +277,7 @@ static enum kt_status run_stages(struct kt_matter *m, const struct kt_search_req
         st = dense(m, rq->vector, rq->dim, r, err);
     if (st)
         return st;
-    fuse(r);
+    fuse(r, rq->mode == KT_SEARCH_HYBRID && rq->vector);
     return fill_hits(m, r, k, out, n, err);
 }
 

@@ -236,31 +236,41 @@ static void scan(const struct kt_matter *m, const int8_t *query, struct vec_hit 
     }
 }
 
-static enum kt_status rescore(struct kt_matter *m, const float *v, size_t dim, struct vec_hit *hits,
-                              size_t n, struct kt_error *err)
+/* The f16 row under q, already bound, as floats; *found is false when the chunk has no vector. */
+static enum kt_status read_exact(struct kt_matter *m, sqlite3_stmt *q, uint16_t *half, float *exact,
+                                 size_t dim, bool *found, struct kt_error *err)
 {
-    float *exact = malloc(dim * sizeof(*exact));
-    if (!exact)
-        return kt_fail(err, KT_E_NOMEM, "store: out of memory");
-    sqlite3_stmt *q;
-    enum kt_status st = db_prepare(&q, m, "SELECT v FROM vectors_exact WHERE chunk_id = ?1", err);
-    uint16_t *half = malloc(dim * sizeof(*half));
-    if (!st && !half)
-        st = kt_fail(err, KT_E_NOMEM, "store: out of memory");
-    for (size_t i = 0; i < n && !st; i++) {
-        sqlite3_bind_int64(q, 1, hits[i].chunk_id);
-        int rc = sqlite3_step(q);
-        if (rc != SQLITE_ROW && rc != SQLITE_DONE)
-            st = db_fail(m, "read vectors", err);
-        else if (rc == SQLITE_DONE || (size_t)sqlite3_column_bytes(q, 0) != dim * sizeof(*half))
-            st = kt_fail(err, KT_E_FORMAT,
-                         "%s: a stored vector is missing or has another size; index again", m->dir);
-        if (st)
-            break;
+    int rc = sqlite3_step(q);
+    *found = rc == SQLITE_ROW;
+    if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+        return db_fail(m, "read vectors", err);
+    if (*found && (size_t)sqlite3_column_bytes(q, 0) != dim * sizeof(*half))
+        return kt_fail(err, KT_E_FORMAT,
+                       "%s: a stored vector has another size than the matter's; index again",
+                       m->dir);
+    if (*found) {
         memcpy(half, sqlite3_column_blob(q, 0), dim * sizeof(*half));
         m->kernels.f16_to_f32(exact, half, dim);
-        hits[i].cosine = m->kernels.dot_f32(v, exact, dim);
-        sqlite3_reset(q);
+    }
+    sqlite3_reset(q);
+    return KT_OK;
+}
+
+enum kt_status vec_cosines(struct kt_matter *m, const float *v, size_t dim, struct vec_hit *hits,
+                           size_t n, struct kt_error *err)
+{
+    float *exact = malloc(dim * sizeof(*exact));
+    uint16_t *half = malloc(dim * sizeof(*half));
+    sqlite3_stmt *q = NULL;
+    enum kt_status st =
+        exact && half ? db_prepare(&q, m, "SELECT v FROM vectors_exact WHERE chunk_id = ?1", err)
+                      : kt_fail(err, KT_E_NOMEM, "store: out of memory");
+    for (size_t i = 0; i < n && !st; i++) {
+        bool found;
+        sqlite3_bind_int64(q, 1, hits[i].chunk_id);
+        st = read_exact(m, q, half, exact, dim, &found, err);
+        if (!st)
+            hits[i].cosine = found ? m->kernels.dot_f32(v, exact, dim) : 0;
     }
     sqlite3_finalize(q);
     free(half);
@@ -285,7 +295,7 @@ enum kt_status vec_search(struct kt_matter *m, const float *v, size_t dim, size_
         float scale; /* of the query: the same for all, so it does not change the order */
         vec_quantize(query, &scale, v, dim);
         scan(m, query, heap, n, cap);
-        st = rescore(m, v, dim, heap, *n, err);
+        st = vec_cosines(m, v, dim, heap, *n, err);
     }
     free(query);
     if (st) {

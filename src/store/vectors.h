@@ -42,4 +42,8 @@ KT_MUST_CHECK enum kt_status vec_search(struct kt_matter *m, const float *v, siz
                                         size_t n_max, struct vec_hit **out, size_t *n,
                                         struct kt_error *err);
 
+/* The exact cosine of each hit's chunk; 0 for one that has no vector. */
+KT_MUST_CHECK enum kt_status vec_cosines(struct kt_matter *m, const float *v, size_t dim,
+                                         struct vec_hit *hits, size_t n, struct kt_error *err);
+
 #endif

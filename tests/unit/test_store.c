@@ -440,7 +440,7 @@ static void test_hybrid(void **state)
         assert_int_equal(hits[i].lexical_rank, pear);
         assert_true(!cherry || hits[i].dense_rank == 1);
         assert_true(!cherry || hits[i].dense_score > 0.999);
-        assert_true(hits[i].score > 0);
+        assert_true(hits[i].score >= 0 && hits[i].score <= 1);
         assert_string_equal(hits[i].path, "/h");
         assert_int_equal(hits[i].text_len, strlen(hits[i].text));
     }
