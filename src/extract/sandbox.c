@@ -17,7 +17,7 @@
  * used when they are there; `kontor doctor` says what is. They are spoken to by number, because
  * Debian 12's headers know only the first version of Landlock.
  *
- * Under AddressSanitizer the limit on memory is left out: its shadow reserves terabytes. */
+ * Under the sanitizers the limit on memory is left out: their shadows reserve terabytes. */
 #include "extract/extract_priv.h"
 
 #include <elf.h>
@@ -46,6 +46,14 @@
 #include "base/compiler.h"
 #include "base/size.h"
 
+#if defined(KT_ASAN) || defined(__SANITIZE_THREAD__)
+#define SHADOW_MEMORY 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define SHADOW_MEMORY 1
+#endif
+#endif
+
 /* Where putting up the walls failed; the number goes into the message. */
 enum step { STEP_LIMITS = 1, STEP_USER, STEP_PRIVILEGES, STEP_LANDLOCK, STEP_SECCOMP };
 
@@ -72,7 +80,7 @@ static bool limits_up(const struct walls *w)
     bool ok = limit(RLIMIT_CORE, 0, 0) && limit(RLIMIT_FSIZE, 0, 0) && limit(RLIMIT_NOFILE, 64, 64);
     if (w->cpu_s) /* at the soft limit SIGXCPU, which names the cause; a second later SIGKILL */
         ok = ok && limit(RLIMIT_CPU, w->cpu_s, w->cpu_s + 1);
-#ifndef KT_ASAN
+#ifndef SHADOW_MEMORY
     if (w->memory_bytes)
         ok = ok && limit(RLIMIT_AS, w->memory_bytes, w->memory_bytes);
 #endif
@@ -297,8 +305,14 @@ static bool allow_list(scmp_filter_ctx ctx, uint32_t action, const int *calls, s
     return true;
 }
 
-static bool allow_if(scmp_filter_ctx ctx, int call, struct scmp_arg_cmp cond)
+#define ALL_BITS UINT64_MAX
+
+/* Allow 'call' where argument 'arg', masked, equals 'value'. */
+static bool allow_if(scmp_filter_ctx ctx, int call, unsigned arg, uint64_t mask, uint64_t value)
 {
+    struct scmp_arg_cmp cond = {
+        .arg = arg, .op = SCMP_CMP_MASKED_EQ, .datum_a = mask, .datum_b = value
+    };
     return seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, call, 1, &cond) == 0;
 }
 
@@ -306,20 +320,18 @@ static bool allow_if(scmp_filter_ctx ctx, int call, struct scmp_arg_cmp cond)
  */
 static bool allow_parser(scmp_filter_ctx ctx)
 {
-    return allow_if(ctx, SCMP_SYS(mmap), SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)) &&
-           allow_if(ctx, SCMP_SYS(mprotect), SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)) &&
+    return allow_if(ctx, SCMP_SYS(mmap), 2, PROT_EXEC, 0) &&
+           allow_if(ctx, SCMP_SYS(mprotect), 2, PROT_EXEC, 0) &&
            /* fstat() of newer libraries; with an empty path it names only what is open */
-           allow_if(ctx, SCMP_SYS(newfstatat),
-                    SCMP_A3(SCMP_CMP_MASKED_EQ, AT_EMPTY_PATH, AT_EMPTY_PATH));
+           allow_if(ctx, SCMP_SYS(newfstatat), 3, AT_EMPTY_PATH, AT_EMPTY_PATH);
 }
 
 static bool allow_pdf(scmp_filter_ctx ctx, const struct walls *w)
 {
     enum { WRITING = O_WRONLY | O_RDWR | O_CREAT | O_TRUNC | O_APPEND };
     return allow_list(ctx, SCMP_ACT_ALLOW, calls_pdf, ARRAY_LEN(calls_pdf)) &&
-           allow_if(ctx, SCMP_SYS(openat), SCMP_A2(SCMP_CMP_MASKED_EQ, WRITING, 0)) &&
-           allow_if(ctx, SCMP_SYS(execve),
-                    SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)(uintptr_t)w->program));
+           allow_if(ctx, SCMP_SYS(openat), 2, WRITING, 0) &&
+           allow_if(ctx, SCMP_SYS(execve), 0, ALL_BITS, (uintptr_t)w->program);
 }
 
 static int seccomp_up(const struct walls *w)
@@ -329,9 +341,9 @@ static int seccomp_up(const struct walls *w)
         return ENOMEM;
     pid_t self = getpid();
     bool ok = allow_list(ctx, SCMP_ACT_ALLOW, calls_common, ARRAY_LEN(calls_common)) &&
-              allow_if(ctx, SCMP_SYS(tgkill), SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)self)) &&
-              allow_if(ctx, SCMP_SYS(prlimit64), SCMP_A2(SCMP_CMP_EQ, 0)) &&
-              allow_if(ctx, SCMP_SYS(fcntl), SCMP_A1(SCMP_CMP_EQ, F_GETFL));
+              allow_if(ctx, SCMP_SYS(tgkill), 0, ALL_BITS, (uint64_t)self) &&
+              allow_if(ctx, SCMP_SYS(prlimit64), 2, ALL_BITS, 0) &&
+              allow_if(ctx, SCMP_SYS(fcntl), 1, ALL_BITS, F_GETFL);
     if (w->kind == WALLS_PDF)
         ok = ok && allow_pdf(ctx, w);
     else

@@ -255,8 +255,8 @@ static void test_columns(void **state)
     struct document d = extract_data("columns.chromium.pdf");
     struct span text = { d.text, d.text_len };
     static const char *const parts[] = {
-        "\u00FCber die wir Sie unterrichten m\u00F6chten. Die Aufbewahrungsfristen f\u00FCr "
-        "Buchungsbelege",
+        "\u00FCber die wir Sie unterrichten m\u00F6chten.",
+        "Die Aufbewahrungsfristen f\u00FCr Buchungsbelege werden",
         "ob Ihre Verfahrensdokumentation diesen Vorgaben entspricht.",
         "F\u00FCr Vor- und Nachteile einer fr\u00FChzeitigen Umstellung",
         "Die Mietanpassungsklauseln in Gewerbemietvertr\u00E4gen sollten",
