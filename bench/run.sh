@@ -1,0 +1,32 @@
+#!/bin/bash
+# run.sh: make bench. Kontor beside llama.cpp on this machine, in turn, the same work; a table here, JSON in build/bench.
+#
+# Arguments go to bench/speed.py, for example: bench/run.sh -p 128 -n 32 -r 3
+set -eu
+cd "$(dirname "$0")/.."
+export LC_ALL=C.UTF-8
+
+tools/fetch.sh models
+echo "llama.cpp, to compare with: fetched by name, pinned, built once (minutes)"
+peer=$(bench/peer.sh)
+echo "peer: $peer"
+
+mkdir -p build/bench
+result=build/bench/speed-$(date -u +%Y%m%dT%H%M%SZ).json
+python3 bench/speed.py --kontor build/release/kontor --llama-bench "$peer/llama-bench" \
+    -m build/deps/models/SmolLM2-135M-Instruct.Q4_1.gguf --json "$@" >build/bench/part.json
+python3 - build/bench/part.json "$result" "$(git rev-parse --short HEAD 2>/dev/null || echo unknown)" <<'PY'
+import json, sys
+part, path, commit = sys.argv[1:]
+data = json.load(open(part))
+with open("/proc/cpuinfo") as info:
+    data["cpu"] = next((l.split(":", 1)[1].strip() for l in info if l.startswith("model name")), "unknown")
+data["commit"] = commit
+json.dump(data, open(path, "w"), indent=1)
+print(f"\n{data['model']} on {data['cpu']}, {data['threads']} threads, medians of {data['rounds']} rounds")
+print(f"{'test':8} {'kontor t/s':>12} {'llama.cpp t/s':>14} {'ratio':>7}   from..to")
+for r in data["results"]:
+    print(f"{r['test']:8} {r['kontor']:12.2f} {r['llama']:14.2f} {r['ratio']:7.2f}   {r['ratio_min']:.2f}..{r['ratio_max']:.2f}")
+PY
+rm -f build/bench/part.json
+echo "saved: $result"
