@@ -177,7 +177,8 @@ void guard_release_all(void)
 
 struct verdict verdict;
 
-static bool judge(bool ok, const char *detail, const char *what, va_list ap)
+__attribute__((format(printf, 3, 0))) static bool judge(bool ok, const char *detail,
+                                                        const char *what, va_list ap)
 {
     if (ok) {
         verdict.passed++;
