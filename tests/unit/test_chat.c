@@ -30,7 +30,7 @@ static struct tokenizer *open_with_layout(const char *name, enum chat_layout *la
     char *path = testdata_path(name);
     struct kt_error err = { 0 };
     struct model_file *f;
-    struct tokenizer *t;
+    struct tokenizer *t = NULL;
     if (model_file_open(&f, path, &err) || tokenizer_open(&t, f, &err))
         fail_msg("%s: %s", path, err.text);
     *layout = chat_layout_of(f, t);
@@ -365,7 +365,7 @@ static struct tokenizer *open_with_template(const char *config, const char *jinj
     json_decref(all);
     struct kt_error err = { 0 };
     struct model_file *f;
-    struct tokenizer *t;
+    struct tokenizer *t = NULL;
     if (model_file_open(&f, dir, &err) || tokenizer_open(&t, f, &err))
         fail_msg("%s", err.text);
     *layout = chat_layout_of(f, t);
