@@ -16,6 +16,11 @@
 #include "base/size.h"
 #include "base/utf8.h"
 
+struct word_place {
+    float x0, x1;
+    size_t start, end; /* of page.text */
+};
+
 struct bbox {
     struct builder *b;
     struct layout *layout;
@@ -25,7 +30,9 @@ struct bbox {
     struct buf clean; /* the piece, repaired */
     bool in_word, in_title;
     struct buf title, word;
-    float word_width, word_height;
+    struct rect word_box;
+    struct word_place *words; /* [n_words]: those of the last line */
+    size_t n_words, cap_words;
     struct page page;
 };
 
@@ -120,6 +127,7 @@ static void line_begin(struct bbox *x, const XML_Char **attrs)
         return;
     }
     size_t at = p->text.len;
+    x->n_words = 0;
     p->lines[p->n_lines++] = (struct page_line){
         .box = rect_of(attrs), .start = at, .end = at, .block = p->n_blocks - 1
     };
@@ -137,11 +145,17 @@ static void word_end(struct bbox *x)
     if (l->n_words++) {
         buf_append_char(&p->text, ' ');
     } else {
-        l->first_word = x->word_width;
-        l->letter = x->word_height;
+        l->first_word = x->word_box.x1 - x->word_box.x0;
+        l->letter = x->word_box.y1 - x->word_box.y0;
     }
+    size_t start = p->text.len;
     buf_append_span(&p->text, w);
     l->end = p->text.len;
+    if (grow((void **)&x->words, x->n_words, &x->cap_words, sizeof(*x->words)))
+        x->words[x->n_words++] =
+            (struct word_place){ x->word_box.x0, x->word_box.x1, start, l->end };
+    else
+        builder_refuse(x->b, REASON_NOMEM, 0, 0);
     if (p->text.failed || x->word.failed)
         builder_refuse(x->b, REASON_NOMEM, 0, 0);
     else if (p->text.len > BLOCK_RAW_MAX)
@@ -157,6 +171,47 @@ static void line_end(struct bbox *x)
     p->blocks[p->lines[--p->n_lines].block].n--;
 }
 
+/* The line's words [from, to) as a line of their own. */
+static void line_append(struct bbox *x, const struct page_line *whole, size_t from, size_t to)
+{
+    struct page *p = &x->page;
+    if (!grow((void **)&p->lines, p->n_lines, &p->cap_lines, sizeof(*p->lines))) {
+        builder_refuse(x->b, REASON_NOMEM, 0, 0);
+        return;
+    }
+    struct page_line piece = *whole;
+    const struct word_place *first = &x->words[from], *last = &x->words[to - 1];
+    piece.box.x0 = first->x0;
+    piece.box.x1 = fmaxf(first->x0, last->x1);
+    piece.start = first->start;
+    piece.end = last->end;
+    piece.n_words = to - from;
+    piece.first_word = first->x1 - first->x0;
+    p->lines[p->n_lines++] = piece;
+    p->blocks[piece.block].n++;
+}
+
+/* poppler joins cells of a table's row into one line when they are near. A block of a single line
+ * is taken apart where the gap between words is as wide as the letters are high; prose has more
+ * lines, and smaller gaps. */
+static void block_end(struct bbox *x)
+{
+    struct page *p = &x->page;
+    if (!p->n_lines || !p->n_blocks || p->blocks[p->n_blocks - 1].n != 1 || !x->n_words)
+        return;
+    struct page_line whole = p->lines[p->n_lines - 1];
+    p->blocks[whole.block].n--;
+    p->n_lines--;
+    size_t from = 0;
+    for (size_t i = 1; i <= x->n_words && builder_ok(x->b); i++) {
+        bool gap = i < x->n_words && x->words[i].x0 - x->words[i - 1].x1 > 0.85f * whole.letter;
+        if (i < x->n_words && !gap)
+            continue;
+        line_append(x, &whole, from, i);
+        from = i;
+    }
+}
+
 static void stop_if_refused(struct bbox *x)
 {
     if (!builder_ok(x->b))
@@ -169,10 +224,8 @@ static void on_start(void *ctx, const XML_Char *name, const XML_Char **attrs)
     if (++x->depth > XML_DEPTH_MAX)
         builder_refuse(x->b, REASON_TOO_DEEP, XML_DEPTH_MAX, 0);
     if (strcmp(name, "word") == 0) {
-        struct rect r = rect_of(attrs);
         x->in_word = true;
-        x->word_width = r.x1 - r.x0;
-        x->word_height = r.y1 - r.y0;
+        x->word_box = rect_of(attrs);
         buf_clear(&x->word);
     } else if (strcmp(name, "line") == 0) {
         line_begin(x, attrs);
@@ -194,6 +247,8 @@ static void on_end(void *ctx, const XML_Char *name)
         word_end(x);
     else if (strcmp(name, "line") == 0)
         line_end(x);
+    else if (strcmp(name, "block") == 0)
+        block_end(x);
     else if (strcmp(name, "page") == 0)
         page_end(x);
     else if (strcmp(name, "title") == 0)
@@ -304,6 +359,7 @@ void bbox_destroy(struct bbox *x)
     buf_deinit(&x->title);
     buf_deinit(&x->word);
     buf_deinit(&x->page.text);
+    free(x->words);
     free(x->page.lines);
     free(x->page.blocks);
     free(x);

@@ -172,6 +172,18 @@ static size_t bullet_len(struct span s)
     return 0;
 }
 
+/* "8. April": a date, not the eighth point. */
+static bool is_month(struct span s)
+{
+    static const char *const names[] = { "Jan", "Feb", "M\u00E4rz", "Mar", "Apr", "Mai",
+                                         "May", "Jun", "Jul",       "Aug", "Sep", "Okt",
+                                         "Oct", "Nov", "Dez",       "Dec" };
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        if (span_starts(s, span_of(names[i])))
+            return true;
+    return false;
+}
+
 /* "12.", "3)", "a)", "(4)" at the beginning, followed by a space or nothing. */
 static size_t number_len(struct span s)
 {
@@ -186,7 +198,9 @@ static size_t number_len(struct span s)
     if (!n || i >= s.len || !(s.ptr[i] == ')' || (digits && !open && s.ptr[i] == '.')))
         return 0;
     i++;
-    return i == s.len || s.ptr[i] == ' ' ? MIN(i + 1, s.len) : 0;
+    if (i < s.len && (s.ptr[i] != ' ' || is_month(span_sub(s, i + 1, s.len))))
+        return 0;
+    return MIN(i + 1, s.len);
 }
 
 static bool is_marker_alone(struct span s)
@@ -346,13 +360,26 @@ static bool row_continues(const struct layout *l, const struct row *a, const str
     return true;
 }
 
+/* The row below r that continues its table; n_rows: none. Lines of something else may lie between,
+ * as an address beside a letter's reference numbers does. */
+static size_t row_next(const struct layout *l, size_t r)
+{
+    enum { BETWEEN_MAX = 2 };
+    for (size_t next = r + 1; next < l->n_rows && next <= r + 1 + BETWEEN_MAX; next++)
+        if (rows_belong(l, &l->rows[r], &l->rows[next]))
+            return next;
+    return l->n_rows;
+}
+
 static void tables_find(struct layout *l)
 {
     cells_collect(l);
     rows_group(l);
-    for (size_t i = 0; i + 1 < l->n_rows; i++)
-        if (rows_belong(l, &l->rows[i], &l->rows[i + 1]))
-            l->rows[i].table = l->rows[i + 1].table = true;
+    for (size_t i = 0; i < l->n_rows; i++) {
+        size_t next = row_next(l, i);
+        if (next < l->n_rows)
+            l->rows[i].table = l->rows[next].table = true;
+    }
     for (size_t i = 1; i < l->n_rows; i++)
         l->rows[i].continues = l->rows[i - 1].table && !l->rows[i - 1].continues &&
                                !l->rows[i].table && row_continues(l, &l->rows[i - 1], &l->rows[i]);
@@ -426,23 +453,12 @@ static void row_write(struct layout *l, size_t r)
     block_end(l, l->p->lines[l->cells[row->first]].letter);
 }
 
-/* The table row that comes before or after row r, through a row of second lines; n_rows: none. */
-static size_t row_next(const struct layout *l, size_t r)
-{
-    size_t next = r + 1;
-    if (next < l->n_rows && l->rows[next].continues)
-        next++;
-    bool belongs = next < l->n_rows && l->rows[next].table &&
-                   (next > r + 1 || rows_belong(l, &l->rows[r], &l->rows[next]));
-    return belongs ? next : l->n_rows;
-}
-
 /* All rows of the table that line i is in. */
 static void table_write(struct layout *l, size_t i)
 {
     size_t from = (size_t)l->notes[i].row;
-    for (size_t before = from; before-- > 0 && from - before <= 2;)
-        if (l->rows[before].table && row_next(l, before) == from)
+    for (size_t before = from; before-- > 0 && from - before <= 3;)
+        if (row_next(l, before) == from)
             from = before;
     for (size_t r = from; r < l->n_rows && builder_ok(l->b); r = row_next(l, r))
         row_write(l, r);
@@ -470,14 +486,34 @@ static bool is_verse(const struct page *p, const struct page_block *k)
     return words <= 4 * n && width < 0.5f * p->width && fill < 0.85f * width * (float)n;
 }
 
-static bool starts_paragraph(const struct layout *l, size_t i)
+/* The least gap between two lines of a block: how its lines are spaced. */
+static float line_gap(const struct page *p, const struct page_block *k)
 {
-    const struct rect *r = &l->p->lines[i].box, *before = &l->p->lines[i - 1].box;
-    if (same_row(before, r)) /* a wide gap in a justified line */
+    float least = 1e6f;
+    for (size_t i = k->first + 1; i < k->first + k->n; i++)
+        if (!same_row(&p->lines[i - 1].box, &p->lines[i].box))
+            least = fminf(least, p->lines[i].box.y0 - p->lines[i - 1].box.y1);
+    return least;
+}
+
+/* A number at a line's beginning may be the sentence's own ("bis zum" / "31. August"): an item
+ * follows a line that ended. */
+static bool starts_item(const struct layout *l, size_t i)
+{
+    struct span s = line_text(l->p, i), before = line_text(l->p, i - 1);
+    if (l->notes[i].marker != NONE || bullet_len(s))
+        return true;
+    return number_len(s) && (ended_early(l->p, i - 1) ||
+                             (before.len && strchr(".:;,!?", before.ptr[before.len - 1])));
+}
+
+static bool starts_paragraph(const struct layout *l, size_t i, float gap)
+{
+    const struct page_line *now = &l->p->lines[i], *before = &l->p->lines[i - 1];
+    if (same_row(&before->box, &now->box)) /* a wide gap in a justified line */
         return false;
-    float gap = r->y0 - before->y1;
-    return gap > 0.5f * height(before) ||
-           fabsf(height(r) - height(before)) > 0.25f * height(before) || is_item(l, i);
+    return now->box.y0 - before->box.y1 > gap + 0.4f * before->letter ||
+           fabsf(now->letter - before->letter) > 0.25f * before->letter || starts_item(l, i);
 }
 
 static void line_write(struct layout *l, size_t i, bool last, bool verse)
@@ -524,6 +560,7 @@ static void paragraph_write(struct layout *l, size_t from, size_t to)
 static void block_write(struct layout *l, const struct page_block *k)
 {
     size_t end = k->first + k->n;
+    float gap = line_gap(l->p, k);
     for (size_t i = k->first; i < end && builder_ok(l->b);) {
         if (!l->notes[i].used && l->notes[i].row != NONE)
             table_write(l, i);
@@ -533,7 +570,7 @@ static void block_write(struct layout *l, const struct page_block *k)
         }
         size_t to = i + 1;
         while (to < end && !l->notes[to].used && l->notes[to].row == NONE &&
-               !starts_paragraph(l, to))
+               !starts_paragraph(l, to, gap))
             to++;
         paragraph_write(l, i, to);
         i = to;
@@ -549,12 +586,12 @@ static bool blocks_flow(const struct layout *l, const struct page_block *a,
     if (!a->n || !b->n || is_item(l, b->first))
         return false;
     const struct page_line *last = &p->lines[a->first + a->n - 1], *next = &p->lines[b->first];
-    float gap = next->box.y0 - last->box.y1, right = fmaxf(a->box.x1, b->box.x1);
+    float gap = next->box.y0 - last->box.y1;
+    float room = a->n > 1 ? line_gap(p, a) : 0.4f * last->letter;
     return fabsf(a->box.x0 - b->box.x0) < 2 && gap > -0.5f * last->letter &&
-           gap < 0.5f * last->letter && fabsf(next->letter - last->letter) < 0.1f * last->letter &&
-           last->box.x1 + next->first_word + 0.5f * last->letter >
-               right - 0.1f * (right - a->box.x0) &&
-           last->n_words > 3;
+           gap < room + 0.2f * last->letter &&
+           fabsf(next->letter - last->letter) < 0.1f * last->letter &&
+           last->box.x1 > 0.75f * p->width && last->n_words > 3;
 }
 
 static void blocks_merge(struct layout *l, struct page *p)

@@ -242,7 +242,13 @@ static void test_structure(void **state)
                      "Summe | 4.037,50 \u20AC | im Voraus, monatlich");
         document_deinit(&d);
     }
-    struct document d = extract_data("minutes.libreoffice.pdf");
+    struct document d = extract_data("lease.chromium.pdf");
+    expect_block(&d, "lease.chromium.pdf", BLOCK_TABLE_ROW,
+                 "Grundmiete | 3.217,50 \u20AC | dritter Werktag");
+    expect_block(&d, "lease.chromium.pdf", BLOCK_TABLE_ROW,
+                 "Summe | 4.037,50 \u20AC | im Voraus, monatlich");
+    document_deinit(&d);
+    d = extract_data("minutes.libreoffice.pdf");
     expect_block(&d, "minutes", BLOCK_LIST_ITEM,
                  "2. Mr Adeyemi obtains two quotations for the filing system.");
     expect_block(&d, "minutes", BLOCK_TABLE_ROW, "Conveyancing | 126,780 | 120,040 | 6,740");

@@ -755,6 +755,45 @@ static void test_pdf_table(void **state)
     buf_deinit(&body);
 }
 
+/* One line of poppler's for a row whose cells are near; a letter's reference numbers beside the
+ * address. */
+static void test_pdf_near_cells(void **state)
+{
+    (void)state;
+    struct buf body = { 0 };
+    buf_append_str(
+        &body,
+        "<block xMin=\"50\" yMin=\"50\" xMax=\"230\" yMax=\"62\"><line xMin=\"50\" yMin=\"50\" "
+        "xMax=\"230\" yMax=\"62\">"
+        "<word xMin=\"50\" yMin=\"50\" xMax=\"80\" yMax=\"62\">Miete</word>"
+        "<word xMin=\"83\" yMin=\"50\" xMax=\"110\" yMax=\"62\">Nord</word>"
+        "<word xMin=\"200\" yMin=\"50\" xMax=\"230\" yMax=\"62\">900,00</word></line></block>");
+    BLOCK(&body, { 50, 66, 12, "Strom" });
+    BLOCK(&body, { 200, 66, 12, "50,00" });
+    bbox_expect(&body, "r Miete Nord | 900,00\nr Strom | 50,00");
+    buf_clear(&body);
+    BLOCK(&body, { 50, 50, 12, "Frau" }, { 50, 64, 12, "Anna Weber" }, { 50, 78, 12, "Weg 3" });
+    BLOCK(&body, { 300, 57, 12, "Telefon" }, { 300, 71, 12, "Datum" });
+    BLOCK(&body, { 400, 57, 12, "040 123" }, { 400, 71, 12, "8. April 2026" });
+    bbox_expect(&body, "p Frau/Anna Weber/Weg 3\nr Telefon | 040 123\nr Datum | 8. April 2026");
+    buf_deinit(&body);
+}
+
+/* Lines set wide apart are one paragraph all the same; a date at a line's beginning is no list
+ * item. */
+static void test_pdf_loose_lines(void **state)
+{
+    (void)state;
+    struct buf body = { 0 };
+    BLOCK(&body, { 50, 50, 11, "Das Recht endet, wenn die Mieterin bis zum letzten" },
+          { 50, 67, 11, "30. November 2028 gekuendigt hat und bis spaetestens" },
+          { 50, 84, 11, "12. desselben Monats zahlt, was sie noch schuldet." });
+    bbox_expect(&body, "p Das Recht endet, wenn die Mieterin bis zum letzten 30. November 2028 "
+                       "gekuendigt hat und bis "
+                       "spaetestens 12. desselben Monats zahlt, was sie noch schuldet.");
+    buf_deinit(&body);
+}
+
 /* Two columns of prose stand beside each other line by line and are no table. */
 static void test_pdf_columns(void **state)
 {
@@ -1034,6 +1073,8 @@ int main(void)
         cmocka_unit_test(test_pdf_lists),
         cmocka_unit_test(test_pdf_table),
         cmocka_unit_test(test_pdf_columns),
+        cmocka_unit_test(test_pdf_near_cells),
+        cmocka_unit_test(test_pdf_loose_lines),
         cmocka_unit_test(test_pdf_broken_output),
         cmocka_unit_test(test_pdf_complaints),
         cmocka_unit_test(test_detect),
