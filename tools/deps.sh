@@ -40,7 +40,7 @@ deps: these packages are missing, and installing them needs an administrator
       (you are not root, and sudo is absent or cannot ask for a password here):
       $missing
       Ask one to run this, then start again:
-          $install
+          apt-get update && $install
 TEXT
     exit 1
 fi
