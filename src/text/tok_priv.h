@@ -26,7 +26,7 @@ enum {
     WORD_CHARS = 100,      /* BERT's longest word */
     WORD_CHARS_MAX = 1000, /* the longest a file may ask for: spelling a word is quadratic */
 };
-/* Published ones have at most 35 MB; parsing takes some twenty times as much memory for a moment. */
+/* Published ones have at most 35 MB; parsing takes twelve times as much memory for a moment. */
 #define TOKENIZER_JSON_MAX ((size_t)64 * 1024 * 1024)
 
 /* ---- vocabulary ------------------------------------------------------------------------------ */
