@@ -8,6 +8,7 @@
  * parser takes, so the stream is repaired before expat sees it. */
 #include "extract/extract_priv.h"
 
+#include <errno.h>
 #include <expat.h>
 #include <math.h>
 #include <stdlib.h>
@@ -138,6 +139,8 @@ static void word_end(struct bbox *x)
 {
     struct page *p = &x->page;
     x->in_word = false;
+    if (x->word.failed)
+        builder_refuse(x->b, REASON_NOMEM, 0, 0);
     struct span w = span_trim(buf_span(&x->word));
     if (!p->n_lines || !w.len)
         return;
@@ -156,7 +159,7 @@ static void word_end(struct bbox *x)
             (struct word_place){ x->word_box.x0, x->word_box.x1, start, l->end };
     else
         builder_refuse(x->b, REASON_NOMEM, 0, 0);
-    if (p->text.failed || x->word.failed)
+    if (p->text.failed)
         builder_refuse(x->b, REASON_NOMEM, 0, 0);
     else if (p->text.len > BLOCK_RAW_MAX)
         builder_refuse(x->b, REASON_TEXT_TOO_LONG, BLOCK_RAW_MAX, 0);
@@ -309,9 +312,10 @@ bool bbox_feed(struct bbox *x, struct span s, bool last)
         return builder_refuse(x->b, REASON_NOMEM, 0, 0);
     if (!builder_ok(x->b))
         return false;
+    errno = 0;
     if (XML_Parse(x->xml, x->clean.ptr, (int)x->clean.len, last) == XML_STATUS_OK)
         return builder_ok(x->b);
-    bool nomem = XML_GetErrorCode(x->xml) == XML_ERROR_NO_MEMORY;
+    bool nomem = XML_GetErrorCode(x->xml) == XML_ERROR_NO_MEMORY || errno == ENOMEM;
     return builder_refuse(x->b, nomem ? REASON_NOMEM : REASON_PDF_OUTPUT,
                           XML_GetCurrentLineNumber(x->xml), 0);
 }
@@ -326,6 +330,8 @@ void bbox_finish(struct bbox *x)
         return;
     }
     layout_finish(x->layout);
+    if (x->title.failed)
+        builder_refuse(b, REASON_NOMEM, 0, 0);
     builder_title(b, buf_span(&x->title));
 }
 

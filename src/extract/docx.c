@@ -15,6 +15,7 @@
  * one. expat does not recurse, and depth is bounded here. */
 #include "extract/extract_priv.h"
 
+#include <errno.h>
 #include <expat.h>
 #include <stdlib.h>
 #include <string.h>
@@ -117,10 +118,11 @@ static void on_doctype(void *ctx, const XML_Char *name, const XML_Char *sysid,
 static bool on_piece(void *ctx, struct span piece, bool last)
 {
     struct docx *d = ctx;
+    errno = 0;
     if (XML_Parse(d->xml, piece.ptr, (int)piece.len, last) == XML_STATUS_OK)
         return true;
     enum XML_Error e = XML_GetErrorCode(d->xml);
-    if (e == XML_ERROR_NO_MEMORY)
+    if (e == XML_ERROR_NO_MEMORY || errno == ENOMEM) /* expat does not always say so */
         return builder_refuse(d->b, REASON_NOMEM, 0, 0);
     return builder_refuse(d->b, REASON_XML_SYNTAX, XML_GetCurrentLineNumber(d->xml), (uint64_t)e);
 }
@@ -619,7 +621,7 @@ static void document_parse(struct docx *d)
                 strncmp(main, "ppt/", 4) != 0;
     if (!word)
         builder_refuse(d->b, REASON_OOXML_OTHER, other_of(d->pkg, main), 0);
-    if (core && part_parse(d, core, title_start, title_end, title_text))
+    if (core && part_parse(d, core, title_start, title_end, title_text) && buf_ok(d, &d->title))
         builder_title(d->b, buf_span(&d->title));
     if (word)
         main_parse(d, main);

@@ -30,7 +30,6 @@ enum reason {
     REASON_NO_TEXT,         /* well-formed, and nothing to read in it                           */
     REASON_NOT_TEXT,        /* a: offset of the byte that settled it                            */
     REASON_TOO_DEEP,        /* a: levels allowed                                                */
-    REASON_HTML,            /* a: line; the parser gave up                                      */
     REASON_PDF_MISSING,     /* pdftotext is not installed                                       */
     REASON_PDF_PASSWORD,    /* encrypted                                                        */
     REASON_PDF_COPYING,     /* its owner forbids taking text out                                */

@@ -13,6 +13,8 @@
 #include <libxml/HTMLparser.h>
 #include <libxml/parserInternals.h>
 #include <limits.h>
+#include <setjmp.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -309,15 +311,48 @@ static void on_message(void *ctx, const char *fmt, ...)
     (void)fmt;
 }
 
+/* libxml2 2.9 does not survive a failed allocation: it goes round in circles. So the first one that
+ * fails leaves the parser by a jump. What the parser held is lost, with the worker, a moment later.
+ */
+static jmp_buf no_memory;
+static bool no_memory_armed;
+
+static void *checked(void *p)
+{
+    if (!p && no_memory_armed) {
+        no_memory_armed = false;
+        longjmp(no_memory, 1);
+    }
+    return p;
+}
+
+static void *xml_malloc(size_t n)
+{
+    return checked(malloc(n));
+}
+
+static void *xml_realloc(void *p, size_t n)
+{
+    return checked(realloc(p, n));
+}
+
+static char *xml_strdup(const char *s)
+{
+    return checked(strdup(s));
+}
+
 void html_prepare(void)
 {
+    static bool done;
+    if (done)
+        return;
+    done = true;
+    xmlMemSetup(free, xml_malloc, xml_realloc, xml_strdup);
     xmlInitParser();
 }
 
 static htmlParserCtxtPtr parser_create(struct html *h, struct span s)
 {
-    if (s.len == 0 || s.len > INT_MAX)
-        return NULL;
     htmlParserCtxtPtr c = htmlCreateMemoryParserCtxt(s.ptr, (int)s.len);
     if (!c)
         return NULL;
@@ -338,22 +373,41 @@ static htmlParserCtxtPtr parser_create(struct html *h, struct span s)
     return c;
 }
 
-void html_parse(struct builder *b, struct span utf8)
+static void document_parse(struct html *h, struct span utf8)
 {
-    struct html h = { .b = b, .kind = BLOCK_PARAGRAPH };
-    htmlParserCtxtPtr c = parser_create(&h, utf8);
+    htmlParserCtxtPtr c = parser_create(h, utf8);
     if (!c) {
-        if (utf8.len)
-            builder_refuse(b, REASON_NOMEM, 0, 0);
+        builder_refuse(h->b, REASON_NOMEM, 0, 0);
         return;
     }
     htmlParseDocument(c);
-    if (c->lastError.code == XML_ERR_NO_MEMORY || h.title.failed)
-        builder_refuse(b, REASON_NOMEM, 0, 0);
-    row_end(&h);
-    builder_title(b, buf_span(&h.title)); /* a <title> that is never closed */
-    buf_deinit(&h.title);
+    row_end(h);
+    builder_title(h->b, buf_span(&h->title)); /* a <title> that is never closed */
     htmlFreeParserCtxt(c);
+}
+
+/* A function of its own: what changes between setjmp() and the jump must not be its local. */
+static void document_guard(struct html *h, struct span utf8)
+{
+    if (setjmp(no_memory) == 0) {
+        no_memory_armed = true;
+        document_parse(h, utf8);
+    } else {
+        builder_refuse(h->b, REASON_NOMEM, 0, 0);
+    }
+    no_memory_armed = false;
+}
+
+void html_parse(struct builder *b, struct span utf8)
+{
+    struct html h = { .b = b, .kind = BLOCK_PARAGRAPH };
+    if (utf8.len > INT_MAX)
+        builder_refuse(b, REASON_FILE_TOO_LARGE, INPUT_MAX_BYTES, 0);
+    else if (utf8.len)
+        document_guard(&h, utf8);
+    if (h.title.failed)
+        builder_refuse(b, REASON_NOMEM, 0, 0);
+    buf_deinit(&h.title);
 }
 
 /* ---- charset -------------------------------------------------------------------------------- */

@@ -8,6 +8,7 @@
  * they come. Parts we do not read are not unpacked. */
 #include "extract/extract_priv.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -24,6 +25,14 @@ static bool refuse(struct refusal *why, enum reason reason, uint64_t a, uint64_t
 {
     *why = (struct refusal){ reason, a, b };
     return false;
+}
+
+/* libzip does not always say that memory ran out, but malloc() leaves its mark; errno was cleared
+ * before. */
+static bool refuse_zip(struct refusal *why, int code)
+{
+    bool nomem = code == ZIP_ER_MEMORY || errno == ENOMEM;
+    return refuse(why, nomem ? REASON_NOMEM : REASON_ZIP_DAMAGED, (uint64_t)code, 0);
 }
 
 static bool name_is_safe(const char *s)
@@ -79,11 +88,11 @@ static zip_t *zip_open_memory(struct span file, struct refusal *why)
 {
     zip_error_t e;
     zip_error_init(&e);
+    errno = 0;
     zip_source_t *src = zip_source_buffer_create(file.ptr, file.len, 0, &e);
     zip_t *z = src ? zip_open_from_source(src, ZIP_RDONLY | ZIP_CHECKCONS, &e) : NULL;
     if (!z) {
-        int code = zip_error_code_zip(&e);
-        refuse(why, code == ZIP_ER_MEMORY ? REASON_NOMEM : REASON_ZIP_DAMAGED, (uint64_t)code, 0);
+        refuse_zip(why, zip_error_code_zip(&e));
         zip_source_free(src);
     }
     zip_error_fini(&e);
@@ -143,10 +152,10 @@ static bool pieces_read(struct package *p, zip_file_t *f, const zip_stat_t *st, 
 {
     uint64_t total = 0;
     for (;;) {
+        errno = 0;
         zip_int64_t n = zip_fread(f, p->piece, sizeof(p->piece));
         if (n < 0)
-            return refuse(why, REASON_ZIP_DAMAGED,
-                          (uint64_t)zip_error_code_zip(zip_file_get_error(f)), 0);
+            return refuse_zip(why, zip_error_code_zip(zip_file_get_error(f)));
         total += (uint64_t)n;
         if (is_bomb(total, st->comp_size))
             return refuse(why, REASON_ZIP_BOMB, total, st->comp_size);
@@ -169,10 +178,10 @@ bool package_read(struct package *p, const char *name, package_fn fn, void *ctx,
         return refuse(why, REASON_ZIP_DAMAGED, ZIP_ER_NOENT, 0);
     if (!part_check(&st, why))
         return false;
+    errno = 0;
     zip_file_t *f = zip_fopen_index(p->zip, (zip_uint64_t)i, 0);
     if (!f)
-        return refuse(why, REASON_ZIP_DAMAGED, (uint64_t)zip_error_code_zip(zip_get_error(p->zip)),
-                      0);
+        return refuse_zip(why, zip_error_code_zip(zip_get_error(p->zip)));
     bool ok = pieces_read(p, f, &st, fn, ctx, why);
     zip_fclose(f);
     return ok;

@@ -151,12 +151,6 @@ enum kt_status refusal_fail(struct kt_error *err, const char *name, const struct
                        "%s: nested more than %llu levels deep, as no real document is; refused as "
                        "damaged or hostile",
                        name, U(r->a));
-    case REASON_HTML:
-        return kt_fail(
-            err, KT_E_FORMAT,
-            "%s: the HTML cannot be read beyond line %llu; open it in a browser and save it "
-            "again",
-            name, U(r->a));
     case REASON_OOXML_OTHER:
         return kt_fail(err, KT_E_UNSUPPORTED,
                        "%s: this is %s; text, Markdown, HTML, PDF and Word (.docx) are read", name,
