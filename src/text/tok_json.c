@@ -115,14 +115,16 @@ static enum kt_status read_added(struct reading *r, const json_t *added)
         struct span text = str_of(json_object_get(v, "content"));
         if (r->t->vocab.flags[id])
             return kt_fail(r->err, KT_E_FORMAT, "%s: two added tokens have id %zu", r->name, id);
-        if (flag_of(v, "lstrip", false) || flag_of(v, "rstrip", false) ||
-            flag_of(v, "single_word", false))
+        if (flag_of(v, "single_word", false))
             return kt_fail(r->err, KT_E_UNSUPPORTED,
-                           "%s: added token %zu takes white space with it (lstrip, rstrip or "
-                           "single_word), which we do not do",
+                           "%s: added token %zu is recognised only as a whole word (single_word), "
+                           "which we do not do",
                            r->name, id);
         bool control = flag_of(v, "special", false) || tok_looks_like_control(text);
-        enum kt_status st = set_token(r, id, text, TOKEN_ADDED | (control ? TOKEN_CONTROL : 0u));
+        unsigned flags = TOKEN_ADDED | (control ? TOKEN_CONTROL : 0u) |
+                         (flag_of(v, "lstrip", false) ? TOKEN_LSTRIP : 0u) |
+                         (flag_of(v, "rstrip", false) ? TOKEN_RSTRIP : 0u);
+        enum kt_status st = set_token(r, id, text, flags);
         if (st)
             return st;
     }

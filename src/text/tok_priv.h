@@ -33,10 +33,12 @@ enum {
 
 enum token_flag {
     TOKEN_EXISTS = 1,
-    TOKEN_CONTROL = 2,   /* never from plain text, not shown to people */
-    TOKEN_ADDED = 4,     /* recognised as a whole in TOK_SPECIAL; not the product of merging */
-    TOKEN_UNUSED = 8,    /* padding of the vocabulary */
-    TOKEN_CONTINUES = 16 /* WordPiece: goes on inside a word */
+    TOKEN_CONTROL = 2,    /* never from plain text, not shown to people */
+    TOKEN_ADDED = 4,      /* recognised as a whole in TOK_SPECIAL; not the product of merging */
+    TOKEN_UNUSED = 8,     /* padding of the vocabulary */
+    TOKEN_CONTINUES = 16, /* WordPiece: goes on inside a word */
+    TOKEN_LSTRIP = 32,    /* added: takes the white space before it along */
+    TOKEN_RSTRIP = 64     /* and after it */
 };
 
 /* Open addressing; a slot holds id + 1. The strings are in the vocabulary. */

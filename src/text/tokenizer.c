@@ -195,6 +195,36 @@ static enum kt_status encode_plain(const struct tokenizer *t, struct token_vec *
                                       : encode_bpe(t, out, text, err);
 }
 
+static bool is_space(enum char_class c)
+{
+    return c == CC_SPACE || c == CC_NEWLINE;
+}
+
+/* Where the white space that ends text[from..to) begins. */
+static size_t space_before(struct span text, size_t from, size_t to)
+{
+    size_t n_bytes;
+    while (to > from) {
+        size_t last = to - 1;
+        while (last > from && ((unsigned char)text.ptr[last] & 0xC0) == 0x80)
+            last--;
+        if (!is_space(unicode_class_at(text.ptr + last, to - last, &n_bytes)) ||
+            last + n_bytes != to)
+            break;
+        to = last;
+    }
+    return to;
+}
+
+static size_t space_after(struct span text, size_t from)
+{
+    size_t n_bytes;
+    while (from < text.len &&
+           is_space(unicode_class_at(text.ptr + from, text.len - from, &n_bytes)))
+        from += n_bytes;
+    return from;
+}
+
 /* Added tokens cut the text: the leftmost first, of several at one place the longest. */
 static enum kt_status encode_special(const struct tokenizer *t, struct token_vec *out,
                                      struct span text, struct kt_error *err)
@@ -206,12 +236,16 @@ static enum kt_status encode_special(const struct tokenizer *t, struct token_vec
             i++;
             continue;
         }
-        enum kt_status st = encode_plain(t, out, span_sub(text, from, i), err);
+        unsigned flags = t->vocab.flags[id];
+        size_t end = flags & TOKEN_LSTRIP ? space_before(text, from, i) : i;
+        enum kt_status st = encode_plain(t, out, span_sub(text, from, end), err);
         if (st)
             return st;
         if (!token_vec_push(out, id))
             return kt_fail(err, KT_E_NOMEM, "tokenizer: out of memory");
-        i += vocab_bytes(&t->vocab, (size_t)id).len;
+        i += t->vocab.len[id];
+        if (flags & TOKEN_RSTRIP)
+            i = space_after(text, i);
         from = i;
     }
     return encode_plain(t, out, span_sub(text, from, text.len), err);

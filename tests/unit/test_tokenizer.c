@@ -677,6 +677,38 @@ static void merges_into_control_tokens_do_nothing(void **state)
     tokenizer_close(t);
 }
 
+/* Some added tokens take the white space around them along (the reference gives these ids). */
+static void added_tokens_may_take_white_space(void **state)
+{
+    (void)state;
+    static const char JSON[] = "{\"pre_tokenizer\":" BYTE_LEVEL ",\"added_tokens\":["
+                               "{\"id\":3,\"content\":\"<l>\",\"lstrip\":true},"
+                               "{\"id\":4,\"content\":\"<r>\",\"rstrip\":true}],"
+                               "\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"\\u0120\":1,"
+                               "\"\\u010a\":2},\"merges\":[]}}";
+    static const struct {
+        const char *text;
+        int32_t ids[8];
+        size_t n;
+    } CASES[] = {
+        { "a \n<l> a", { 0, 3, 1, 0 }, 4 },
+        { "a <r>\n a", { 0, 1, 4, 0 }, 4 },
+        { "  <l>", { 3 }, 1 },
+        { "<r> <l>", { 4, 3 }, 2 },
+        { "<l> <r> ", { 3, 1, 4 }, 3 },
+    };
+    struct tokenizer *t;
+    struct kt_error err = { 0 };
+    if (tokenizer_open_json(&t, SPAN(JSON), "t", &err))
+        fail_msg("%s", err.text);
+    for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
+        struct token_vec ids = encoded(t, span_of(CASES[i].text), TOK_SPECIAL);
+        assert_ids(CASES[i].text, &ids, CASES[i].ids, CASES[i].n);
+        token_vec_deinit(&ids);
+    }
+    tokenizer_close(t);
+}
+
 static void wrong_json_is_refused(void **state)
 {
     (void)state;
@@ -726,9 +758,9 @@ static void wrong_json_is_refused(void **state)
           "\"model\":{\"type\":\"BPE\",\"vocab\":" V2 ",\"merges\":[]}}",
           KT_E_FORMAT, "two tokens have id 0" },
         { "{\"pre_tokenizer\":" BYTE_LEVEL
-          ",\"added_tokens\":[{\"id\":9,\"content\":\"x\",\"lstrip\":true}],"
+          ",\"added_tokens\":[{\"id\":9,\"content\":\"x\",\"single_word\":true}],"
           "\"model\":{\"type\":\"BPE\",\"vocab\":" V2 ",\"merges\":[]}}",
-          KT_E_UNSUPPORTED, "lstrip" },
+          KT_E_UNSUPPORTED, "single_word" },
         { "{\"model\":{\"type\":\"WordPiece\",\"unk_token\":\"a\",\"vocab\":" V2 "}}",
           KT_E_UNSUPPORTED, "BERT" },
         { "{\"normalizer\":{\"type\":\"BertNormalizer\"},\"pre_tokenizer\":{\"type\":"
@@ -785,6 +817,7 @@ int main(void)
         cmocka_unit_test(gguf_stops_frame_and_padding),
         cmocka_unit_test(wrong_gguf_is_refused),
         cmocka_unit_test(merges_into_control_tokens_do_nothing),
+        cmocka_unit_test(added_tokens_may_take_white_space),
         cmocka_unit_test(wrong_json_is_refused),
     };
     return cmocka_run_group_tests(tests, open_shared, close_shared);
