@@ -537,6 +537,14 @@ static void test_docx_hostile(void **state)
     assert_int_equal(docx_refusal(climbs, 3).reason, REASON_ZIP_NAME);
     struct part other[] = { PART("a.txt", "hello") };
     assert_int_equal(docx_refusal(other, 1).reason, REASON_OOXML_OTHER);
+    static const char sheet[] =
+        "<Relationships><Relationship Id=\"i\" Type=\"http://x/officeDocument\" "
+        "Target=\"xl/workbook.xml\"/></Relationships>";
+    struct part xlsx[] = { PART("_rels/.rels", sheet), PART("xl/workbook.xml", "<x/>") };
+    assert_int_equal(docx_refusal(xlsx, 2).a, OTHER_SHEET);
+    struct part odt[] = { PART("mimetype", "application/vnd.oasis.opendocument.text"),
+                          PART("content.xml", "<x/>") };
+    assert_int_equal(docx_refusal(odt, 2).a, OTHER_OPENDOCUMENT);
     struct part html[] = { root, PART("word/document.xml", "<html/>") };
     assert_int_equal(docx_refusal(html, 2).reason, REASON_OOXML_OTHER);
 
