@@ -78,6 +78,9 @@ struct shard_index {
     const char *shard;
     size_t n_seen;
 };
+/* Did parsing end for want of memory, not because of the text? */
+struct json_error_t;
+bool json_out_of_memory(const struct json_error_t *je);
 /* One safetensors file in memory; 'index' may be NULL. */
 KT_MUST_CHECK enum kt_status safetensors_parse(struct model_file *f, const uint8_t *data,
                                                size_t size, struct shard_index *index,

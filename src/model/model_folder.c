@@ -7,7 +7,9 @@
 #include <dirent.h>
 #include <errno.h>
 #include <jansson.h>
+#include <limits.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -186,12 +188,12 @@ static enum kt_status add_value(struct model_file *f, struct buf *key, json_t *v
 
 /* ---- files of the folder --------------------------------------------------------------------- */
 
+/* Allocates nothing: being out of memory must not look like a missing file. */
 static bool has_file(const struct model_file *f, const char *name)
 {
-    char *path = path_join(f->dir, name);
-    bool found = path && file_exists(path);
-    free(path);
-    return found;
+    char path[PATH_MAX];
+    int n = snprintf(path, sizeof(path), "%s/%s", f->dir, name);
+    return n > 0 && (size_t)n < sizeof(path) && file_exists(path);
 }
 
 /* *root is NULL when there is no such file. Numbers come as doubles, see is_whole(). */
@@ -207,10 +209,12 @@ static enum kt_status load_json(json_t **root, const struct model_file *f, const
     if (file_exists(path))
         st = file_read(&text, path, CONFIG_FILE_MAX, err);
     if (!st && text.ptr) {
-        json_error_t je;
+        json_error_t je = { 0 };
         *root =
             json_loadb(text.ptr, text.len, JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL, &je);
-        if (!*root)
+        if (!*root && json_out_of_memory(&je))
+            st = file_no_memory(err);
+        else if (!*root)
             st = kt_fail(err, KT_E_FORMAT, "%s: not valid JSON (line %d); " DAMAGED, path, je.line);
         else if (!json_is_object(*root))
             st = kt_fail(err, KT_E_FORMAT, "%s: expected a JSON object; " DAMAGED, path);

@@ -41,6 +41,14 @@ static const struct dtype dtypes[] = {
     { "I64", 8, false, false, QT_F32 },
 };
 
+/* jansson gives every fault of the text a code of its own; where an allocation fails deep inside,
+ * it returns with no code at all (and does not clear the field: callers do). */
+bool json_out_of_memory(const struct json_error_t *je)
+{
+    enum json_error_code code = json_error_code(je);
+    return code == json_error_out_of_memory || code == json_error_unknown;
+}
+
 /* An entry of the header. */
 struct entry {
     struct span name; /* in the file's arena */
@@ -279,8 +287,10 @@ enum kt_status safetensors_parse(struct model_file *f, const uint8_t *data, size
         return kt_fail(err, KT_E_FORMAT,
                        "the header does not begin with '{'; not a safetensors file, or damaged");
 
-    json_error_t je;
+    json_error_t je = { 0 };
     json_t *root = json_loadb(header, header_len, JSON_REJECT_DUPLICATES, &je);
+    if (!root && json_out_of_memory(&je))
+        return file_no_memory(err);
     if (!root)
         return kt_fail(err, KT_E_FORMAT, "the header is not valid JSON (at byte %d); " DAMAGED,
                        je.position);
