@@ -136,9 +136,10 @@ static void every_allocation(const char *name, parse_fn parse, struct span in)
             bool any = failed;
             n_refused += !text;
             if (!text && reason != REASON_NOMEM)
-                fail_msg(
-                    "%s: allocation %ld failed: refused for reason %d, expected want of memory",
-                    name, n, (int)reason, (unsigned long long)last.a, (unsigned long long)last.b);
+                fail_msg("%s: allocation %ld failed: refused for reason %d (%llu, %llu), expected "
+                         "want of memory",
+                         name, n, (int)reason, (unsigned long long)last.a,
+                         (unsigned long long)last.b);
             if (text && strcmp(text, whole) != 0)
                 fail_msg(
                     "%s: allocation %ld failed, and a different text was taken for the whole:\n%s",
