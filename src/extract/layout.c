@@ -668,7 +668,8 @@ void layout_finish(struct layout *l)
     for (size_t i = 0; i < l->b->n_blocks && i < l->n_heights; i++) {
         struct block *k = &l->b->blocks[i];
         bool tall = l->heights[i] >= 1.15f * body + 0.25f; /* and more than the buckets' rounding */
-        if (k->kind == BLOCK_PARAGRAPH && tall && k->end - k->start <= HEADING_BYTES_MAX)
+        bool may_be = k->kind == BLOCK_PARAGRAPH || k->kind == BLOCK_LIST_ITEM; /* "1. Purpose" */
+        if (may_be && tall && k->end - k->start <= HEADING_BYTES_MAX)
             k->kind = BLOCK_HEADING;
     }
 }

@@ -709,16 +709,17 @@ static void test_pdf_paragraphs(void **state)
 {
     (void)state;
     struct buf body = { 0 };
-    BLOCK(&body, { 50, 20, 24, "Brief" });
+    BLOCK(&body, { 50, 20, 24, "1. Brief" });
     BLOCK(&body, { 50, 50, 12, "Frau Anna Weber" }, { 50, 64, 12, "Weg 3" }, { 50, 78, 12, "Ulm" });
     BLOCK(&body, { 50, 110, 12, "Der erste Absatz geht ueber zwei volle Zeilen hin und" },
           { 50, 124, 12, "endet hier mit einem Punkt und weiteren Worten dazu." },
           { 50, 150, 12, "Der zweite beginnt nach einer Luecke und geht weiter." });
-    bbox_expect(&body, "h Brief\np Frau Anna Weber/Weg 3/Ulm\np Der erste Absatz geht ueber zwei "
-                       "volle Zeilen hin und "
-                       "endet hier mit einem Punkt und weiteren Worten dazu.\np Der zweite beginnt "
-                       "nach einer Luecke "
-                       "und geht weiter.");
+    bbox_expect(&body,
+                "h 1. Brief\np Frau Anna Weber/Weg 3/Ulm\np Der erste Absatz geht ueber zwei "
+                "volle Zeilen hin und "
+                "endet hier mit einem Punkt und weiteren Worten dazu.\np Der zweite beginnt "
+                "nach einer Luecke "
+                "und geht weiter.");
     buf_deinit(&body);
 }
 
