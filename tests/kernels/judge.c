@@ -2,6 +2,7 @@
 #include "judge.h"
 
 #include <math.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -237,6 +238,37 @@ bool check_bytes(const void *found, const void *expected, size_t n, const char *
     judge(i == n, detail, what, ap);
     va_end(ap);
     return i == n;
+}
+
+static const char *volatile now_slot = "nothing", *volatile now_level = "";
+static uint64_t crash_seed;
+
+void about_to_run(const char *slot, const char *level)
+{
+    now_slot = slot;
+    now_level = level;
+}
+
+static void on_crash(int sig)
+{
+    char text[256];
+    int n =
+        snprintf(text, sizeof(text),
+                 "FAILED %s %s: signal %d, most likely a touch outside its buffers; --seed %llu\n",
+                 now_slot, now_level, sig, (unsigned long long)crash_seed);
+    if (write(STDOUT_FILENO, text, (size_t)n) != n)
+        _exit(4);
+    _exit(3);
+}
+
+/* The address sanitizer has a handler of its own, which says more. */
+void report_crashes(uint64_t seed)
+{
+    crash_seed = seed;
+#if !defined(__SANITIZE_ADDRESS__)
+    signal(SIGSEGV, on_crash);
+    signal(SIGBUS, on_crash);
+#endif
 }
 
 /* ---- levels ---- */

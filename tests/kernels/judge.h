@@ -55,6 +55,11 @@ bool check_bytes(const void *found, const void *expected, size_t n, const char *
     __attribute__((format(printf, 4, 5)));
 bool check(bool ok, const char *what, ...) __attribute__((format(printf, 2, 3)));
 
+/* Said before every call of a kernel, so that a crash on a guard page can be told apart from
+ * others. */
+void about_to_run(const char *slot, const char *level);
+void report_crashes(uint64_t seed);
+
 /* ---- levels ---- */
 
 struct level {

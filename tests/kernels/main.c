@@ -26,6 +26,8 @@ int main(int argc, char **argv)
         return 0;
     }
 
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    report_crashes(seed);
     printf("kernels: seed %llu; levels", (unsigned long long)seed);
     for (size_t l = 0; l < n_levels; l++)
         printf(" %s", levels[l].name);

@@ -51,6 +51,7 @@ static void judge_attention(size_t dh, size_t n_q, size_t n_ctx, enum kv_type ty
     a.out = guard_alloc(out_n * 4, side);
     for (size_t l = 1; l < n_levels; l++) {
         memcpy(a.out, junk, out_n * 4);
+        about_to_run("attention", levels[l].name);
         levels[l].k.attention(&a);
         check_floats(a.out, expected, out_n,
                      "attention %s dh %zu, %zu rows, %zu positions, %s, scale %g, %s",
@@ -121,6 +122,7 @@ static void judge_deltanet(size_t dk, size_t dv, size_t n, enum side side)
     for (size_t l = 1; l < n_levels; l++) {
         memcpy(a.s, s0, dk * dv * 4);
         memcpy(a.out, o0, o_n * 4);
+        about_to_run("deltanet", levels[l].name);
         levels[l].k.deltanet(&a);
         check_floats(a.out, o_expected, o_n, "deltanet %s [%zu, %zu] columns %zu..%zu, %zu tokens",
                      levels[l].name, dk, dv, col0, col1, n);

@@ -59,6 +59,7 @@ static void judge_range(const struct mat *w, const struct acts *x, const float *
 
     for (size_t l = 0; l < n_levels; l++) {
         memcpy(y, junk, n_y * sizeof(float));
+        about_to_run(qtype_traits(w->type)->name, levels[l].name);
         levels[l].k.matmul[w->type](y, ldy, w, &a, row0, row1);
         check_floats(y, expected, n_y, "matmul %s %s [%zu, %zu] x %zu rows %zu..%zu %s weights",
                      levels[l].name, qtype_traits(w->type)->name, w->n_rows, w->n_cols, n_m, row0,
@@ -138,6 +139,7 @@ static void judge_quantize(void)
             memset(a.q + row0 * s, 0x55, n * s); /* only these rows are to be written */
             memset(a.d + row0 * s / 32, 0x55, n * s / 32 * sizeof(float));
             memset(a.isum + row0 * s / 16, 0x55, n * s / 16 * sizeof(int16_t));
+            about_to_run("act_quantize", levels[l].name);
             levels[l].k.act_quantize(&a, row0, row1);
             const char *name = levels[l].name;
             check_bytes(a.q, x.a.q, x.bytes[1], "act_quantize %s q [%zu, %zu] %s", name, n_rows,

@@ -108,6 +108,7 @@ static void judge_row(size_t f, size_t n, enum fill fill, enum side side)
 
     for (size_t l = 1; l < n_levels; l++) {
         const char *name = levels[l].name;
+        about_to_run(row_functions[f].name, name);
         fill_bytes(y, bytes);
         row_functions[f].run(&levels[l].k, &(struct row_case){ y, a, b, c, n });
         check_floats(y, expected, n, "%s %s n %zu %s", row_functions[f].name, name, n,
@@ -147,6 +148,7 @@ static void judge_dot(size_t n, enum fill fill, enum side side)
     fill_floats(b, n, fill);
     float expected = levels[0].k.dot_f32(a, b, n);
     for (size_t l = 1; l < n_levels; l++) {
+        about_to_run("dot_f32", levels[l].name);
         float found = levels[l].k.dot_f32(a, b, n);
         check_floats(&found, &expected, 1, "dot_f32 %s n %zu %s", levels[l].name, n,
                      fill_names[fill]);
@@ -164,6 +166,7 @@ static void judge_halves(size_t n, enum fill fill, enum side side)
     levels[0].k.f32_to_f16(h_expected, x, n);
     levels[0].k.f16_to_f32(w_expected, h_expected, n);
     for (size_t l = 1; l < n_levels; l++) {
+        about_to_run("f32_to_f16, f16_to_f32", levels[l].name);
         fill_bytes(h, n * 2);
         fill_bytes(w, n * 4);
         levels[l].k.f32_to_f16(h, x, n);
@@ -216,6 +219,7 @@ static void judge_scan(size_t dim, size_t n, enum side side)
     levels[0].k.scan_i8(expected, v, q, dim, n);
     for (size_t l = 1; l < n_levels; l++) {
         fill_bytes(y, n * 4);
+        about_to_run("scan_i8", levels[l].name);
         levels[l].k.scan_i8(y, v, q, dim, n);
         check_bytes(y, expected, n * 4, "scan_i8 %s [%zu, %zu]", levels[l].name, n, dim);
     }
@@ -243,6 +247,7 @@ static void judge_conv(size_t n_ch, size_t n, enum fill fill, enum side side)
     levels[0].k.conv4_silu(expected, y_stride, x, x_stride, state_expected, w, n_ch, n, c0, c1);
     for (size_t l = 1; l < n_levels; l++) {
         float *state = guard_copy(state0, 3 * n_ch * 4, side), *y = guard_copy(y0, y_n * 4, side);
+        about_to_run("conv4_silu", levels[l].name);
         levels[l].k.conv4_silu(y, y_stride, x, x_stride, state, w, n_ch, n, c0, c1);
         check_floats(y, expected, y_n, "conv4_silu %s %zu channels %zu..%zu, %zu tokens, %s",
                      levels[l].name, n_ch, c0, c1, n, fill_names[fill]);
