@@ -104,9 +104,8 @@ enum kt_status kt_fail_errno(struct kt_error *err, int errnum, const char *fmt, 
     va_end(ap);
 
     size_t used = strlen(err->text);
-    char why[128];
-    if (strerror_r(errnum, why, sizeof(why)) != 0)
-        snprintf(why, sizeof(why), "error %d", errnum);
+    char room[128]; /* the GNU form: returns the words, which may stand elsewhere */
+    const char *why = strerror_r(errnum, room, sizeof(room));
     snprintf(err->text + used, sizeof(err->text) - used, ": %s", why);
     return status;
 }
