@@ -8,6 +8,7 @@
 
 #include "base/files.h"
 #include "cli.h"
+#include "extract/extract.h"
 #include "kernels/kernels.h"
 #include "open.h"
 
@@ -48,22 +49,37 @@ static void check_machine(struct checkup *c)
         gib < 4 ? "models above 1 GB will not fit beside other programs" : NULL);
 }
 
-static void check_program(struct checkup *c, const char *name, const char *use, const char *package)
+/* The walls around the readers, tried out by a reader that attempts to break them. */
+static void check_sandbox(struct checkup *c)
 {
-    const char *path = getenv("PATH");
-    char *dirs = strdup(path && path[0] ? path : "/usr/bin:/bin"), *save = NULL;
-    bool found = false;
-    for (char *d = dirs ? strtok_r(dirs, ":", &save) : NULL; d && !found;
-         d = strtok_r(NULL, ":", &save)) {
-        char *full = path_join(d, name);
-        found = full && access(full, X_OK) == 0;
-        free(full);
+    struct extract_sandbox_report r;
+    struct kt_error err;
+    if (extract_sandbox_report(&r, NULL, &err)) {
+        say(c, BAD, "sandbox", err.text,
+            "documents cannot be read safely here; see docs/EXTRACT.md");
+        return;
     }
-    free(dirs);
-    char text[256], next[256];
-    snprintf(text, sizeof(text), found ? "installed (%s)" : "missing: %s cannot be read", use);
-    snprintf(next, sizeof(next), "install the package %s", package);
-    say(c, found ? FINE : BAD, name, text, found ? NULL : next);
+    say(c, r.pdf_reader ? FINE : BAD, "pdftotext",
+        r.pdf_reader ? "installed" : "missing: PDF files cannot be read",
+        r.pdf_reader ? NULL : "install the package poppler-utils");
+
+    size_t n_denied = 0;
+    for (size_t i = 0; i < r.n_probes; i++)
+        n_denied += r.probes[i].denied;
+    char text[256];
+    snprintf(text, sizeof(text),
+             "%zu of %zu attempts to break out denied; system-call filter %s, Landlock %d, %s",
+             n_denied, r.n_probes, r.seccomp ? "on" : "off", r.landlock_abi,
+             r.own_network ? "no network" : "network calls refused");
+    bool whole = n_denied == r.n_probes && r.seccomp;
+    say(c,
+        !whole           ? BAD
+        : r.landlock_abi ? FINE
+                         : NOTE,
+        "sandbox", text,
+        !whole           ? "do not add files of strangers; see docs/EXTRACT.md"
+        : r.landlock_abi ? NULL
+                         : "a kernel with Landlock (5.13 or newer) adds a second wall");
 }
 
 static void check_home(struct checkup *c)
@@ -125,7 +141,7 @@ static int run(int argc, char **argv)
         return EXIT_USAGE;
     check_machine(&c);
     check_home(&c);
-    check_program(&c, "pdftotext", "PDF files", "poppler-utils");
+    check_sandbox(&c);
     check_model(&c, "chat model", cli_chat_model(NULL),
                 "none: answers are the best sentences, nothing is written");
     check_model(&c, "embedding model", cli_embed_model(NULL), "none: search goes by words only");
