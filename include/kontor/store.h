@@ -126,6 +126,11 @@ KT_API KT_MUST_CHECK enum kt_status kt_matter_each(struct kt_matter *m, const ch
  * file, its log and free pages. *n_removed may be 0. */
 KT_API KT_MUST_CHECK enum kt_status kt_matter_remove(struct kt_matter *m, const char *path,
                                                      size_t *n_removed, struct kt_error *err);
+/* The same, but the traces go later: when the matter is closed, with the next kt_matter_remove(), or, after a crash, when it
+ * is next opened for writing. For removing many documents one by one: taking the traces out is a pass over the whole
+ * matter (and needs as much memory as it is large), done once then. */
+KT_API KT_MUST_CHECK enum kt_status kt_matter_remove_deferred(struct kt_matter *m, const char *path, size_t *n_removed,
+                                                              struct kt_error *err);
 /* Bytes [start, end) of a document's text; heap, terminated. For re-verifying a citation. */
 KT_API KT_MUST_CHECK enum kt_status kt_matter_text(struct kt_matter *m, int64_t doc_id,
                                                    size_t start, size_t end, char **out,

@@ -155,8 +155,7 @@ static int settings(sqlite3 *db, enum kt_access access, bool create)
 {
     int rc = sqlite3_exec(db, COMMON_SETTINGS, NULL, NULL, NULL);
     if (rc == SQLITE_OK && create)
-        rc = sqlite3_exec(db, "PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL;", NULL,
-                          NULL, NULL);
+        rc = sqlite3_exec(db, "PRAGMA journal_mode=WAL;", NULL, NULL, NULL);
     if (rc == SQLITE_OK && access == KT_READ) {
         sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
         rc = sqlite3_exec(db, "PRAGMA query_only=ON; PRAGMA wal_autocheckpoint=0;", NULL, NULL,

@@ -122,8 +122,8 @@ enum kt_status documents_take(struct kt_matter *m, const char *path, bool exact,
     return st;
 }
 
-enum kt_status kt_matter_remove(struct kt_matter *m, const char *path, size_t *n_removed,
-                                struct kt_error *err)
+enum kt_status kt_matter_remove_deferred(struct kt_matter *m, const char *path, size_t *n_removed,
+                                         struct kt_error *err)
 {
     *n_removed = 0;
     char *prefix = path ? document_folder(path) : NULL;
@@ -141,5 +141,12 @@ enum kt_status kt_matter_remove(struct kt_matter *m, const char *path, size_t *n
     m->words_loaded = false;
     *n_removed = n;
     m->scrub_pending = m->scrub_pending || n;
-    return m->scrub_pending ? matter_scrub(m, err) : KT_OK;
+    return KT_OK;
+}
+
+enum kt_status kt_matter_remove(struct kt_matter *m, const char *path, size_t *n_removed,
+                                struct kt_error *err)
+{
+    enum kt_status st = kt_matter_remove_deferred(m, path, n_removed, err);
+    return !st && m->scrub_pending ? matter_scrub(m, err) : st;
 }
