@@ -82,7 +82,8 @@ struct mat {
  *     acc = fma(scale * d[b], (float)I, acc)
  *     acc = fma(min, d[b] * (float)isum over the same columns, acc)    when has_min
  *   With split_scale, all of it for the first half of 16 columns, then all for the second.
- * x->n_cols == w->n_cols. Reads nothing outside the rows it was asked for; writes only its y. */
+ * x->n_cols == w->n_cols. Reads nothing outside the rows it was asked for; writes only its y.
+ * Ranges that are multiples of 16 rows waste nothing. */
 typedef void (*matmul_fn)(float *restrict y, size_t ldy, const struct mat *w, const struct act *x,
                           size_t row0, size_t row1);
 

@@ -136,19 +136,45 @@ static inline void take_iq4_nl(struct sub *s, const uint8_t *p, size_t stride)
     s->scale[0] = v_half_lo(words_at(p, stride).w[0]);
 }
 
+static const uint8_t fp4_levels[16] = {
+    12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0
+}; /* 12 + the level */
+
 /* the scale 2^(e - 128) may be subnormal: as a product of two floats in the middle of the range */
 static inline void take_mxfp4(struct sub *s, const uint8_t *p, size_t stride)
 {
-    static const uint8_t levels[16] = {
-        12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0
-    }; /* 12 + the level */
     nibbles(s->u, words_at(p + 1, stride));
     for (size_t i = 0; i < 8; i++)
-        s->u[i] = v_lookup(levels, s->u[i]);
+        s->u[i] = v_lookup(fp4_levels, s->u[i]);
     vi e = byte_of(words_at(p, stride).w[0], 0);
     vi e1 = v_shr(e, 1), e2 = v_sub32(e, e1);
     s->scale[0] = v_mul(v_from_bits(v_shl(v_add32(e1, v_set32(64)), 23)),
                         v_from_bits(v_shl(v_add32(e2, v_set32(62)), 23)));
+}
+
+/* Half of an 8-bit float without sign: its exponent and mantissa in the places of a float's, times
+ * 2^119. That is right for its subnormals too. 127 is no number and means 0. */
+static inline vf e4m3_half(vi x)
+{
+    vf y = v_mul(v_from_bits(v_shl(v_and(x, v_set32(0x7f)), 20)), v_set(0x1p119f));
+    vi is_127 = v_sub32(v_xor(x, v_set32(127)), v_set32(1)); /* negative if so */
+    return v_select_negative(v_from_int(is_127), v_set(0.0f), y);
+}
+
+/* Four groups of 16 columns: 8 bytes each, low nibbles first, and a scale each. */
+static inline void take_nvfp4(struct sub *s, const uint8_t *p, size_t stride)
+{
+    vi scales = words_at(p, stride).w[0];
+    for (unsigned group = 0; group < 4; group++) {
+        struct words q = words_at(p + 4 + 16 * (group / 2), stride);
+        vi *u = &s[group / 2].u[4 * (group % 2)], mask = v_set32(0x0f0f0f0f);
+        for (size_t i = 0; i < 2; i++) {
+            vi w = q.w[2 * (group % 2) + i];
+            u[i] = v_lookup(fp4_levels, v_and(w, mask));
+            u[i + 2] = v_lookup(fp4_levels, v_and(v_shr(w, 4), mask));
+        }
+        s[group / 2].scale[group % 2] = e4m3_half(byte_of(scales, group));
+    }
 }
 
 /* The scales and mins of Q4_K and Q5_K: see quant/blocks256.c for the packing of their 6 bits. */
@@ -282,23 +308,6 @@ static inline void take_q3_k(struct sub *s, const uint8_t *p, size_t stride)
         vi high = v_shr(byte_of(scales.w[3], j % 4), 2 * (j / 4));
         vi both = v_or(v_and(low, v_set32(15)), v_shl(v_and(high, v_set32(3)), 4));
         s[j / 2].scale[j % 2] = v_mul(d, v_from_int(v_sub32(both, v_set32(32))));
-    }
-}
-
-/* 64 elements in four groups of 16 with a scale each: rare so far, so it goes the slow way round.
- */
-static inline void take_nvfp4(struct sub *s, const uint8_t *p, size_t stride)
-{
-    const struct qtype_traits *t = qtype_traits(QT_NVFP4);
-    for (size_t b = 0; b < 2; b++) {
-        for (size_t r = 0; r < V_ROWS; r++) {
-            struct qsub one;
-            t->unpack(&one, p + r * stride, b);
-            for (size_t c = 0; c < 8; c++)
-                memcpy((uint8_t *)&s[b].u[c] + 4 * r, one.u + 4 * c, 4);
-            for (size_t h = 0; h < 2; h++)
-                memcpy((float *)&s[b].scale[h] + r, &one.scale[h], sizeof(float));
-        }
     }
 }
 
