@@ -90,9 +90,14 @@ struct kt_sampling {
     uint64_t seed;
 };
 
-/* Text that may be quoted. Between quotation marks (") the output is then restricted to
- * continuations of these texts, cut at word boundaries: a quotation that is in none of them cannot
- * be produced. Other quotation marks are not produced at all. */
+/* Text that may be quoted. Between quotation marks (") the output is then restricted to continuations of
+ * these texts, cut at word boundaries: a quotation that is in none of them cannot be produced. White space
+ * inside a quotation comes out as single spaces. Quotations do not cross quotation marks of the source.
+ * Other quotation marks are not produced at all.
+ *
+ * on_text gets each quotation whole, when it is closed. One that is still open when the answer ends (n_max, a stop
+ * string, cancelled) is cut back to the last word it could end with and closed, or dropped with its mark if there is
+ * none. If the answer starts in a quotation and nothing can be quoted, it is empty. */
 struct kt_quote_source {
     const char *text; /* UTF-8 */
     size_t text_len;

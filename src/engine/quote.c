@@ -319,11 +319,6 @@ enum kt_status quote_create(struct quote **out, const struct quote_vocab *v,
     q->max_bytes = max_bytes;
     q->start_inside = opts->start_inside;
     enum kt_status st = quote_text_init(&q->text, sources, n_sources, min_bytes, max_bytes, err);
-    if (!st && q->start_inside && q->text.n_starts == 0)
-        st = kt_fail(
-            err, KT_E_USAGE,
-            "quotations: no source has %zu bytes that could be quoted; ask without an opening mark",
-            min_bytes);
     if (st) {
         quote_destroy(q);
         return st;

@@ -72,9 +72,9 @@ struct quote_options {
     bool start_inside;
 };
 
-/* Copies the sources. The vocabulary must outlive the automaton. KT_E_USAGE: min above max, or
- * starting inside with nothing that could be quoted; KT_E_LIMIT: more text than the bounds above.
- */
+/* Copies the sources. The vocabulary must outlive the automaton. KT_E_USAGE: min above max;
+ * KT_E_LIMIT: more text than the bounds above. Starting inside with nothing that could be quoted
+ * allows no token. */
 KT_MUST_CHECK enum kt_status quote_create(struct quote **out, const struct quote_vocab *v,
                                           const struct kt_quote_source *sources, size_t n_sources,
                                           const struct quote_options *opts, struct kt_error *err);

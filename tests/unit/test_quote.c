@@ -393,7 +393,7 @@ static void what_passes(void **state)
         { "\"Az. 5 C 17/26\"", "" },
         { "\"fällig …\"", "" },
         { "\"kaputt\"", "" },
-        { "\"hoch. \"", " \"" },                 /* nothing ends on a space */
+        { "\"hoch. \"", " \"" },                /* nothing ends on a space */
         { "\"Mit freundlichen Grüßen\" ", "" }, /* the end of a source */
         { "\"Mit freundlichen Grüßen ", " " },
         { "Es geht nicht, sagt er.", "" },
@@ -439,9 +439,17 @@ static void lengths_are_kept(void **state)
     struct kt_error err;
     struct quote_options bad = { .min_bytes = 9, .max_bytes = 8 };
     assert_int_equal(quote_create(&q, vocab.trie, &s, 1, &bad, &err), KT_E_USAGE);
-    struct quote_options none = { .min_bytes = 100, .start_inside = true };
-    assert_int_equal(quote_create(&q, vocab.trie, &s, 1, &none, &err), KT_E_USAGE);
     assert_null(q);
+    /* Starting inside with nothing long enough: no token, an empty answer. */
+    q = open_quote(&s, 1, (struct quote_options){ .min_bytes = 100, .start_inside = true });
+    uint64_t mask[N_TOKENS / 64 + 1];
+    assert_false(quote_mask(q, mask));
+    size_t keep = 9;
+    bool close = true;
+    quote_end(q, (struct span){ "", 0 }, &keep, &close);
+    assert_int_equal(keep, 0);
+    assert_false(close);
+    quote_destroy(q);
 }
 
 /* A place of the list must be one where the word ends, though another live place goes on. */
