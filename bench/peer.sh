@@ -17,7 +17,7 @@ tools/fetch.sh bench
 if [ ! -f "$out/.done" ] || [ "$bundle" -nt "$out/.done" ]; then
     rm -rf "$source"
     mkdir -p build/peer
-    git clone -q "$bundle" "$source" >&2
+    git -c advice.detachedHead=false clone -q "$bundle" "$source" >&2
     {
         cmake -S "$source" -B "$out" -G Ninja -DCMAKE_BUILD_TYPE=Release -DGGML_NATIVE=ON -DLLAMA_CURL=OFF \
             -DLLAMA_OPENSSL=OFF -DLLAMA_BUILD_UI=OFF -DLLAMA_USE_PREBUILT_UI=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_SERVER=OFF -DLLAMA_BUILD_EXAMPLES=OFF \
