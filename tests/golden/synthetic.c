@@ -510,6 +510,39 @@ static void put_decoder_meta(struct gguf_writer *w, const struct synth *m)
     }
 }
 
+/* Byte-level tokens and one merge: enough for other programs to load the file. Bytes that GPT-2
+ * does not print stand as U+0100 and up. */
+static void put_tokenizer(struct gguf_writer *w)
+{
+    static char text[SYNTH_VOCAB][16];
+    const char *tokens[SYNTH_VOCAB];
+    int32_t types[SYNTH_VOCAB];
+    unsigned n_moved = 0;
+    for (unsigned i = 0; i < SYNTH_VOCAB; i++) {
+        bool printed = (i >= 33 && i <= 126) || (i >= 161 && i <= 255 && i != 173);
+        unsigned c = printed ? i : 256 + n_moved++;
+        if (i == 256)
+            strcpy(text[i], "ab");
+        else if (i > 256)
+            snprintf(text[i], sizeof(text[i]), "<extra%u>", i);
+        else if (c < 128)
+            snprintf(text[i], sizeof(text[i]), "%c", (char)c);
+        else
+            snprintf(text[i], sizeof(text[i]), "%c%c", (char)(0xC0 | c >> 6),
+                     (char)(0x80 | (c & 63)));
+        tokens[i] = text[i];
+        types[i] = 1;
+    }
+    const char *merge = "a b";
+    gguf_put_str(w, "tokenizer.ggml.model", "gpt2");
+    gguf_put_str(w, "tokenizer.ggml.pre", "gpt-2");
+    gguf_put_arr_str(w, "tokenizer.ggml.tokens", tokens, SYNTH_VOCAB);
+    gguf_put_arr_i32(w, "tokenizer.ggml.token_type", types, SYNTH_VOCAB);
+    gguf_put_arr_str(w, "tokenizer.ggml.merges", &merge, 1);
+    gguf_put_u32(w, "tokenizer.ggml.eos_token_id", SYNTH_VOCAB - 1);
+    gguf_put_bool(w, "tokenizer.ggml.add_bos_token", false);
+}
+
 static void put_linear_meta(struct gguf_writer *w, const struct synth *m)
 {
     const int32_t sections[4] = { 11, 11, 10, 0 };
@@ -536,6 +569,7 @@ void synth_write_gguf(const struct synth *m, const char *path, enum qtype mats)
         gguf_put_u32(&w, "tokenizer.ggml.token_type_count", 2);
     } else {
         put_decoder_meta(&w, m);
+        put_tokenizer(&w);
     }
     if (m->arch == ARCH_QWEN35)
         put_linear_meta(&w, m);

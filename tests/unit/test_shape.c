@@ -145,15 +145,15 @@ struct spoil {
     const char *what; /* also part of the message that is expected */
     enum kt_status want;
     const char *arch;
-    uint32_t n_layers, d_model, n_heads, n_kv_heads, rope_dims;
+    uint32_t n_layers, d_model, n_heads, n_kv_heads, rope_dims, n_mtp;
     float eps;
     uint64_t q_rows, vocab_rows;
     const char *extra, *missing;
     enum qtype q_type, norm_type;
 };
 
-static const struct spoil GOOD = { "",    KT_OK, "llama", 1,    64, 2,      1,     32,
-                                   1e-5f, 64,    96,      NULL, "", QT_F32, QT_F32 };
+static const struct spoil GOOD = { "", KT_OK, "llama", 1,  64,   2,  1,      32,
+                                   0,  1e-5f, 64,      96, NULL, "", QT_F32, QT_F32 };
 
 static void put_mat(struct gguf_writer *w, const struct spoil *c, const char *name, enum qtype type,
                     uint64_t n_cols, uint64_t n_rows)
@@ -181,6 +181,8 @@ static void write_spoiled(const struct spoil *c, const char *path)
     gguf_put_f32(&w, "llama.attention.layer_norm_rms_epsilon", c->eps);
     gguf_put_u32(&w, "llama.rope.dimension_count", c->rope_dims);
     gguf_put_u32(&w, "llama.vocab_size", 96);
+    if (c->n_mtp)
+        gguf_put_u32(&w, "llama.nextn_predict_layers", c->n_mtp);
     put_mat(&w, c, "token_embd.weight", QT_F32, 64, c->vocab_rows);
     put_vec(&w, c, "output_norm.weight", 64);
     put_vec(&w, c, "blk.0.attn_norm.weight", 64);
@@ -229,6 +231,26 @@ static void try_model(const struct spoil *c)
         c.field = value;                                                                           \
         try_model(&c);                                                                             \
     } while (0)
+
+/* block_count counts the layer for multi-token prediction too; it is there and not run. */
+static void test_extra_layer(void **state)
+{
+    (void)state;
+    struct spoil c = GOOD;
+    c.n_layers = 2;
+    c.n_mtp = 1;
+    c.extra = "blk.1.nextn.enorm.weight";
+    try_model(&c);
+    c.extra = "blk.2.nextn.enorm.weight";
+    c.want = KT_E_UNSUPPORTED;
+    c.what = "blk.2.nextn.enorm.weight has no place";
+    try_model(&c);
+    c.extra = NULL;
+    c.n_layers = 1;
+    c.want = KT_E_FORMAT;
+    c.what = "block_count is 1 with 1 of them";
+    try_model(&c);
+}
 
 static void test_wrong(void **state)
 {
@@ -314,7 +336,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_shapes),       cmocka_unit_test(test_yarn),
         cmocka_unit_test(test_sizes),        cmocka_unit_test(test_wrong),
-        cmocka_unit_test(test_wrong_config),
+        cmocka_unit_test(test_wrong_config), cmocka_unit_test(test_extra_layer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
