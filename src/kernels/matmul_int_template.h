@@ -31,7 +31,7 @@ struct sub {
 
 enum {
     CHUNK_SUBS = 24, /* sub-blocks in a panel: at most 18 KiB, which the first cache holds */
-    TILE_MAX = 8,
+    TILE_MAX = 16,
     ROW_CHUNK_MAX = CHUNK_SUBS * 34, /* bytes a row: the widest format is Q8_0 */
 };
 
@@ -395,7 +395,7 @@ tile(const struct tile_args *t, size_t n_m, enum kind kind, bool split, bool has
                 split, has_min, offset);
 
     vf acc[TILE_MAX];
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (size_t m = 0; m < n_m; m++)
         acc[m] = t->first ? v_set(0.0f) : v_load(t->y + m * t->ldy);
 
@@ -404,11 +404,11 @@ tile(const struct tile_args *t, size_t n_m, enum kind kind, bool split, bool has
 #pragma GCC unroll 2
         for (size_t part = 0; part < n_parts; part++) {
             vi sum[TILE_MAX];
-#pragma GCC unroll 8
+#pragma GCC unroll 16
             for (size_t m = 0; m < n_m; m++)
                 sum[m] = v_set32(offset ? (uint32_t)x.start[part][m][b] : 0);
             v_dot(sum, n_m, s->u + 4 * part, n_words, t->q + 32 * b + 16 * part, t->q_stride, kind);
-#pragma GCC unroll 8
+#pragma GCC unroll 16
             for (size_t m = 0; m < n_m; m++) {
                 acc[m] = v_fma(v_mul(s->scale[part], v_set(x.d[m][b])), v_from_int(sum[m]), acc[m]);
                 if (has_min)
@@ -416,32 +416,37 @@ tile(const struct tile_args *t, size_t n_m, enum kind kind, bool split, bool has
             }
         }
     }
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (size_t m = 0; m < n_m; m++)
         v_store(t->y + m * t->ldy, acc[m]);
 }
 
 typedef void (*tile_fn)(const struct tile_args *t);
 
-/* Tiles of V_TILE, 4, 2 and 1 rows for one look of integers. */
+/* Tiles of 1, 2, 4, 8 and 16 rows, as far as V_TILE goes, for one look of integers. */
 #define TILES(name, kind, split, has_min, offset)                                                  \
-    static void name##_8(const struct tile_args *t)                                                \
+    static inline void name##_16(const struct tile_args *t)                                        \
     {                                                                                              \
-        tile(t, V_TILE, kind, split, has_min, offset);                                             \
+        tile(t, 16, kind, split, has_min, offset);                                                 \
     }                                                                                              \
-    static void name##_4(const struct tile_args *t)                                                \
+    static inline void name##_8(const struct tile_args *t)                                         \
+    {                                                                                              \
+        tile(t, 8, kind, split, has_min, offset);                                                  \
+    }                                                                                              \
+    static inline void name##_4(const struct tile_args *t)                                         \
     {                                                                                              \
         tile(t, 4, kind, split, has_min, offset);                                                  \
     }                                                                                              \
-    static void name##_2(const struct tile_args *t)                                                \
+    static inline void name##_2(const struct tile_args *t)                                         \
     {                                                                                              \
         tile(t, 2, kind, split, has_min, offset);                                                  \
     }                                                                                              \
-    static void name##_1(const struct tile_args *t)                                                \
+    static inline void name##_1(const struct tile_args *t)                                         \
     {                                                                                              \
         tile(t, 1, kind, split, has_min, offset);                                                  \
     }                                                                                              \
-    static const tile_fn name[4] = { name##_1, name##_2, name##_4, name##_8 };
+    static const tile_fn name[] = { name##_1, name##_2, name##_4, V_TILE < 8 ? NULL : name##_8,    \
+                                    V_TILE < 16 ? NULL : name##_16 };
 
 TILES(tile_u4_less_8, U4, false, false, 8)
 TILES(tile_u5_less_12, U5, false, false, 12)
@@ -461,13 +466,14 @@ typedef void (*take_fn)(struct sub *s, const uint8_t *p, size_t stride);
 
 /* Panel and activations in place: all tiles of it. 'n_r' < V_ROWS only for the last rows, whose
  * results take the way over a small buffer. */
-static void run_tiles(struct tile_args t, size_t n_m, size_t n_r, const tile_fn tiles[4])
+static void run_tiles(struct tile_args t, size_t n_m, size_t n_r, const tile_fn *tiles)
 {
     float *y = t.y, small[TILE_MAX * V_ROWS];
     size_t ldy = t.ldy;
     for (size_t m = 0; m < n_m;) {
-        unsigned log = n_m - m >= 8 && V_TILE >= 8 ? 3 : n_m - m >= 4 ? 2 : n_m - m >= 2 ? 1 : 0;
-        size_t n = (size_t)1 << log;
+        size_t n = V_TILE, log = V_TILE == 16 ? 4 : V_TILE == 8 ? 3 : 2;
+        for (; n > n_m - m; n /= 2)
+            log--;
         if (n_r < V_ROWS) {
             t.y = small;
             t.ldy = V_ROWS;
@@ -488,8 +494,9 @@ static void run_tiles(struct tile_args t, size_t n_m, size_t n_r, const tile_fn 
 
 static inline __attribute__((always_inline)) void
 matmul(float *restrict y, size_t ldy, const struct mat *w, const struct act *x, size_t row0,
-       size_t row1, take_fn take, size_t block_subs, size_t block_bytes, const tile_fn tiles[4])
+       size_t row1, take_fn take, size_t block_subs, size_t block_bytes, const tile_fn *tiles)
 {
+    V_BEGIN(x->n_rows);
     struct sub panel[CHUNK_SUBS];
     uint8_t last_rows[V_ROWS * ROW_CHUNK_MAX];
     size_t n_subs = w->n_cols / 32, n_chunks = (n_subs + CHUNK_SUBS - 1) / CHUNK_SUBS;
@@ -524,6 +531,7 @@ matmul(float *restrict y, size_t ldy, const struct mat *w, const struct act *x, 
                       x->n_rows, n_r, tiles);
         }
     }
+    V_END(x->n_rows);
 }
 
 #define MATMUL(name, take, block_subs, block_bytes, tiles)                                         \

@@ -34,4 +34,7 @@ static inline __attribute__((always_inline)) void v_dot(vi *sum, size_t n_m, con
         sum[m] = vaddq_u32(sum[m], vreinterpretq_u32_s32(vpaddq_s32(lo[m], hi[m])));
 }
 
+#define V_BEGIN(n_rows) ((void)0)
+#define V_END(n_rows)   ((void)0)
+
 #include "kernels/matmul_int_template.h"

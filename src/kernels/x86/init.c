@@ -16,6 +16,9 @@ void kernels_init_x86(struct kernels *k, uint32_t cpu)
     kernels_init_float_avx512(k);
     if (!(cpu & CPU_AVXVNNI)) /* 256 bits with VNNI beat 512 without */
         kernels_init_matmul_int_avx512(k);
-    if (cpu & CPU_AVX512VNNI)
-        kernels_init_matmul_int_avx512vnni(k);
+    if (!(cpu & CPU_AVX512VNNI))
+        return;
+    kernels_init_matmul_int_avx512vnni(k);
+    if (cpu & CPU_AMX_INT8 & cpu_detect()) /* detecting is also asking the system for the tiles */
+        kernels_init_matmul_int_amx(k);
 }

@@ -12,5 +12,6 @@ void kernels_init_matmul_int_avx2(struct kernels *k);
 void kernels_init_matmul_int_avxvnni(struct kernels *k);
 void kernels_init_matmul_int_avx512(struct kernels *k);
 void kernels_init_matmul_int_avx512vnni(struct kernels *k);
+void kernels_init_matmul_int_amx(struct kernels *k);
 
 #endif
