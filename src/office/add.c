@@ -361,7 +361,7 @@ static enum kt_status remove_gone(struct job *j, struct kt_error *err)
         kt_doc_info_deinit(&d);
         size_t n = 0;
         if (!st)
-            st = kt_matter_remove(j->matter, path, &n, err);
+            st = kt_matter_remove_deferred(j->matter, path, &n, err);
         if (st)
             return st;
         j->report->n_removed += n;
