@@ -5,21 +5,28 @@
  * block order of kernels.h, a sum over sub-blocks in turn, is then simply a loop. Nothing is summed
  * across lanes.
  *
- *  1. A panel is taken apart: V_ROWS rows by at most 768 columns become 'struct sub's, one for 32
+ * First a panel is taken apart: V_ROWS rows by at most 768 columns become 'struct sub's, one for 32
  * columns. u[c] holds columns 4c to 4c + 3 of every row, one row per 32-bit element; scale and min
- * as floats. The reading goes 16 bytes a row at a time with a 4 x 4 transposition of 32-bit words
+ * are floats. The reading goes 16 bytes a row at a time with a 4 x 4 transposition of 32-bit words
  * inside each 128-bit lane: a word of the file becomes a vector with that word of every row. Fields
  * of the block (scales, high bits) come the same way, so a format is a dozen lines.
- *  2. Tiles of up to 8 rows of activations run over the panel: each 4 bytes of q are broadcast and
- * multiplied with u[c]. So weights are read and taken apart once for all rows of activations, and
- * the same code serves one row (decode) and hundreds (prefill).
+ *
+ * Then tiles of up to V_TILE rows of activations run over the panel: each 4 bytes of q are
+ * broadcast and multiplied with u[c]. So weights are read and taken apart once for all rows of
+ * activations, and the same code serves one row (decode) and hundreds (prefill).
  *
  * A group of fewer than V_ROWS rows is copied to the stack first, so nothing outside the rows is
  * read.
  *
- * The level's file defines, before including this: the words of v512.h (or its sisters),
- * LEVEL(name), and V_SIGNED               8-bit weights are wanted signed, not shifted by 128
- *     v_dot(acc, u, n, q, kind)  acc + the products of n words of u with 4 n bytes at q */
+ * The level's file includes v512.h (or a sister) before this and defines LEVEL(name) and
+ *
+ *     V_SIGNED    8-bit weights are wanted signed, not shifted by 128
+ *     V_TILE      rows in the largest tile, as many as there are registers for: 4, 8 or 16
+ *     V_BEGIN(n)  and V_END(n): what has to be said around a product with n rows of activations
+ *     v_dot(sum, n_m, u, n, q, stride, kind)
+ *                 to each of n_m sums the products of n words of u with 4 n bytes at its q; the
+ * rows alternate, because each sum alone is a chain of additions waiting for one another
+ */
 
 #include "kernels/words.h"
 
@@ -32,6 +39,7 @@ struct sub {
 enum {
     CHUNK_SUBS = 24, /* sub-blocks in a panel: at most 18 KiB, which the first cache holds */
     TILE_MAX = 16,
+    M_BLOCK = 256, /* rows of activations at a time: their sums are 16 KiB at 512 bits */
     ROW_CHUNK_MAX = CHUNK_SUBS * 34, /* bytes a row: the widest format is Q8_0 */
 };
 
@@ -464,31 +472,68 @@ TILES(tile_u4_split_min, U4, true, true, 0)
 
 typedef void (*take_fn)(struct sub *s, const uint8_t *p, size_t stride);
 
-/* Panel and activations in place: all tiles of it. 'n_r' < V_ROWS only for the last rows, whose
- * results take the way over a small buffer. */
-static void run_tiles(struct tile_args t, size_t n_m, size_t n_r, const tile_fn *tiles)
+/* All tiles of a panel: n_m rows of activations. */
+static void run_tiles(struct tile_args t, size_t n_m, const tile_fn *tiles)
 {
-    float *y = t.y, small[TILE_MAX * V_ROWS];
-    size_t ldy = t.ldy;
-    for (size_t m = 0; m < n_m;) {
+    while (n_m) {
         size_t n = V_TILE, log = V_TILE == 16 ? 4 : V_TILE == 8 ? 3 : 2;
-        for (; n > n_m - m; n /= 2)
+        for (; n > n_m; n /= 2)
             log--;
-        if (n_r < V_ROWS) {
-            t.y = small;
-            t.ldy = V_ROWS;
-            for (size_t i = 0; i < n && !t.first; i++)
-                memcpy(small + i * V_ROWS, y + (m + i) * ldy, n_r * sizeof(float));
-        } else {
-            t.y = y + m * ldy;
-        }
         tiles[log](&t);
-        for (size_t i = 0; i < n && n_r < V_ROWS; i++)
-            memcpy(y + (m + i) * ldy, small + i * V_ROWS, n_r * sizeof(float));
+        t.y += n * t.ldy;
         t.q += n * t.q_stride;
         t.d += n * (t.q_stride / 32);
         t.isum += n * (t.q_stride / 16);
-        m += n;
+        n_m -= n;
+    }
+}
+
+/* V_ROWS rows of weights (n_r of them wanted) by n_m <= M_BLOCK rows of activations from row m0.
+ * The sums wait beside each other until they are complete: y's rows lie far apart, and each panel
+ * would have to visit them all. */
+static inline __attribute__((always_inline)) void
+matmul_rows(float *y, size_t ldy, const struct mat *w, const struct act *x, size_t r, size_t n_r,
+            size_t m0, size_t n_m, take_fn take, size_t block_subs, size_t block_bytes,
+            const tile_fn *tiles)
+{
+    struct sub panel[CHUNK_SUBS];
+    uint8_t last_rows[V_ROWS * ROW_CHUNK_MAX];
+    float sums[M_BLOCK * V_ROWS];
+    size_t n_subs = w->n_cols / 32, n_chunks = (n_subs + CHUNK_SUBS - 1) / CHUNK_SUBS;
+    /* equal pieces, in whole blocks: a short last one would not be worth its preparations */
+    size_t chunk = (n_subs / block_subs + n_chunks - 1) / n_chunks * block_subs;
+
+    for (size_t b0 = 0, n; b0 < n_subs; b0 += n) {
+        n = n_subs - b0 < chunk ? n_subs - b0 : chunk;
+        const uint8_t *p =
+            (const uint8_t *)w->data + r * w->row_bytes + b0 / block_subs * block_bytes;
+        size_t stride = w->row_bytes, chunk_bytes = n / block_subs * block_bytes;
+        if (n_r < V_ROWS) {
+            memset(last_rows, 0, V_ROWS * chunk_bytes);
+            for (size_t i = 0; i < n_r; i++)
+                memcpy(last_rows + i * chunk_bytes, p + i * stride, chunk_bytes);
+            p = last_rows;
+            stride = chunk_bytes;
+        }
+        for (size_t b = 0; b < n; b += block_subs, p += block_bytes)
+            take(panel + b, p, stride);
+        run_tiles((struct tile_args){ .y = sums,
+                                      .ldy = V_ROWS,
+                                      .first = b0 == 0,
+                                      .panel = panel,
+                                      .n_subs = n,
+                                      .q = x->q + m0 * x->stride + 32 * b0,
+                                      .q_stride = x->stride,
+                                      .d = x->d + m0 * (x->stride / 32) + b0,
+                                      .isum = x->isum + m0 * (x->stride / 16) + 2 * b0 },
+                  n_m, tiles);
+    }
+    for (size_t m = 0; m < n_m; m++) {
+        float *to = y + (m0 + m) * ldy + r;
+        if (n_r == V_ROWS)
+            v_store(to, v_load(sums + m * V_ROWS));
+        else
+            memcpy(to, sums + m * V_ROWS, n_r * sizeof(float));
     }
 }
 
@@ -496,39 +541,17 @@ static inline __attribute__((always_inline)) void
 matmul(float *restrict y, size_t ldy, const struct mat *w, const struct act *x, size_t row0,
        size_t row1, take_fn take, size_t block_subs, size_t block_bytes, const tile_fn *tiles)
 {
+    if (w->n_cols == 0) {
+        for (size_t m = 0; m < x->n_rows; m++)
+            memset(y + m * ldy + row0, 0, (row1 - row0) * sizeof(float));
+        return;
+    }
     V_BEGIN(x->n_rows);
-    struct sub panel[CHUNK_SUBS];
-    uint8_t last_rows[V_ROWS * ROW_CHUNK_MAX];
-    size_t n_subs = w->n_cols / 32, n_chunks = (n_subs + CHUNK_SUBS - 1) / CHUNK_SUBS;
-    /* equal pieces, in whole blocks: a short last one would not be worth its preparations */
-    size_t chunk = n_chunks ? (n_subs / block_subs + n_chunks - 1) / n_chunks * block_subs : 0;
-
-    for (size_t r = row0; r < row1; r += V_ROWS) {
-        size_t n_r = row1 - r < V_ROWS ? row1 - r : V_ROWS;
-        for (size_t b0 = 0, n; b0 < n_subs; b0 += n) {
-            n = n_subs - b0 < chunk ? n_subs - b0 : chunk;
-            const uint8_t *p =
-                (const uint8_t *)w->data + r * w->row_bytes + b0 / block_subs * block_bytes;
-            size_t stride = w->row_bytes, chunk_bytes = n / block_subs * block_bytes;
-            if (n_r < V_ROWS) {
-                memset(last_rows, 0, V_ROWS * chunk_bytes);
-                for (size_t i = 0; i < n_r; i++)
-                    memcpy(last_rows + i * chunk_bytes, p + i * stride, chunk_bytes);
-                p = last_rows;
-                stride = chunk_bytes;
-            }
-            for (size_t b = 0; b < n; b += block_subs, p += block_bytes)
-                take(panel + b, p, stride);
-            run_tiles((struct tile_args){ .y = y + r,
-                                          .ldy = ldy,
-                                          .first = b0 == 0,
-                                          .panel = panel,
-                                          .n_subs = n,
-                                          .q = x->q + 32 * b0,
-                                          .q_stride = x->stride,
-                                          .d = x->d + b0,
-                                          .isum = x->isum + 2 * b0 },
-                      x->n_rows, n_r, tiles);
+    for (size_t m0 = 0; m0 < x->n_rows; m0 += M_BLOCK) {
+        size_t n_m = x->n_rows - m0 < M_BLOCK ? x->n_rows - m0 : M_BLOCK;
+        for (size_t r = row0; r < row1; r += V_ROWS) {
+            size_t n_r = row1 - r < V_ROWS ? row1 - r : V_ROWS;
+            matmul_rows(y, ldy, w, x, r, n_r, m0, n_m, take, block_subs, block_bytes, tiles);
         }
     }
     V_END(x->n_rows);
