@@ -10,7 +10,6 @@ pkg_check_modules(XML2 REQUIRED IMPORTED_TARGET libxml-2.0)
 pkg_check_modules(SECCOMP REQUIRED IMPORTED_TARGET libseccomp)
 pkg_check_modules(UCHARDET REQUIRED IMPORTED_TARGET uchardet)
 pkg_check_modules(INIH REQUIRED IMPORTED_TARGET inih)
-find_library(STEMMER_LIBRARY stemmer REQUIRED) # libstemmer has no pkg-config file
 if(KONTOR_TESTS)
     pkg_check_modules(CMOCKA REQUIRED IMPORTED_TARGET cmocka)
 endif()
