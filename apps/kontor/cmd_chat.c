@@ -2,6 +2,8 @@
  * or Ctrl-D ends the conversation. Works in a pipe, too: each line is a message, each answer goes
  * to stdout. */
 #include <errno.h>
+#include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,11 +38,32 @@ static void on_interrupt(int sig)
     stop_answer = 1;
 }
 
-/* No SA_RESTART: Ctrl-C at the prompt comes back from reading. */
 static void catch_interrupt(void)
 {
     struct sigaction sa = { .sa_handler = on_interrupt };
     sigaction(SIGINT, &sa, NULL);
+}
+
+/* Returns what was blocked before. */
+static sigset_t block_interrupt(void)
+{
+    sigset_t block, before;
+    sigemptyset(&block);
+    sigaddset(&block, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &block, &before);
+    return before;
+}
+
+/* Wait at the prompt; false when Ctrl-C came. It is blocked until ppoll() lets it in, so that it
+ * cannot slip in between looking and waiting. A terminal gives one line a read: none waits in
+ * stdio's buffer. */
+static bool wait_for_line(void)
+{
+    sigset_t before = block_interrupt();
+    struct pollfd in = { .fd = STDIN_FILENO, .events = POLLIN };
+    bool interrupted = stop_answer || (ppoll(&in, 1, NULL, &before) < 0 && errno == EINTR);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return !interrupted;
 }
 
 static enum kt_status push(struct chat *c, const char *role, const char *text, size_t len,
@@ -126,27 +149,26 @@ static enum kt_status answer(struct chat *c, const char *question, struct kt_err
 /* The next message without its line end; NULL at the end of input. */
 static char *read_message(struct chat *c)
 {
-    for (;;) {
-        if (c->interactive) {
-            fputs("> ", stdout);
-            fflush(stdout);
-        }
-        char *line = NULL;
-        size_t cap = 0;
-        errno = 0;
-        ssize_t len = getline(&line, &cap, stdin);
-        if (len >= 0) {
-            while (len > 0 && (line[len - 1] == '\n' || line[len - 1] == '\r'))
-                line[--len] = 0;
-            return line;
-        }
-        bool again = errno == EINTR && !feof(stdin);
-        free(line);
-        if (!again)
-            return NULL;
-        clearerr(stdin);
-        fputs("\n(/exit or Ctrl-D ends the conversation)\n", stderr);
+    for (bool ready = !c->interactive; !ready;) {
+        stop_answer = 0;
+        fputs("> ", stdout);
+        fflush(stdout);
+        ready = wait_for_line();
+        if (!ready)
+            fputs("\n(/exit or Ctrl-D ends the conversation)\n", stderr);
     }
+    char *line = NULL;
+    size_t cap = 0;
+    ssize_t len;
+    while ((len = getline(&line, &cap, stdin)) < 0 && errno == EINTR && !feof(stdin))
+        clearerr(stdin);
+    if (len < 0) {
+        free(line);
+        return NULL;
+    }
+    while (len > 0 && (line[len - 1] == '\n' || line[len - 1] == '\r'))
+        line[--len] = 0;
+    return line;
 }
 
 /* An answer that failed ends a piped conversation; a person may go on with a shorter question. */
@@ -221,7 +243,10 @@ static int run(int argc, char **argv)
     catch_interrupt();
     struct kt_error err;
     struct chat c = { .sampling = infer_sampling(&sampling) };
+    sigset_t before =
+        block_interrupt(); /* the engine's threads inherit it: Ctrl-C comes to this one */
     enum kt_status st = chat_open(&c, model, system_text, n_ctx, &err);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (!st)
         st = converse(&c, &err);
     chat_close(&c);
