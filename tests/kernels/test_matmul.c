@@ -110,6 +110,23 @@ static void judge_counts(enum qtype type, size_t n_cols)
     free(data);
 }
 
+/* A long prompt: more rows of activations than any level works on at a time. */
+static void judge_many(enum qtype type)
+{
+    enum { MANY = 300, ROWS = 17 };
+    struct mat w = { .type = type, .n_rows = ROWS, .n_cols = 256 };
+    if (!qtype_row_bytes(&w.row_bytes, type, w.n_cols))
+        abort();
+    void *data = guard_alloc(ROWS * w.row_bytes, SIDE_END);
+    float *all = guard_alloc(MANY * ROWS * sizeof(float), SIDE_END);
+    fill_weights(data, type, ROWS, w.row_bytes, FILL_NOISE);
+    w.data = data;
+    struct acts x = acts_make(MANY, w.n_cols, FILL_NOISE, SIDE_END);
+    levels[0].k.matmul[type](all, ROWS, &w, &x.a, 0, ROWS);
+    judge_range(&w, &x, all, 255 + rng_below(MANY - 255), 0, ROWS, FILL_NOISE, SIDE_END);
+    guard_release_all();
+}
+
 static void judge_type(enum qtype type)
 {
     static const size_t rows[] = { 1, 3, 4, 8, 15, 16, 17, 33, ROWS_MAX };
@@ -122,6 +139,7 @@ static void judge_type(enum qtype type)
                          rng_below(2) ? SIDE_END : SIDE_START);
         }
     }
+    judge_many(type);
     judge_counts(type, block == 1 ? 83 : block == 32 || block == 64 ? 576 : 768);
 }
 
