@@ -215,6 +215,10 @@ static void check_linear(const struct model_shape *s, struct shape_reader *r)
 static void check_shape(const struct model_shape *s, struct shape_reader *r)
 {
     check_attention(s, r);
+    if (s->arch == ARCH_BERT && s->n_kv_heads != s->n_heads)
+        shape_fail(r, KT_E_UNSUPPORTED,
+                   "a bert with %u key/value heads for %u query heads; we run equal numbers",
+                   s->n_kv_heads, s->n_heads);
     if (s->arch == ARCH_QWEN35)
         check_linear(s, r);
     if (s->n_vocab_real > s->n_vocab || s->n_vocab_real == 0)

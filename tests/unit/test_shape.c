@@ -331,12 +331,34 @@ static void test_wrong_config(void **state)
     temp_dir_remove(dir);
 }
 
+/* An encoder's buffers are made for as many keys as queries. */
+static void test_bert_heads(void **state)
+{
+    (void)state;
+    char *dir = temp_dir_make();
+    synth_write_folder(synth_named("bert"), dir);
+    const char *config =
+        "{\"model_type\": \"bert\", \"hidden_size\": 256, \"intermediate_size\": 512, "
+        "\"num_hidden_layers\": 3, \"num_attention_heads\": 8, \"num_key_value_heads\": 2, "
+        "\"vocab_size\": 1024, \"max_position_embeddings\": 128}";
+    save_file(dir, "config.json", config, strlen(config));
+    struct kt_error err = { 0 };
+    struct model_file *f;
+    struct model_shape s;
+    must(model_file_open(&f, dir, &err), &err);
+    assert_int_equal(model_shape_from_file(&s, f, &err), KT_E_UNSUPPORTED);
+    assert_non_null(strstr(err.text, "2 key/value heads for 8"));
+    model_file_close(f);
+    temp_dir_remove(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_shapes),       cmocka_unit_test(test_yarn),
         cmocka_unit_test(test_sizes),        cmocka_unit_test(test_wrong),
         cmocka_unit_test(test_wrong_config), cmocka_unit_test(test_extra_layer),
+        cmocka_unit_test(test_bert_heads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
