@@ -11,35 +11,22 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/rng.h"
 #include "base/size.h"
 #include "golden/synthetic.h"
 #include "kontor/engine.h"
+#include "support/model_writer.h"
 
 enum { N_PROMPT = 37, N_ANSWER = 10, N_CTX = 96 };
 
 static struct kt_error err;
-static char dir[] = "/tmp/kontor-equiv-XXXXXX";
 
 #define must(call)                                                                                 \
     do {                                                                                           \
         if (call)                                                                                  \
             fail_msg("%s: %s", #call, err.text);                                                   \
     } while (0)
-
-static int setup(void **state)
-{
-    (void)state;
-    return mkdtemp(dir) ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    return rmdir(dir);
-}
 
 struct road {
     uint32_t n_threads;
@@ -142,13 +129,12 @@ static void models_that_write(void **state)
     for (size_t i = 0; i < N_SYNTHS; i++) {
         if (SYNTHS[i].arch == ARCH_BERT)
             continue;
-        char path[128];
-        snprintf(path, sizeof(path), "%s/model.gguf", dir);
-        synth_write_gguf(&SYNTHS[i], path, QT_BF16);
+        char *path = temp_dir_make();
+        synth_write_folder(&SYNTHS[i], path);
         every_road_gives_one_answer(path, SYNTHS[i].name);
         if (n_tested++ == 0)
             text_is_refused(path);
-        unlink(path);
+        temp_dir_remove(path);
     }
     assert_true(n_tested >= 5);
 }
@@ -156,9 +142,8 @@ static void models_that_write(void **state)
 static void streams_are_measured_on_a_recurrent_model(void **state)
 {
     (void)state;
-    char path[128];
-    snprintf(path, sizeof(path), "%s/model.gguf", dir);
-    synth_write_gguf(synth_named("qwen35-r2"), path, QT_BF16);
+    char *path = temp_dir_make();
+    synth_write_folder(synth_named("qwen35-r2"), path);
     struct kt_engine *e;
     must(kt_engine_open(&e, path, NULL, &err));
     struct kt_bench_request rq = {
@@ -168,7 +153,7 @@ static void streams_are_measured_on_a_recurrent_model(void **state)
     must(kt_bench(e, &rq, &r, &err));
     assert_true(r.pp > 0 && r.tg > 0);
     kt_engine_close(e);
-    unlink(path);
+    temp_dir_remove(path);
 }
 
 int main(void)
@@ -177,5 +162,5 @@ int main(void)
         cmocka_unit_test(models_that_write),
         cmocka_unit_test(streams_are_measured_on_a_recurrent_model),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }
