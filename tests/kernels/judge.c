@@ -261,14 +261,16 @@ static void on_crash(int sig)
     _exit(3);
 }
 
-/* The address sanitizer has a handler of its own, which says more. */
+/* Where the address sanitizer has a handler of its own, that one says more and stays. */
 void report_crashes(uint64_t seed)
 {
+    static const int signals[] = { SIGSEGV, SIGBUS };
     crash_seed = seed;
-#if !defined(__SANITIZE_ADDRESS__)
-    signal(SIGSEGV, on_crash);
-    signal(SIGBUS, on_crash);
-#endif
+    for (size_t i = 0; i < 2; i++) {
+        struct sigaction now;
+        if (sigaction(signals[i], NULL, &now) == 0 && now.sa_handler == SIG_DFL)
+            signal(signals[i], on_crash);
+    }
 }
 
 /* ---- levels ---- */
