@@ -36,7 +36,7 @@ started=$SECONDS
 echo "That took $((SECONDS - started)) seconds. The index is one encrypted file under build/home."
 
 say "4. Four questions. Every quotation below stands word for word in the file it names."
-ask "Wer ist die Datenschutzbeauftragte der Kanzlei?"
+ask "Wo ist der Sammelpunkt der Kanzlei bei einem Brand?"
 ask "Welchem Durchgangsarzt wird man nach einer Nadelstichverletzung vorgestellt?"
 ask "What is the range of the practice car?"
 ask "Welche Blutgruppe hat Frau Clausen?"
@@ -51,7 +51,7 @@ cat <<TEXT
     export KONTOR_HOME=$KONTOR_HOME
     export KONTOR_CHAT_MODEL=$KONTOR_CHAT_MODEL
     export KONTOR_EMBED_MODEL=$KONTOR_EMBED_MODEL
-    $kontor ask "Wo ist der Sammelpunkt der Kanzlei bei einem Brand?"
+    $kontor ask "Wer ist die Datenschutzbeauftragte der Kanzlei?"
     $kontor search "Kündigungsfrist"          passages only, no model writes anything
     $kontor status --all                      every file, and what became of it
     $kontor add ~/Documents                   your own folder; nothing leaves this machine
