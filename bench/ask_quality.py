@@ -18,11 +18,19 @@ import subprocess
 import sys
 
 
-def ask(kontor, question):
-    p = subprocess.run([kontor, "ask", question, "--json"], capture_output=True, text=True, timeout=300)
-    if p.returncode != 0:
-        sys.exit(f"kontor ask failed ({p.returncode}): {p.stderr}")
-    return json.loads(p.stdout)
+class Asker:
+    """One running `kontor ask --lines`."""
+
+    def __init__(self, kontor):
+        self.p = subprocess.Popen([kontor, "ask", "--lines"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def __call__(self, question):
+        self.p.stdin.write(json.dumps(question) + "\n")
+        self.p.stdin.flush()
+        line = self.p.stdout.readline()
+        if not line:
+            sys.exit(f"kontor ask ended early (exit {self.p.wait()})")
+        return json.loads(line)
 
 
 def squash(s):
@@ -31,9 +39,10 @@ def squash(s):
 
 def evaluate(kontor, root, questions):
     rows = []
+    ask = Asker(kontor)
     for kind in ("answerable", "unanswerable"):
         for i, q in enumerate(questions[kind]):
-            a = ask(kontor, q["question"])
+            a = ask(q["question"])
             row = {"kind": kind, "lang": q["lang"], "i": i, "supported": a["supported"], **a["support"], "question": q["question"],
                    "answer": a["answer"]}
             if kind == "answerable":

@@ -79,52 +79,92 @@ static void models_close(struct models *m)
     kt_engine_close(m->embedder);
 }
 
+struct asker {
+    struct opened o;
+    struct models m;
+    uint64_t passages, seed;
+};
+
+static enum kt_status ask(struct asker *a, const char *question, struct kt_answer *answer,
+                          struct kt_error *err)
+{
+    struct kt_ask_options ao = {
+        .embedder = a->m.embedder,
+        .chat = a->m.context,
+        .chat_engine = a->m.chat,
+        .n_passages = (size_t)a->passages,
+        .seed = a->seed,
+    };
+    return kt_office_ask(a->o.matter, question, &ao, answer, err);
+}
+
+static int ask_one(struct asker *a, const char *question, bool as_json)
+{
+    struct kt_answer answer = { 0 };
+    struct kt_error err;
+    if (ask(a, question, &answer, &err))
+        return cli_fail("ask", &err);
+    int rc = as_json ? print_json(&answer) : print_text(&answer);
+    kt_answer_deinit(&answer);
+    return rc;
+}
+
+/* One JSON string a line on standard input, one answer a line on standard output. */
+static int ask_lines(struct asker *a)
+{
+    char *line = NULL;
+    size_t cap = 0;
+    int rc = EXIT_DONE;
+    for (size_t number = 1; rc == EXIT_DONE && getline(&line, &cap, stdin) > 0; number++) {
+        json_error_t where;
+        json_t *q = json_loads(line, JSON_DECODE_ANY, &where);
+        if (json_is_string(q)) {
+            rc = ask_one(a, json_string_value(q), true);
+        } else {
+            fprintf(stderr, "kontor ask: line %zu is not a JSON string\n", number);
+            rc = EXIT_BAD_INPUT;
+        }
+        json_decref(q);
+    }
+    free(line);
+    return rc;
+}
+
 static int run(int argc, char **argv)
 {
     const char *matter = NULL, *chat = NULL, *embed = NULL;
-    bool as_json = false;
-    uint64_t passages = 0, seed = 0;
+    bool as_json = false, lines = false;
+    struct asker a = { 0 };
     struct str_list words = { 0 };
     const struct opt opts[] = {
         { "--matter", NULL, OPT_STR, &matter },     { "--model", "-m", OPT_STR, &chat },
-        { "--embed-model", NULL, OPT_STR, &embed }, { "--passages", NULL, OPT_U64, &passages },
-        { "--seed", NULL, OPT_U64, &seed },         { "--json", NULL, OPT_FLAG, &as_json },
+        { "--embed-model", NULL, OPT_STR, &embed }, { "--passages", NULL, OPT_U64, &a.passages },
+        { "--seed", NULL, OPT_U64, &a.seed },       { "--json", NULL, OPT_FLAG, &as_json },
+        { "--lines", NULL, OPT_FLAG, &lines },
     };
-    if (!cli_parse(&cmd_ask, argc, argv, opts, 6, &words))
+    if (!cli_parse(&cmd_ask, argc, argv, opts, 7, &words))
         return EXIT_USAGE;
-    if (words.n != 1)
+    const char *question = words.n == 1 ? words.items[0] : NULL;
+    bool right_number = lines ? words.n == 0 : words.n == 1;
+    free(words.items);
+    if (!right_number)
         return cli_usage(&cmd_ask, "needs one question; put it in quotation marks");
-    if (passages > 16)
+    if (a.passages > 16)
         return cli_usage(&cmd_ask, "--passages takes 1 to 16");
 
     struct kt_error err;
-    struct opened o = { 0 };
-    struct models m = { 0 };
-    struct kt_answer answer = { 0 };
-    enum kt_status st = open_matter(&o, matter, KT_READ, &err);
+    enum kt_status st = open_matter(&a.o, matter, KT_READ, &err);
     if (!st)
-        st = open_models(&m, chat, embed, &err);
-    if (!st) {
-        struct kt_ask_options ao = {
-            .embedder = m.embedder,
-            .chat = m.context,
-            .chat_engine = m.chat,
-            .n_passages = (size_t)passages,
-            .seed = seed,
-        };
-        st = kt_office_ask(o.matter, words.items[0], &ao, &answer, &err);
-    }
-    int rc = st ? cli_fail("ask", &err) : as_json ? print_json(&answer) : print_text(&answer);
-    kt_answer_deinit(&answer);
-    models_close(&m);
-    opened_close(&o);
-    free(words.items);
+        st = open_models(&a.m, chat, embed, &err);
+    int rc = st ? cli_fail("ask", &err) : lines ? ask_lines(&a) : ask_one(&a, question, as_json);
+    models_close(&a.m);
+    opened_close(&a.o);
     return rc;
 }
 
 const struct command cmd_ask = {
     "ask",
-    "\"QUESTION\" [--matter NAME] [--json]",
+    "\"QUESTION\" | --lines [--matter NAME] [--json]",
     "Answer a question from the files, with quotations that can be checked.",
     "Every quotation is a piece of a stored document, word for word, with the file, the page and "
     "the place.\n"
@@ -134,6 +174,8 @@ const struct command cmd_ask = {
     "  --embed-model M   the embedding model, instead of the configured one\n"
     "  --passages N      how many passages the model reads (default 4)\n"
     "  --seed S          for models that sample\n"
+    "  --lines           questions from standard input, one JSON string a line; one JSON answer a "
+    "line\n"
     "  --json            print "
     "{\"answer\",\"supported\",\"citations\":[{\"path\",\"page\",\"quote\",\"start\",\"end\"}]}\n",
     run,

@@ -18,16 +18,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/arena.h"
 #include "base/size.h"
-#include "office/chunk.h"
+#include "office/sentences.h"
 #include "office/support.h"
 
 enum {
     PASSAGES_DEFAULT = 4,
     PASSAGES_MAX = 16,
-    RETRIEVE = 24, /* hits looked at before the best passages are taken */
-    SENTENCES_MAX = 256,
+    RETRIEVE = 24,     /* hits looked at before the best passages are taken */
     QUOTE_CHOICES = 3, /* sentences a small model may quote from */
     ANSWER_TOKENS = 256,
     QUOTE_TOKENS = 160,
@@ -37,13 +35,6 @@ enum {
 /* 1.2e9 bytes of weights: a 0.8B model in 8 bits or a 2B in 4 is above it, a 135M or 360M below. */
 static const uint64_t SMALL_MODEL_BYTES = 700u * 1000 * 1000;
 
-struct sentence {
-    size_t hit;        /* index of its passage */
-    size_t start, end; /* bytes of the document's text */
-    struct span text;  /* inside the passage's text */
-    float score;
-};
-
 struct ask {
     struct kt_matter *matter;
     const struct kt_ask_options *opts;
@@ -51,8 +42,7 @@ struct ask {
     struct terms terms;
     struct kt_hit *hits;
     size_t n_hits, n_passages;
-    struct sentence sentences[SENTENCES_MAX]; /* best first */
-    size_t n_sentences;
+    struct sentences sentences; /* best first */
     struct support support;
 };
 
@@ -103,104 +93,13 @@ enum kt_status kt_office_search(struct kt_matter *m, const char *query, enum kt_
     return st;
 }
 
-/* ---- sentences ---------------------------------------------------------------------------------
- */
-
-static bool has_letter(struct span s)
+static void weigh_terms(struct ask *a)
 {
-    for (size_t i = 0; i < s.len; i++) {
-        char c = s.ptr[i];
-        if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (unsigned char)c >= 0x80)
-            return true;
-    }
-    return false;
-}
-
-/* A quotation is delimited by ", so a sentence is offered only up to such a mark of its own. */
-static void add_sentence(struct ask *a, size_t hit, size_t from, size_t to)
-{
-    const struct kt_hit *h = &a->hits[hit];
-    struct span s = span_trim(span_sub((struct span){ h->text, h->text_len }, from, to));
-    if (s.len < 8 || !has_letter(s) || a->n_sentences == SENTENCES_MAX)
-        return;
-    size_t off = (size_t)(s.ptr - h->text);
-    a->sentences[a->n_sentences++] = (struct sentence){
-        .hit = hit,
-        .start = h->place.start + off,
-        .end = h->place.start + off + s.len,
-        .text = s,
-    };
-}
-
-static void split_passage(struct ask *a, size_t hit)
-{
-    struct span t = { a->hits[hit].text, a->hits[hit].text_len };
-    for (size_t at = 0; at < t.len;) {
-        size_t end = sentence_end(t, at);
-        if (end <= at)
-            end = at + 1;
-        add_sentence(a, hit, at, end);
-        at = end;
-    }
-}
-
-static int best_first(const void *x, const void *y)
-{
-    const struct sentence *a = x, *b = y;
-    if (a->score != b->score)
-        return a->score < b->score ? 1 : -1;
-    return a->hit != b->hit ? (a->hit < b->hit ? -1 : 1) : a->start < b->start ? -1 : 1;
-}
-
-static float dot(const float *a, const float *b, size_t n)
-{
-    float s = 0;
+    struct span texts[RETRIEVE];
+    size_t n = MIN(a->n_hits, (size_t)RETRIEVE);
     for (size_t i = 0; i < n; i++)
-        s += a[i] * b[i];
-    return s;
-}
-
-/* Cosine of every sentence (with its passage's title) to the question, added to its score. */
-static enum kt_status score_by_vector(struct ask *a, struct kt_error *err)
-{
-    struct kt_engine_info info;
-    kt_engine_info(a->opts->embedder, &info);
-    size_t dim = info.d_model, n = a->n_sentences + 1;
-    float *v = calloc(n * dim, sizeof(*v));
-    const char **texts = calloc(n, sizeof(*texts));
-    struct arena arena = { 0 };
-    enum kt_status st =
-        v && texts ? KT_OK : kt_fail(err, KT_E_NOMEM, "out of memory for %zu vectors", n);
-    for (size_t i = 0; !st && i < n; i++) {
-        texts[i] = arena_strdup(&arena, i ? a->sentences[i - 1].text : a->question);
-        if (!texts[i])
-            st = kt_fail(err, KT_E_NOMEM, "out of memory for %zu sentences", n);
-    }
-    if (!st)
-        st = kt_embed(a->opts->embedder, texts, n, v, err);
-    for (size_t i = 1; !st && i < n; i++)
-        a->sentences[i - 1].score += dot(v, v + i * dim, dim);
-    arena_deinit(&arena);
-    free(texts);
-    free(v);
-    return st;
-}
-
-static enum kt_status rank_sentences(struct ask *a, struct kt_error *err)
-{
-    for (size_t h = 0; h < a->n_passages; h++)
-        split_passage(a, h);
-    for (size_t i = 0; i < a->n_sentences; i++) {
-        struct sentence *s = &a->sentences[i];
-        const struct kt_hit *h = &a->hits[s->hit];
-        float own = terms_coverage(&a->terms, s->text);
-        float around = terms_coverage(&a->terms, (struct span){ h->text, h->text_len });
-        s->score = own + 0.5f * around - 0.03f * (float)s->hit;
-    }
-    enum kt_status st = a->opts->embedder && a->n_sentences ? score_by_vector(a, err) : KT_OK;
-    if (a->n_sentences)
-        qsort(a->sentences, a->n_sentences, sizeof(a->sentences[0]), best_first);
-    return st;
+        texts[i] = (struct span){ a->hits[i].text, a->hits[i].text_len };
+    terms_weigh(&a->terms, texts, n);
 }
 
 /* ---- support -----------------------------------------------------------------------------------
@@ -251,14 +150,13 @@ static enum kt_status weigh_support(struct ask *a, struct kt_error *err)
         const struct kt_hit *h = &a->hits[i];
         s->coverage =
             fmaxf(s->coverage, terms_coverage(&a->terms, (struct span){ h->text, h->text_len }));
-        if (h->dense_rank)
-            best_cosine = fmaxf(best_cosine, (float)h->dense_score);
+        best_cosine = fmaxf(best_cosine, (float)h->dense_score);
     }
     if (a->opts->embedder && best_cosine > -1)
         s->cosine = best_cosine;
     enum kt_status st = KT_OK;
-    if (a->opts->chat && a->n_sentences) {
-        const struct kt_hit *h = &a->hits[a->sentences[0].hit];
+    if (a->opts->chat && a->sentences.n) {
+        const struct kt_hit *h = &a->hits[a->sentences.items[0].hit];
         st = model_gain(a, (struct span){ h->text, h->text_len }, &s->gain, err);
     }
     support_decide(s);
@@ -346,7 +244,7 @@ static enum kt_status cite(struct ask *a, struct kt_answer *out, size_t hit, siz
 /* Without a chat model: the best sentence. */
 static enum kt_status answer_by_sentence(struct ask *a, struct kt_answer *out, struct kt_error *err)
 {
-    const struct sentence *s = &a->sentences[0];
+    const struct sentence *s = &a->sentences.items[0];
     enum kt_status st = cite(a, out, s->hit, s->start, s->end, s->text, err);
     if (st)
         return st;
@@ -436,12 +334,13 @@ static bool on_text(void *ctx, const char *text, size_t len)
 static size_t quote_sources(struct ask *a, bool small, struct kt_quote_source *src, size_t *hit,
                             size_t *start)
 {
-    size_t n = small ? MIN(a->n_sentences, (size_t)QUOTE_CHOICES) : a->n_passages;
+    size_t n = small ? MIN(a->sentences.n, (size_t)QUOTE_CHOICES) : a->n_passages;
     for (size_t i = 0; i < n; i++) {
         if (small) {
-            src[i] = (struct kt_quote_source){ a->sentences[i].text.ptr, a->sentences[i].text.len };
-            hit[i] = a->sentences[i].hit;
-            start[i] = a->sentences[i].start;
+            src[i] = (struct kt_quote_source){ a->sentences.items[i].text.ptr,
+                                               a->sentences.items[i].text.len };
+            hit[i] = a->sentences.items[i].hit;
+            start[i] = a->sentences.items[i].start;
         } else {
             src[i] = (struct kt_quote_source){ a->hits[i].text, a->hits[i].text_len };
             hit[i] = i;
@@ -539,7 +438,10 @@ static enum kt_status run(struct ask *a, struct kt_answer *out, struct kt_error 
     if (st)
         return st;
     a->n_passages = MIN(a->n_hits, a->opts->n_passages);
-    st = rank_sentences(a, err);
+    weigh_terms(a);
+    st = a->n_hits ? sentences_rank(&a->sentences, a->question, &a->terms, a->hits, a->n_passages,
+                                    a->opts->embedder, err)
+                   : KT_OK;
     if (!st)
         st = weigh_support(a, err);
     if (st)
@@ -548,7 +450,7 @@ static enum kt_status run(struct ask *a, struct kt_answer *out, struct kt_error 
     out->coverage = a->support.coverage;
     out->cosine = a->support.cosine;
     out->gain = a->support.gain;
-    out->supported = a->support.supported && a->n_sentences > 0;
+    out->supported = a->support.supported && a->sentences.n > 0;
     if (!out->supported)
         return answer_unsupported(a, out, err);
     st = a->opts->chat ? answer_by_model(a, out, err) : answer_by_sentence(a, out, err);

@@ -344,6 +344,20 @@ static bool stands_in(const struct term *t, const char *text)
     return false;
 }
 
+void terms_weigh(struct terms *t, const struct span *texts, size_t n)
+{
+    size_t found[TERMS_MAX] = { 0 };
+    for (size_t i = 0; i < n; i++) {
+        char *folded = fold(texts[i]);
+        for (size_t j = 0; folded && j < t->n; j++)
+            found[j] += stands_in(&t->items[j], folded);
+        free(folded);
+    }
+    for (size_t j = 0; j < t->n; j++)
+        t->items[j].weight *=
+            logf(1.5f + ((float)n - (float)found[j] + 0.5f) / ((float)found[j] + 0.5f));
+}
+
 float terms_coverage(const struct terms *t, struct span text)
 {
     char *folded = t->n ? fold(text) : NULL;

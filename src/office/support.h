@@ -28,6 +28,10 @@ struct terms {
 };
 void terms_of_question(struct terms *out, struct span question);
 
+/* Terms that stand in nearly every passage found say little about which one answers: weigh them
+ * down by how many of the n texts hold them. */
+void terms_weigh(struct terms *t, const struct span *texts, size_t n);
+
 /* Weight share of the terms that stand in 'text', 0..1; 0 without terms. */
 float terms_coverage(const struct terms *t, struct span text);
 
