@@ -189,6 +189,7 @@ int cli_fail(const char *command, const struct kt_error *err)
         return EXIT_USAGE;
     case KT_E_FORMAT:
     case KT_E_UNSUPPORTED:
+    case KT_E_NOTFOUND:
         return EXIT_BAD_INPUT;
     default:
         return EXIT_FAILED;
