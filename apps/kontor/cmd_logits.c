@@ -67,7 +67,7 @@ static enum kt_status logits(const char *model, const char *tokens, const char *
     struct writer w = { .fd = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644),
                         .name = part };
     if (w.fd < 0)
-        st = kt_fail_errno(err, errno, "%s: cannot be written", part);
+        st = kt_fail(err, KT_E_IO, "%s: cannot be written: %s", part, strerror(errno));
     if (!st)
         st = write_all(&w, model, ids, n, n_ctx ? n_ctx : n, err);
     if (w.fd >= 0 && close(w.fd) != 0 && !st)

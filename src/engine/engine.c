@@ -115,8 +115,7 @@ enum kt_status engine_step(struct kt_engine *e, struct model_run *run,
     return st;
 }
 
-/* ---- tokens ------------------------------------------------------------------------------------
- */
+/* ---- tokens -------------------------------------------------------------------------------- */
 
 enum kt_status engine_need_tokenizer(const struct kt_engine *e, struct kt_error *err)
 {

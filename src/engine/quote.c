@@ -39,8 +39,7 @@ struct quote {
     struct state stack[QUOTE_TOKEN_MAX + 1];
 };
 
-/* ---- one byte ----------------------------------------------------------------------------------
- */
+/* ---- one byte ------------------------------------------------------------------------------ */
 
 static bool is_apostrophe(int32_t cp)
 {
@@ -142,8 +141,7 @@ static bool step(const struct quote *q, struct state *s, uint8_t byte)
     return s->inside ? step_inside(q, s, byte) : step_outside(q, s, byte);
 }
 
-/* ---- masks -------------------------------------------------------------------------------------
- */
+/* ---- masks --------------------------------------------------------------------------------- */
 
 static void walk(struct quote *q, uint64_t *mask)
 {

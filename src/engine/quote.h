@@ -49,8 +49,7 @@ enum {
     QUOTE_LEN_MAX = 1 << 16,    /* largest max_bytes    */
 };
 
-/* ---- the vocabulary, as a trie: made once a tokenizer -----------------------------------------
- */
+/* ---- the vocabulary, as a trie: made once a tokenizer ------------------------------------- */
 
 struct quote_vocab;
 typedef struct span (*quote_bytes_fn)(const void *ctx, int32_t id);
@@ -62,8 +61,7 @@ KT_MUST_CHECK enum kt_status quote_vocab_create(struct quote_vocab **out, size_t
                                                 const uint64_t *samplable, struct kt_error *err);
 void quote_vocab_destroy(struct quote_vocab *v);
 
-/* ---- the automaton of one answer ---------------------------------------------------------------
- */
+/* ---- the automaton of one answer ----------------------------------------------------------- */
 
 struct quote;
 

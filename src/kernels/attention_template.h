@@ -183,8 +183,7 @@ static void attention(const struct attn_args *a)
         attend_rows(a, row, a->n_q - row < ATTN_ROWS ? a->n_q - row : ATTN_ROWS);
 }
 
-/* ---- the gated delta rule -----------------------------------------------------------------------
- */
+/* ---- the gated delta rule ------------------------------------------------------------------- */
 
 /* One walk over n_v vectors of columns: finishes a token (new state and its output) and, unless it
  * is the last, gathers what the next one reads, m, so that the state is walked once a token and not

@@ -43,8 +43,7 @@ enum {
     ROW_CHUNK_MAX = CHUNK_SUBS * 34, /* bytes a row: the widest format is Q8_0 */
 };
 
-/* ---- reading ----------------------------------------------------------------------------------
- */
+/* ---- reading ------------------------------------------------------------------------------ */
 
 /* 16 bytes of nibbles: the low ones are columns 0 to 15, the high ones 16 to 31 */
 static inline void nibbles(vi u[8], struct words q)
@@ -89,8 +88,7 @@ static inline vf negated(vf x)
     return v_from_bits(v_xor(v_bits(x), v_set32(0x80000000)));
 }
 
-/* ---- the formats: one block of V_ROWS rows to its sub-blocks ------------------------------------
- */
+/* ---- the formats: one block of V_ROWS rows to its sub-blocks -------------------------------- */
 
 static inline void take_q4_0(struct sub *s, const uint8_t *p, size_t stride)
 {
@@ -319,8 +317,7 @@ static inline void take_q3_k(struct sub *s, const uint8_t *p, size_t stride)
     }
 }
 
-/* ---- tiles: n_m rows of activations over a panel ------------------------------------------------
- */
+/* ---- tiles: n_m rows of activations over a panel -------------------------------------------- */
 
 /* What the integers of a format look like: the largest tells how many products fit 16 bits. */
 enum kind { U4 = 15, U5 = 31, U6 = 63, S8 = 255 };
@@ -467,8 +464,7 @@ TILES(tile_u5_split_less_12, U5, true, false, 12)
 TILES(tile_u6_split_less_32, U6, true, false, 32)
 TILES(tile_u4_split_min, U4, true, true, 0)
 
-/* ---- the product --------------------------------------------------------------------------------
- */
+/* ---- the product ---------------------------------------------------------------------------- */
 
 typedef void (*take_fn)(struct sub *s, const uint8_t *p, size_t stride);
 

@@ -4,8 +4,7 @@
  * Where a row's length is no multiple of the vector, elementwise functions take the rest through a
  * small buffer, and sums go on one by one: nothing outside a row is touched. */
 
-/* ---- the functions of vmath.h -------------------------------------------------------------------
- */
+/* ---- the functions of vmath.h --------------------------------------------------------------- */
 
 static inline vf v_abs(vf x)
 {
@@ -100,8 +99,7 @@ static inline vf v_gelu_tanh(vf x, vf unused)
     return v_fma(h, v_tanh(v_mul(v_set(0.797884561f), u)), h);
 }
 
-/* ---- elementwise --------------------------------------------------------------------------------
- */
+/* ---- elementwise ---------------------------------------------------------------------------- */
 
 /* y = f(a, b), element by element; y may be a or b */
 static inline __attribute__((always_inline)) void map(float *y, const float *a, const float *b,
@@ -181,8 +179,7 @@ static void f16_to_f32_row(float *y, const uint16_t *x, size_t n)
     ref_f16_to_f32(y + i, x + i, n - i);
 }
 
-/* ---- sums ---------------------------------------------------------------------------------------
- */
+/* ---- sums ----------------------------------------------------------------------------------- */
 
 /* Sixteen running sums; how many vectors that is depends on the level. */
 struct sums {
@@ -312,8 +309,7 @@ static void softmax(float *x, size_t n)
     scale(x, 1.0f / sum(x, n), n);
 }
 
-/* ---- quantised activations ----------------------------------------------------------------------
- */
+/* ---- quantised activations ------------------------------------------------------------------ */
 
 static inline void quantize_32(int8_t *q, float *d, int16_t *isum, const float *f)
 {
@@ -360,8 +356,7 @@ static void scan_i8(int32_t *out, const int8_t *v, const int8_t *q, size_t dim, 
     }
 }
 
-/* ---- convolution --------------------------------------------------------------------------------
- */
+/* ---- convolution ---------------------------------------------------------------------------- */
 
 /* V_ROWS channels through all tokens; their four weights each are transposed into four vectors. */
 static inline void conv4_channels(float *y, size_t y_stride, const float *x, size_t x_stride,

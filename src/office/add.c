@@ -1,16 +1,15 @@
 /* Index a folder: find out what is new, read it in a sandbox, cut it, embed it, store it.
  *
- *   file ── same size and time as stored ──────────────► unchanged   (one stat)
- *     │ hash it
- *     ├── same content as stored here ─────────────────► unchanged   (new time noted)
- *     ├── same content as a stored file that is gone ──► renamed     (nothing read)
- *     └── extract ── ok ── chunk ── embed ── put ──────► indexed
- *            └── refused ──────────────── put reason ──► skipped or failed
+ *   file -- same size and time as stored --------------> unchanged   (one stat)
+ *     | hash it
+ *     |-- same content as stored here -----------------> unchanged   (new time noted)
+ *     |-- same content as a stored file that is gone --> renamed     (nothing read)
+ *     '-- extract -- ok -- chunk -- embed -- put ------> indexed
+ *            '-- refused ----------------- put reason -> skipped or failed
  *
- * Every document is one transaction of the store, so the run can be killed anywhere and started
- * again: what was put is then "unchanged". A file that failed is tried again in the next run,
- * because its reasons (a timeout, memory) may be gone; one that was skipped is not, until it
- * changes. */
+ * Every document is one transaction of the store, so the run can be killed anywhere and started again: what
+ * was put is then "unchanged". A file that failed is tried again in the next run, because its reasons (a
+ * timeout, memory) may be gone; one that was skipped is not, until it changes. */
 #include "kontor/office.h"
 
 #include <errno.h>

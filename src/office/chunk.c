@@ -142,6 +142,62 @@ static void split_long_block(struct chunks *c, const struct document *d, const s
     push(c, d, start, b->end, b);
 }
 
+/* ---- running heads ----------------------------------------------------------------------------- */
+
+/* "Handbook, page 3" on every page is no passage. A short block whose text, digits aside, stands on at least three
+ * pages and a third of all is a running head or foot: only its first occurrence is kept. */
+enum { RUNNING_HEAD_MAX = 160 };
+
+static uint64_t shape_of(const struct document *d, const struct block *b)
+{
+    uint64_t h = 14695981039346656037u; /* FNV-1a, digits as one sign */
+    for (size_t i = b->start; i < b->end; i++) {
+        unsigned char c = (unsigned char)d->text[i];
+        h = (h ^ (isdigit(c) ? '0' : c)) * 1099511628211u;
+    }
+    return h;
+}
+
+struct head {
+    uint64_t shape;
+    uint32_t page;
+    size_t block;
+};
+
+static int by_shape_and_place(const void *x, const void *y)
+{
+    const struct head *a = x, *b = y;
+    if (a->shape != b->shape)
+        return a->shape < b->shape ? -1 : 1;
+    return a->block < b->block ? -1 : a->block > b->block;
+}
+
+/* skip: [n_blocks], set for repeated heads. */
+static bool find_running_heads(bool *skip, const struct document *d)
+{
+    if (d->n_pages < 3)
+        return true;
+    struct head *heads = calloc(d->n_blocks ? d->n_blocks : 1, sizeof(*heads));
+    if (!heads)
+        return false;
+    size_t n = 0;
+    for (size_t i = 0; i < d->n_blocks; i++) {
+        const struct block *b = &d->blocks[i];
+        if (b->end - b->start <= RUNNING_HEAD_MAX)
+            heads[n++] = (struct head){ shape_of(d, b), b->page, i };
+    }
+    qsort(heads, n, sizeof(*heads), by_shape_and_place);
+    for (size_t i = 0, end; i < n; i = end) {
+        size_t pages = 1;
+        for (end = i + 1; end < n && heads[end].shape == heads[i].shape; end++)
+            pages += heads[end].page != heads[end - 1].page;
+        for (size_t k = i + 1; k < end && pages >= 3 && pages * 3 >= d->n_pages; k++)
+            skip[heads[k].block] = true;
+    }
+    free(heads);
+    return true;
+}
+
 enum kt_status chunk_document(struct kt_place **out, size_t *n, const struct document *d,
                               struct kt_error *err)
 {
@@ -151,8 +207,12 @@ enum kt_status chunk_document(struct kt_place **out, size_t *n, const struct doc
     const struct block *first = NULL; /* first block of the chunk being filled */
     size_t end = 0;
     bool only_headings = true;
-    for (size_t i = 0; i < d->n_blocks; i++) {
+    bool *skip = calloc(d->n_blocks ? d->n_blocks : 1, sizeof(*skip));
+    c.failed = !skip || !find_running_heads(skip, d);
+    for (size_t i = 0; !c.failed && i < d->n_blocks; i++) {
         const struct block *b = &d->blocks[i];
+        if (skip[i])
+            continue;
         size_t len = b->end - b->start;
         bool heading = b->kind == BLOCK_HEADING;
         bool fits = first && b->page == first->page && end - first->start + len <= CHUNK_TARGET;
@@ -177,6 +237,7 @@ enum kt_status chunk_document(struct kt_place **out, size_t *n, const struct doc
     }
     if (first)
         push(&c, d, first->start, end, first);
+    free(skip);
     if (c.failed) {
         free(c.items);
         return kt_fail(err, KT_E_NOMEM, "out of memory while cutting a document into passages");

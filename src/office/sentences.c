@@ -16,8 +16,7 @@ static const float WEIGHT[SF_COUNT] = {
     [SF_COSINE] = 1.7f, [SF_KIND] = 2.2f, [SF_SHORT] = -1.6f,
 };
 
-/* ---- cutting -----------------------------------------------------------------------------------
- */
+/* ---- cutting ------------------------------------------------------------------------------- */
 
 static bool has_letter(struct span s)
 {
@@ -33,6 +32,10 @@ static void add(struct sentences *out, const struct kt_hit *h, size_t hit, size_
     struct span s = span_trim(span_sub((struct span){ h->text, h->text_len }, from, to));
     if (s.len < 8 || !has_letter(s) || out->n == SENTENCES_MAX)
         return;
+    for (size_t i = 0; i < out->n; i++) { /* the same words once: a form's line, a letterhead */
+        if (span_eq(out->items[i].text, s))
+            return;
+    }
     size_t off = (size_t)(s.ptr - h->text);
     out->items[out->n++] = (struct sentence){
         .hit = hit,
@@ -54,8 +57,7 @@ static void cut(struct sentences *out, const struct kt_hit *h, size_t hit)
     }
 }
 
-/* ---- what is asked for -------------------------------------------------------------------------
- */
+/* ---- what is asked for --------------------------------------------------------------------- */
 
 enum kind { KIND_ANY, KIND_NUMBER, KIND_TIME, KIND_PERSON };
 
@@ -147,8 +149,7 @@ static float kind_match(enum kind k, struct span s)
     return 0.5f;
 }
 
-/* ---- measuring ---------------------------------------------------------------------------------
- */
+/* ---- measuring ----------------------------------------------------------------------------- */
 
 static struct span surroundings(const struct sentences *s, size_t i, const struct kt_hit *h)
 {

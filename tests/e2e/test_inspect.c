@@ -154,7 +154,7 @@ static void what_is_no_model_ends_with_3_and_a_reason(void **state)
     assert_null(inspect(dir, args.ptr, 3));
     buf_clear(&args);
     buf_printf(&args, "'%s/absent.gguf' --json", dir);
-    assert_null(inspect(dir, args.ptr, 1));
+    assert_null(inspect(dir, args.ptr, 3)); /* what does not exist is a bad input too */
     assert_null(inspect(dir, "--json", 2));
     assert_null(inspect(dir, "a b --json", 2));
     assert_null(inspect(dir, "a --kv q4", 2));

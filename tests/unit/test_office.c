@@ -174,6 +174,31 @@ static void chunks_keep_their_laws_on_random_documents(void **state)
     }
 }
 
+static void running_heads_stand_once(void **state)
+{
+    (void)state;
+    struct made m = { 0 };
+    size_t n, heads = 0;
+    for (uint32_t page = 1; page <= 5; page++) {
+        char text[64];
+        snprintf(text, sizeof(text), "Handbuch, Seite %u", page);
+        add_block(&m, BLOCK_PARAGRAPH, page, text);
+        snprintf(text, sizeof(text), "Inhalt der Seite: %c.", 'A' + (int)page);
+        add_block(&m, BLOCK_PARAGRAPH, page, text);
+    }
+    m.d.n_pages = 5;
+    struct kt_place *c = cut(&m, &n);
+    for (size_t i = 0; i < n; i++) {
+        struct span s = { m.d.text + c[i].start, c[i].end - c[i].start };
+        heads += span_find(s, SPAN("Handbuch"), 0) != SIZE_MAX;
+        assert_true(span_find(s, SPAN("Inhalt"), 0) != SIZE_MAX);
+    }
+    assert_int_equal(n, 5);
+    assert_int_equal(heads, 1);
+    free(c);
+    buf_deinit(&m.text);
+}
+
 static void an_empty_document_has_no_chunks(void **state)
 {
     (void)state;
@@ -284,6 +309,7 @@ int main(void)
         cmocka_unit_test(a_heading_stays_with_what_follows),
         cmocka_unit_test(a_chunk_stays_on_its_page),
         cmocka_unit_test(chunks_keep_their_laws_on_random_documents),
+        cmocka_unit_test(running_heads_stand_once),
         cmocka_unit_test(an_empty_document_has_no_chunks),
         cmocka_unit_test(coverage_sees_inflection_umlauts_and_compounds),
         cmocka_unit_test(hostile_questions_are_bounded),

@@ -20,8 +20,7 @@
 #include "engine/quote.h"
 #include "engine/sample.h"
 
-/* ---- sources and a vocabulary ------------------------------------------------------------------
- */
+/* ---- sources and a vocabulary -------------------------------------------------------------- */
 
 static const char LEASE[] =
     "Mietvertrag\n\nZwischen der  Vermieterin, Frau Dr. Über-Weiß, und dem Mieter (nachfolgend "
