@@ -2,22 +2,26 @@
  * hanging and lying workers, and the walls.
  *
  * The worker is the shipped program ($KONTOR_BIN) when it is there; run by hand without it, this
- * test is its own worker. The documents are in tests/data/documents (see its README). */
+ * test is its own worker. The documents are in tests/data/documents (see its README). Both are
+ * copied to a folder that everybody may read: some tests give up root, and a source tree below
+ * /root can then not be reached. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <pthread.h>
 #include <seccomp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -38,7 +42,7 @@
 #endif
 #endif
 
-static const char *worker_path; /* NULL: this program */
+static char *worker_path; /* the copy in dir */
 static char dir[] = "/tmp/kontor-extract-XXXXXX";
 
 static struct extract_options options(void)
@@ -60,6 +64,7 @@ static char *make_file(const char *name, const void *ptr, size_t len)
     char *path = in_dir(name);
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
     assert_true(fd >= 0);
+    assert_int_equal(fchmod(fd, 0644), 0); /* whatever the umask says */
     assert_int_equal(file_write_fd(fd, ptr, len, path, NULL), KT_OK);
     close(fd);
     return path;
@@ -74,9 +79,8 @@ static char *make_script(const char *name, const char *text)
 
 static char *data_path(const char *name)
 {
-    const char *root = getenv("KONTOR_SOURCE");
     struct buf b = { 0 };
-    buf_printf(&b, "%s/tests/data/documents/%s", root ? root : ".", name);
+    buf_printf(&b, "%s/documents/%s", dir, name);
     return buf_take(&b);
 }
 
@@ -657,14 +661,18 @@ static void extract_three(void)
     }
 }
 
-/* Runs fn in a child that is not root (when we are); a failing assertion there is its exit status.
- */
+/* Runs fn in a child that is not root (when we are). A failing assertion there prints what it found
+ * and aborts the child: cmocka's way back would lead into a second run of the remaining tests. */
 static void in_child(void (*fn)(void))
 {
     fflush(stdout);
     pid_t pid = fork();
+    assert_true(pid >= 0);
     if (pid == 0) {
-        if (geteuid() == 0 && (setgid(1234) != 0 || setuid(1234) != 0))
+        static const struct rlimit no_core;
+        setrlimit(RLIMIT_CORE, &no_core);
+        setenv("CMOCKA_TEST_ABORT", "1", 1);
+        if (geteuid() == 0 && (setgroups(0, NULL) != 0 || setgid(1234) != 0 || setuid(1234) != 0))
             _exit(99);
         fn();
         _exit(0);
@@ -672,7 +680,10 @@ static void in_child(void (*fn)(void))
     int status = -1;
     assert_int_equal(waitpid(pid, &status, 0), pid);
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-        fail_msg("in a child without rights: status %d", status);
+        fail_msg(
+            "in a child without rights: expected exit status 0, found wait status %#x; what it "
+            "found stands above",
+            (unsigned)status);
 }
 
 static void test_ordinary_user(void **state)
@@ -796,10 +807,61 @@ static void test_walls(void **state)
     assert_false(file_exists("/tmp/kontor-probe"));
 }
 
+static int copy_file(const char *from, const char *to, mode_t mode)
+{
+    struct buf b = { 0 };
+    struct kt_error err = { 0 };
+    enum kt_status st = file_read(&b, from, 256 << 20, &err);
+    if (!st)
+        st = file_replace(to, b.ptr, b.len, mode, &err);
+    buf_deinit(&b);
+    if (st || chmod(to, mode) != 0) {
+        print_error("copying %s to %s: %s\n", from, to, st ? err.text : strerror(errno));
+        return -1;
+    }
+    return 0;
+}
+
+/* The documents, to where an ordinary user may read them. */
+static int copy_documents(void)
+{
+    const char *root = getenv("KONTOR_SOURCE");
+    struct buf from = { 0 };
+    buf_printf(&from, "%s/tests/data/documents", root ? root : ".");
+    char *to = path_join(dir, "documents");
+    DIR *d = opendir(from.ptr);
+    int rc = d && mkdir(to, 0755) == 0 && chmod(to, 0755) == 0 ? 0 : -1;
+    if (rc)
+        print_error("%s, %s: %s\n", from.ptr, to, strerror(errno));
+    size_t n = 0;
+    for (struct dirent *e; !rc && (e = readdir(d));) {
+        char *a = path_join(from.ptr, e->d_name), *b = path_join(to, e->d_name);
+        struct stat st;
+        if (stat(a, &st) == 0 && S_ISREG(st.st_mode)) {
+            rc = copy_file(a, b, 0644);
+            n++;
+        }
+        free(a);
+        free(b);
+    }
+    if (d)
+        closedir(d);
+    buf_deinit(&from);
+    free(to);
+    return n ? rc : -1;
+}
+
 static int set_up(void **state)
 {
     (void)state;
-    if (!mkdtemp(dir) || chmod(dir, 0755) != 0)
+    const char *bin = getenv("KONTOR_BIN");
+    if (!bin || access(bin, X_OK) != 0)
+        bin = "/proc/self/exe";
+    print_message("worker: %s\n", bin);
+    if (!mkdtemp(dir) || chmod(dir, 0755) != 0 || copy_documents())
+        return -1;
+    worker_path = path_join(dir, "worker");
+    if (copy_file(bin, worker_path, 0755))
         return -1;
     doc = make_file("brief.txt", "Ein Brief", 9);
     return 0;
@@ -809,6 +871,7 @@ static int tear_down(void **state)
 {
     (void)state;
     free(doc);
+    free(worker_path);
     struct buf cmd = { 0 };
     buf_printf(&cmd, "rm -rf '%s'", dir);
     int rc = system(cmd.ptr);
@@ -820,9 +883,6 @@ int main(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "extract-worker") == 0)
         return extract_worker_main(argc, argv);
-    const char *bin = getenv("KONTOR_BIN");
-    worker_path = bin && access(bin, X_OK) == 0 ? bin : NULL;
-    print_message("worker: %s\n", worker_path ? worker_path : "this program");
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_words),
         cmocka_unit_test(test_structure),
