@@ -64,17 +64,36 @@ static const struct opt *find_opt(const struct opt *opts, size_t n, const char *
     return NULL;
 }
 
-static bool list_push(struct str_list *l, const char *s)
+/* Arrays of arguments live as long as the program: every command has many ways out, and none has to free
+ * them. The chain keeps them reachable. */
+static struct kept {
+    struct kept *next;
+    const char **items;
+} * kept;
+
+static bool keep(const char **items)
 {
-    const char **items = realloc(l->items, (l->n + 1) * sizeof(*items));
-    if (!items)
+    struct kept *k = malloc(sizeof(*k));
+    if (!k)
         return false;
-    l->items = items;
+    *k = (struct kept){ kept, items };
+    kept = k;
+    return true;
+}
+
+/* argv bounds the number of items, so the array is made once. */
+static bool list_push(struct str_list *l, int argc, const char *s)
+{
+    if (!l->items) {
+        l->items = calloc((size_t)argc, sizeof(*l->items));
+        if (!l->items || !keep(l->items))
+            return false;
+    }
     l->items[l->n++] = s;
     return true;
 }
 
-static bool store_value(const struct command *cmd, const struct opt *o, const char *value)
+static bool store_value(const struct command *cmd, const struct opt *o, int argc, const char *value)
 {
     char *end;
     errno = 0;
@@ -86,7 +105,7 @@ static bool store_value(const struct command *cmd, const struct opt *o, const ch
         *(const char **)o->value = value;
         return true;
     case OPT_STR_LIST:
-        return list_push(o->value, value);
+        return list_push(o->value, argc, value);
     case OPT_U64: {
         unsigned long long n = strtoull(value, &end, 10);
         if (errno || end == value || *end || strchr(value, '-')) {
@@ -120,7 +139,7 @@ bool cli_parse(const struct command *cmd, int argc, char **argv, const struct op
                 cli_usage(cmd, "does not take '%s'", arg);
                 return false;
             }
-            if (!list_push(rest, arg))
+            if (!list_push(rest, argc, arg))
                 return false;
             continue;
         }
@@ -152,7 +171,7 @@ bool cli_parse(const struct command *cmd, int argc, char **argv, const struct op
             }
             value = argv[++i];
         }
-        if (!store_value(cmd, o, value))
+        if (!store_value(cmd, o, argc, value))
             return false;
     }
     return true;

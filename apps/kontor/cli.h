@@ -36,6 +36,7 @@ extern const struct command cmd_generate;
 extern const struct command cmd_chat;
 extern const struct command cmd_logits;
 extern const struct command cmd_embed;
+extern const struct command cmd_rerank;
 extern const struct command cmd_perplexity;
 extern const struct command cmd_bench;
 
@@ -49,7 +50,7 @@ struct opt {
     void *value; /* bool *, const char **, uint64_t *, double *, struct str_list * */
 };
 struct str_list {
-    const char **items; /* borrowed from argv; the array is the caller's to free() */
+    const char **items; /* borrowed from argv; the array lives as long as the program */
     size_t n;
 };
 

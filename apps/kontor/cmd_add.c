@@ -91,7 +91,6 @@ static int run(int argc, char **argv)
     kt_add_report_deinit(&report);
     opened_close(&o);
     kt_engine_close(embedder);
-    free(paths.items);
     return rc;
 }
 

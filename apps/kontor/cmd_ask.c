@@ -146,7 +146,6 @@ static int run(int argc, char **argv)
         return EXIT_USAGE;
     const char *question = words.n == 1 ? words.items[0] : NULL;
     bool right_number = lines ? words.n == 0 : words.n == 1;
-    free(words.items);
     if (!right_number)
         return cli_usage(&cmd_ask, "needs one question; put it in quotation marks");
     if (a.passages > 16)

@@ -133,7 +133,6 @@ static int run(int argc, char **argv)
         rc = EXIT_FAILED;
     kt_generate_result_deinit(&r);
 end:
-    free(j.stop.items);
     return rc;
 }
 

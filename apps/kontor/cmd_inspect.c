@@ -452,7 +452,6 @@ static int run(int argc, char **argv)
     if (!cli_parse(&cmd_inspect, argc, argv, opts, ARRAY_LEN(opts), &paths))
         return EXIT_USAGE;
     const char *path = paths.n == 1 ? paths.items[0] : NULL;
-    free(paths.items);
     if (!path)
         return cli_usage(&cmd_inspect, "takes one MODEL: a GGUF file or a folder with config.json");
     if (strcmp(kv, "f16") != 0 && strcmp(kv, "f32") != 0)

@@ -48,7 +48,6 @@ static int run(int argc, char **argv)
     bool is_list = strcmp(verb, "list") == 0 && words.n == 1;
     bool is_create = strcmp(verb, "create") == 0 && name;
     bool is_destroy = strcmp(verb, "destroy") == 0 && name;
-    free(words.items);
     if (!is_list && !is_create && !is_destroy)
         return cli_usage(&cmd_matter, "needs `list`, `create NAME` or `destroy NAME`");
     if (is_destroy && !yes)

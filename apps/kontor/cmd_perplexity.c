@@ -178,7 +178,6 @@ static int run(int argc, char **argv)
     bool ok = cli_parse(&cmd_perplexity, argc, argv, opts, ARRAY_LEN(opts), &rest);
     size_t n_rest = rest.n;
     j.text_path = n_rest ? rest.items[0] : NULL;
-    free(rest.items);
     if (!ok)
         return EXIT_USAGE;
     if (n_rest > 1 || !j.text_path == !j.tokens_path)

@@ -53,7 +53,6 @@ static int run(int argc, char **argv)
         rc = EXIT_FAILED;
     json_decref(missing);
     opened_close(&o);
-    free(paths.items);
     return rc;
 }
 

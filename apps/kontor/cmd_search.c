@@ -100,7 +100,6 @@ static int run(int argc, char **argv)
     kt_hits_free(hits, n);
     opened_close(&o);
     kt_engine_close(embedder);
-    free(words.items);
     return rc;
 }
 

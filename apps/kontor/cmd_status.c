@@ -74,7 +74,6 @@ static int run(int argc, char **argv)
     json_decref(l.documents);
     opened_close(&o);
     free(below);
-    free(paths.items);
     return rc;
 }
 

@@ -144,7 +144,6 @@ static int run(int argc, char **argv)
     if (!cli_parse(&cmd_tokenize, argc, argv, opts, sizeof(opts) / sizeof(*opts), &rest))
         return EXIT_USAGE;
     size_t n_rest = rest.n;
-    free(rest.items);
     if (n_rest)
         return cli_usage(&cmd_tokenize, "texts come from stdin, not as arguments");
     if (!model)
