@@ -44,6 +44,9 @@ build() { # preset, then cmake arguments
     shift
     cmake --preset "$preset" "$@" && ninja -j "$jobs" -C "build/$preset"
 }
+build_fuzzers() {
+    cmake --preset fuzz && ninja -j "$jobs" -C build/fuzz fuzzers
+}
 run_tests() { # preset, then ctest arguments
     local preset=$1
     shift
@@ -94,7 +97,7 @@ if [ $long ]; then
         run_tests tsan -LE slow
     fi
     step "fuzzing: building"
-    if check build-fuzz build fuzz; then
+    if check build-fuzz build_fuzzers; then
         for target in build/fuzz/tests/fuzz/fuzz_*; do
             [ -f "$target" ] && [ -x "$target" ] || continue
             name=$(basename "$target")
