@@ -3,14 +3,13 @@
 #
 # Packages come by name through pip and npm, as these are configured on this machine; this script knows no address.
 # An archive is downloaded into a folder of its own, compared with its SHA-256, and only then moved to the cache
-# (KONTOR_CACHE, by default ~/.cache/kontor), where later clones find it and need no network. Files taken out of it
-# are compared again and moved into place whole. So an interrupted run leaves nothing that looks finished: run it again.
+# (KONTOR_CACHE, by default ~/.cache/kontor, and build/deps/cache for a user without a home), where later clones find
+# it and need no network. Files taken out of it are compared again and moved into place whole. So an interrupted run leaves nothing that looks finished: run it again.
 set -eu
 cd "$(dirname "$0")/.."
 
 pins=tools/pins.txt
 dest=build/deps
-cache=${KONTOR_CACHE:-${XDG_CACHE_HOME:-${HOME:-$PWD/build}/.cache}/kontor}
 
 fail() {
     printf 'fetch: %s\n' "$@" >&2
@@ -25,7 +24,15 @@ for group; do
 done
 command -v python3 >/dev/null || fail "python3 is missing; 'make deps' installs it"
 
-mkdir -p "$dest" "$cache" || fail "cannot write to $dest and $cache; set KONTOR_CACHE to a folder you may write to"
+mkdir -p "$dest" || fail "cannot write to $PWD/$dest; clone to a folder you may write to"
+usable() { mkdir -p "$1" 2>/dev/null && [ -w "$1" ]; }
+if [ "${KONTOR_CACHE:-}" ]; then
+    cache=$KONTOR_CACHE
+    usable "$cache" || fail "cannot write to KONTOR_CACHE, $cache; name a folder you may write to"
+else
+    cache=${XDG_CACHE_HOME:-${HOME:-/nonexistent}/.cache}/kontor
+    usable "$cache" || { cache=$PWD/$dest/cache && mkdir -p "$cache"; }
+fi
 exec 9>"$dest/.lock"
 flock 9 # two runs in one tree take turns
 
@@ -53,7 +60,8 @@ pip_download() { # name==version sha256
 # npm from this machine when there is one, else from its pinned archive: unpacked, used once, thrown away.
 npm_download() { # name==version
     if command -v npm >/dev/null; then
-        npm pack --silent --ignore-scripts --pack-destination "$part" "${1%%==*}@${1##*==}" >"$part/log" 2>&1 </dev/null
+        npm pack --silent --ignore-scripts --cache "$part/npm-cache" --pack-destination "$part" "${1%%==*}@${1##*==}" \
+            >"$part/log" 2>&1 </dev/null
         return
     fi
     say "this machine has no npm; taking a pinned copy for this one step (60 MB)"

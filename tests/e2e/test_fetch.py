@@ -57,9 +57,9 @@ class Fetch(unittest.TestCase):
     def target(self):
         return self.tree / "build" / "deps" / "models" / "model.bin"
 
-    def fetch(self, *groups):
+    def fetch(self, *groups, **changed):
         env = {**os.environ, "KONTOR_CACHE": str(self.cache), "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(self.index),
-               "PIP_CONFIG_FILE": os.devnull, "HOME": str(self.dir)}
+               "PIP_CONFIG_FILE": os.devnull, "HOME": str(self.dir), **changed}
         return subprocess.run(["sh", "tools/fetch.sh", *(groups or ["models"])], cwd=self.tree, env=env,
                               capture_output=True, text=True, stdin=subprocess.DEVNULL)
 
@@ -112,6 +112,16 @@ class Fetch(unittest.TestCase):
     def test_unreachable_source_says_so(self):
         (self.index / WHEEL).unlink()
         self.check(self.fetch(), 1, "pip could not fetch kontor-sample==1.0", "run the same command again")
+        self.assertFalse(self.target.exists())
+
+    def test_a_user_without_a_home(self):
+        nowhere = {"KONTOR_CACHE": "", "HOME": "/dev/null", "XDG_CACHE_HOME": ""}  # no folder even for root
+        self.check(self.fetch(**nowhere), 0)
+        self.assertEqual(self.target.read_bytes(), MODEL)
+        self.assertEqual([p.name for p in (self.tree / "build" / "deps" / "cache").iterdir()], [WHEEL])
+
+    def test_a_cache_that_cannot_be_is_said(self):
+        self.check(self.fetch(KONTOR_CACHE="/dev/null/cache"), 1, "KONTOR_CACHE", "/dev/null/cache")
         self.assertFalse(self.target.exists())
 
     def test_unknown_group(self):
