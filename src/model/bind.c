@@ -99,16 +99,19 @@ static const struct tensor *find(struct binder *b, struct name n, const uint64_t
     return t;
 }
 
-static void bind_mat(struct binder *b, struct mat *out, struct name n, size_t n_rows, size_t n_cols)
+/* 'n_mats' matrices of the same form behind each other (n_dims 3), or a plain one (2); *out is the
+ * first. */
+static void bind_mats(struct binder *b, struct mat *out, struct name n, size_t n_rows,
+                      size_t n_cols, size_t n_mats, size_t n_dims)
 {
-    const uint64_t dims[2] = { n_cols, n_rows };
-    const struct tensor *t = find(b, n, dims, 2);
+    const uint64_t dims[3] = { n_cols, n_rows, n_mats };
+    const struct tensor *t = find(b, n, dims, n_dims);
     if (!t)
         return;
     struct mat m = { .type = t->type, .data = t->data, .n_rows = n_rows, .n_cols = n_cols };
     size_t bytes;
     if (!qtype_row_bytes(&m.row_bytes, t->type, n_cols) || !size_mul(&bytes, m.row_bytes, n_rows) ||
-        bytes != t->bytes) {
+        !size_mul(&bytes, bytes, n_mats) || bytes != t->bytes) {
         char name[NAME_MAX_LEN];
         name_spell(name, b, n);
         b->st =
@@ -117,6 +120,18 @@ static void bind_mat(struct binder *b, struct mat *out, struct name n, size_t n_
         return;
     }
     *out = m;
+}
+
+static void bind_mat(struct binder *b, struct mat *out, struct name n, size_t n_rows, size_t n_cols)
+{
+    bind_mats(b, out, n, n_rows, n_cols, 1, 2);
+}
+
+static bool has_tensor(const struct binder *b, struct name n)
+{
+    char name[NAME_MAX_LEN];
+    name_spell(name, b, n);
+    return model_file_tensor(b->f, name) != NULL;
 }
 
 /* Vectors and other small float tensors: 'dims' multiply to the length; always float afterwards. */
@@ -225,22 +240,125 @@ static void bind_linear(struct binder *b, struct layer *l, int i)
     l->lin_norm = bind_vec(b, AT(i, "ssm_norm.weight", "linear_attn.norm.weight"), s->lin_v_dim);
 }
 
-static void bind_decoder_layer(struct binder *b, struct layer *l, int i)
+static void bind_dense(struct binder *b, struct layer *l, int i)
+{
+    size_t d = b->s->d_model, ff = b->s->n_ff;
+    bind_mat(b, &l->ffn_gate, AT(i, "ffn_gate.weight", "mlp.gate_proj.weight"), ff, d);
+    bind_mat(b, &l->ffn_up, AT(i, "ffn_up.weight", "mlp.up_proj.weight"), ff, d);
+    bind_mat(b, &l->ffn_down, AT(i, "ffn_down.weight", "mlp.down_proj.weight"), d, ff);
+}
+
+/* Rows [row0, row0 + n_rows) of every matrix of a stack that begins with 'first'. */
+static void take_rows(struct mat *out, const struct mat *first, size_t n_mats, size_t row0,
+                      size_t n_rows)
+{
+    for (size_t e = 0; e < n_mats; e++) {
+        out[e] = *first;
+        out[e].data = (const char *)first->data + (e * first->n_rows + row0) * first->row_bytes;
+        out[e].n_rows = n_rows;
+    }
+}
+
+static void bind_stack(struct binder *b, struct mat *out, struct name n, size_t n_rows,
+                       size_t n_cols)
+{
+    struct mat first;
+    bind_mats(b, &first, n, n_rows, n_cols, b->s->n_experts, 3);
+    if (!b->st)
+        take_rows(out, &first, b->s->n_experts, 0, n_rows);
+}
+
+/* One tensor for each expert. Readers ask the first one's type for all. */
+static void bind_apart(struct binder *b, struct mat *out, int layer, const char *what,
+                       size_t n_rows, size_t n_cols)
+{
+    for (uint32_t e = 0; e < b->s->n_experts && !b->st; e++) {
+        char hf[64];
+        snprintf(hf, sizeof(hf), "mlp.experts.%u.%s.weight", e, what);
+        bind_mat(b, &out[e], AT(layer, "", hf), n_rows, n_cols);
+        if (!b->st && out[e].type != out[0].type)
+            b->st = kt_fail(b->err, KT_E_UNSUPPORTED,
+                            "layer %d: %s of expert %u is of another type than expert 0's", layer,
+                            what, e);
+    }
+}
+
+/* Gate and up come in one tensor, the gate's rows first, or in two, or (folders) in one for each
+ * expert. */
+static void bind_experts(struct binder *b, struct layer *l, int i)
 {
     const struct model_shape *s = b->s;
-    size_t d = s->d_model;
-    const char *ffn_norm =
-        s->arch == ARCH_QWEN35 ? "post_attention_norm.weight" : "ffn_norm.weight";
+    size_t n = s->n_experts, m = s->n_ff_expert, d = s->d_model;
+    struct mat *gate = arena_array(b->arena, n, sizeof(*gate)),
+               *up = arena_array(b->arena, n, sizeof(*up)),
+               *down = arena_array(b->arena, n, sizeof(*down)), both;
+    if (!gate || !up || !down) {
+        b->st = kt_fail(b->err, KT_E_NOMEM, "weights: out of memory");
+        return;
+    }
+    l->expert_gate = gate;
+    l->expert_up = up;
+    l->expert_down = down;
+    struct name fused = AT(i, "ffn_gate_up_exps.weight", "mlp.experts.gate_up_proj"),
+                one = AT(i, "", "mlp.experts.0.gate_proj.weight");
+    if (!b->gguf && has_tensor(b, one)) {
+        bind_apart(b, gate, i, "gate_proj", m, d);
+        bind_apart(b, up, i, "up_proj", m, d);
+        bind_apart(b, down, i, "down_proj", d, m);
+        return;
+    }
+    bind_stack(b, down, AT(i, "ffn_down_exps.weight", "mlp.experts.down_proj"), d, m);
+    if (b->gguf && !has_tensor(b, fused)) {
+        bind_stack(b, gate, AT(i, "ffn_gate_exps.weight", ""), m, d);
+        bind_stack(b, up, AT(i, "ffn_up_exps.weight", ""), m, d);
+        return;
+    }
+    bind_mats(b, &both, fused, 2 * m, d, n, 3);
+    if (b->st)
+        return;
+    take_rows(gate, &both, n, 0, m);
+    take_rows(up, &both, n, m, m);
+}
 
-    l->mix_norm = bind_norm(b, AT(i, "attn_norm.weight", "input_layernorm.weight"), d);
-    if (s->recurrent[i])
+static void bind_mixture(struct binder *b, struct layer *l, int i)
+{
+    const struct model_shape *s = b->s;
+    size_t d = s->d_model, ff = s->n_ff_shared;
+    const uint64_t one_row[2] = { d, 1 };
+    bind_mat(b, &l->router, AT(i, "ffn_gate_inp.weight", "mlp.gate.weight"), s->n_experts, d);
+    if (!b->st)
+        bind_experts(b, l, i);
+    l->shared_gate =
+        bind_small(b, AT(i, "ffn_gate_inp_shexp.weight", "mlp.shared_expert_gate.weight"), one_row,
+                   b->gguf ? 1 : 2);
+    bind_mat(b, &l->ffn_gate, AT(i, "ffn_gate_shexp.weight", "mlp.shared_expert.gate_proj.weight"),
+             ff, d);
+    bind_mat(b, &l->ffn_up, AT(i, "ffn_up_shexp.weight", "mlp.shared_expert.up_proj.weight"), ff,
+             d);
+    bind_mat(b, &l->ffn_down, AT(i, "ffn_down_shexp.weight", "mlp.shared_expert.down_proj.weight"),
+             d, ff);
+}
+
+/* The second half of a decoder layer. */
+static void bind_feed_forward(struct binder *b, struct layer *l, int i)
+{
+    const char *norm =
+        arch_is_qwen35(b->s->arch) ? "post_attention_norm.weight" : "ffn_norm.weight";
+    l->ffn_norm = bind_norm(b, AT(i, norm, "post_attention_layernorm.weight"), b->s->d_model);
+    if (b->s->n_experts)
+        bind_mixture(b, l, i);
+    else
+        bind_dense(b, l, i);
+}
+
+static void bind_decoder_layer(struct binder *b, struct layer *l, int i)
+{
+    l->mix_norm = bind_norm(b, AT(i, "attn_norm.weight", "input_layernorm.weight"), b->s->d_model);
+    if (b->s->recurrent[i])
         bind_linear(b, l, i);
     else
         bind_attention(b, l, i);
-    l->ffn_norm = bind_norm(b, AT(i, ffn_norm, "post_attention_layernorm.weight"), d);
-    bind_mat(b, &l->ffn_gate, AT(i, "ffn_gate.weight", "mlp.gate_proj.weight"), s->n_ff, d);
-    bind_mat(b, &l->ffn_up, AT(i, "ffn_up.weight", "mlp.up_proj.weight"), s->n_ff, d);
-    bind_mat(b, &l->ffn_down, AT(i, "ffn_down.weight", "mlp.down_proj.weight"), d, s->n_ff);
+    bind_feed_forward(b, l, i);
 }
 
 static void bind_bert_layer(struct binder *b, struct layer *l, int i)
@@ -328,7 +446,7 @@ static bool is_other_part(const struct binder *b, struct span name)
                span_starts(name, SPAN("cls."));
     return span_ends(name, SPAN("rotary_emb.inv_freq")) ||
            (s->tied_head && span_eq(name, SPAN("lm_head.weight"))) ||
-           (s->arch == ARCH_QWEN35 &&
+           (arch_is_qwen35(s->arch) &&
             (span_starts(name, SPAN("mtp.")) || span_starts(name, SPAN("model.visual.")) ||
              span_starts(name, SPAN("visual."))));
 }

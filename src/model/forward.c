@@ -5,6 +5,7 @@
 
 #include "base/status.h"
 #include "model/attention.h"
+#include "model/experts.h"
 #include "model/ops.h"
 
 /* in -> mix, through softmax attention. */
@@ -53,6 +54,24 @@ static void feed_forward(struct model_run *r, const struct layer *l)
     project_add(r, &l->ffn_down, &r->b.ff, NULL);
 }
 
+static void mixture(struct model_run *r, const struct layer *l)
+{
+    struct run_buffers *b = &r->b;
+    const struct projection in[] = {
+        { &l->router, b->probs, NULL }, /* all of them the same rows, so one norm for all */
+        { &l->ffn_gate, b->gate, NULL },          { &l->ffn_up, b->up, NULL },
+        { l->expert_gate, b->expert_gate, NULL }, { l->expert_up, b->expert_up, NULL },
+    };
+    const struct projection shared = { &l->ffn_down, b->y, NULL };
+    norm_rows(r, l->ffn_norm, in, ARRAY_LEN(in));
+    project(r, &b->in, in, 1);                                     /* probs [n, n_experts]    */
+    feed_forward_gated(r, &l->ffn_gate, &l->ffn_up, &l->ffn_down); /* ff [n, n_ff_shared]     */
+    project(r, &b->ff, &shared, 1);                                /* y [n, d_model]          */
+    experts_route(r, l); /* choices of each row, and the rows of each expert  */
+    experts_run(r, l);   /* expert_out [n * n_experts_used, d_model]          */
+    experts_add(r);      /* x += the sum of a row's experts, and its part of y */
+}
+
 static void forward(struct model_run *r)
 {
     const struct model *m = r->m;
@@ -63,7 +82,10 @@ static void forward(struct model_run *r)
             linear_layer(r, l, i); /* x += linear attention of norm(x) */
         else
             attention_layer(r, l, i); /* x += attention of norm(x) */
-        feed_forward(r, l);           /* x += feed-forward of norm(x) */
+        if (m->shape.n_experts)
+            mixture(r, l); /* x += some experts and the shared one, of norm(x) */
+        else
+            feed_forward(r, l); /* x += feed-forward of norm(x) */
     }
     norm_outputs(r);               /* in [n_outs, d_model], hidden states copied out */
     project_logits(r, &m->w.head); /* [n_logits, n_vocab], each to its caller's memory */

@@ -62,6 +62,18 @@ enum {
     ATTN_TILE = 32,   /* query rows a thread takes at a time while a prompt is read */
 };
 
+/* An expert that a row chose. */
+struct choice {
+    uint32_t expert;
+    float part;     /* the parts of a row's choices add up to 1 */
+    uint32_t place; /* where the row stands among the rows of all experts */
+};
+
+/* The rows of one expert: places [first, first + n). */
+struct crowd {
+    uint32_t expert, first, n;
+};
+
 /* Activations of a step. n is n_batch, the most rows of a step; 'stride' that of the act. */
 struct run_buffers {
     struct row *rows;       /* [n] */
@@ -72,14 +84,23 @@ struct run_buffers {
     float *rope;            /* [n, rope_dims]: cosines of a row's position, then sines       */
     struct act in;          /* [n, d_model]: x after a norm                                  */
     struct act mix; /* [n, n_heads * head_dim or V]: what attention gives to its output matrix */
-    struct act ff;  /* [n, n_ff]                                                     */
+    struct act ff;  /* [n, ff_width]                                                  */
+    struct act expert_ff; /* [n * n_experts_used, n_ff_expert]: rows by place, as all expert_*  */
 
     /* These three groups are never alive together and share their memory. */
-    float *q, *k, *v;     /* [n, q_width], [n, kv_width] twice                             */
-    float *keys, *values; /* bert: [n_heads, n, head_dim]                                  */
-    float *u, *conv, *z;  /* [n, 2K + V] twice, [n, V]                                     */
-    float *a, *b;         /* [n, lin_v_heads]: become decay and beta                       */
-    float *gate, *up;     /* [n, n_ff]                                                     */
+    float *q, *k, *v;       /* [n, q_width], [n, kv_width] twice                             */
+    float *keys, *values;   /* bert: [n_heads, n, head_dim]                                  */
+    float *u, *conv, *z;    /* [n, 2K + V] twice, [n, V]                                     */
+    float *a, *b;           /* [n, lin_v_heads]: become decay and beta                       */
+    float *gate, *up;       /* [n, ff_width]                                                 */
+    float *probs;           /* [n, n_experts]                                                */
+    float *shared_part;     /* [n]: how much of the shared expert                            */
+    struct choice *choices; /* [n, n_experts_used], the most probable first                  */
+    struct crowd *crowds;   /* those that are not empty, by expert                           */
+    uint32_t *next_place;   /* [n_experts]                                                   */
+    struct act expert_in;   /* [n * n_experts_used, d_model]                                 */
+    float *expert_gate, *expert_up; /* [n * n_experts_used, n_ff_expert]                     */
+    float *expert_out;              /* [n * n_experts_used, d_model]                         */
 
     float *logits_tile; /* [n_threads, n, LOGITS_TILE]                                   */
 };
@@ -90,6 +111,7 @@ struct model_run {
     void *block;
     struct run_buffers b;
     size_t n_rows, n_spans, n_outs; /* of the current step */
+    size_t n_crowds;                /* of the current layer */
     size_t n_logits; /* outs[0 .. n_logits) want logits, the others only hidden states */
 };
 
@@ -102,6 +124,12 @@ static inline size_t q_width(const struct model_shape *s)
 static inline size_t kv_width(const struct model_shape *s)
 {
     return (size_t)s->n_kv_heads * s->head_dim;
+}
+
+/* The feed-forward part that every row goes through. */
+static inline size_t ff_width(const struct model_shape *s)
+{
+    return s->n_experts ? s->n_ff_shared : s->n_ff;
 }
 
 static inline size_t lin_k_width(const struct model_shape *s)

@@ -48,7 +48,8 @@ static void layout(struct run_buffers *b, struct carver *c, const struct model_s
                    size_t n_threads)
 {
     size_t attn_out = (size_t)s->n_heads * s->head_dim;
-    bool bert = s->arch == ARCH_BERT, lin = s->arch == ARCH_QWEN35;
+    bool bert = s->arch == ARCH_BERT, lin = arch_is_qwen35(s->arch);
+    size_t n_ff = ff_width(s), n_chosen = n * s->n_experts_used, m = s->n_ff_expert;
 
     b->rows = carve(c, n, 1, sizeof(*b->rows));
     b->spans = carve(c, n, 1, sizeof(*b->spans));
@@ -58,7 +59,8 @@ static void layout(struct run_buffers *b, struct carver *c, const struct model_s
     b->rope = carve_floats(c, n, s->rope_dims);
     b->in = carve_act(c, n, s->d_model);
     b->mix = carve_act(c, n, lin ? MAX(attn_out, lin_v_width(s)) : attn_out);
-    b->ff = carve_act(c, n, s->n_ff);
+    b->ff = carve_act(c, n, n_ff);
+    b->expert_ff = carve_act(c, n_chosen, m);
 
     size_t start = c->used, end;
     b->q = carve_floats(c, n, q_width(s));
@@ -75,8 +77,17 @@ static void layout(struct run_buffers *b, struct carver *c, const struct model_s
     b->b = carve_floats(c, lin ? n : 0, s->lin_v_heads);
     end = MAX(end, c->used);
     c->used = start;
-    b->gate = carve_floats(c, n, s->n_ff);
-    b->up = carve_floats(c, n, s->n_ff);
+    b->gate = carve_floats(c, n, n_ff);
+    b->up = carve_floats(c, n, n_ff);
+    b->probs = carve_floats(c, n, s->n_experts);
+    b->shared_part = carve_floats(c, s->n_experts ? n : 0, 1);
+    b->choices = carve(c, n_chosen, 1, sizeof(*b->choices));
+    b->crowds = carve(c, MIN((size_t)s->n_experts, n_chosen), 1, sizeof(*b->crowds));
+    b->next_place = carve(c, s->n_experts, 1, sizeof(*b->next_place));
+    b->expert_in = carve_act(c, n_chosen, s->d_model);
+    b->expert_gate = carve_floats(c, n_chosen, m);
+    b->expert_up = carve_floats(c, n_chosen, m);
+    b->expert_out = carve_floats(c, n_chosen, s->d_model);
     c->used = MAX(end, c->used);
 
     b->logits_tile = carve(c, n * LOGITS_TILE, n_threads, sizeof(float));

@@ -15,8 +15,8 @@
 #include "model/shape_priv.h"
 
 static const char *const ARCH_NAMES[] = {
-    [ARCH_LLAMA] = "llama",   [ARCH_QWEN2] = "qwen2", [ARCH_QWEN3] = "qwen3",
-    [ARCH_QWEN35] = "qwen35", [ARCH_BERT] = "bert",
+    [ARCH_LLAMA] = "llama",   [ARCH_QWEN2] = "qwen2",         [ARCH_QWEN3] = "qwen3",
+    [ARCH_QWEN35] = "qwen35", [ARCH_QWEN35MOE] = "qwen35moe", [ARCH_BERT] = "bert",
 };
 
 const char *arch_name(enum arch a)
@@ -219,8 +219,11 @@ static void check_shape(const struct model_shape *s, struct shape_reader *r)
         shape_fail(r, KT_E_UNSUPPORTED,
                    "a bert with %u key/value heads for %u query heads; we run equal numbers",
                    s->n_kv_heads, s->n_heads);
-    if (s->arch == ARCH_QWEN35)
+    if (arch_is_qwen35(s->arch))
         check_linear(s, r);
+    if (s->n_experts_used > s->n_experts)
+        shape_fail(r, KT_E_FORMAT, "%u experts for each token of %u", s->n_experts_used,
+                   s->n_experts);
     if (s->n_vocab_real > s->n_vocab || s->n_vocab_real == 0)
         shape_fail(r, KT_E_FORMAT, "%u tokens for %u embedding rows", s->n_vocab_real, s->n_vocab);
 }

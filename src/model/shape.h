@@ -13,11 +13,11 @@
 
 struct model_file;
 
-enum arch { ARCH_LLAMA, ARCH_QWEN2, ARCH_QWEN3, ARCH_QWEN35, ARCH_BERT };
+enum arch { ARCH_LLAMA, ARCH_QWEN2, ARCH_QWEN3, ARCH_QWEN35, ARCH_QWEN35MOE, ARCH_BERT };
 enum pooling { POOL_NONE, POOL_MEAN, POOL_CLS, POOL_LAST };
 enum rope_pairing { ROPE_HALF, /* (i, i + n/2): NeoX, HF */ ROPE_ADJACENT /* (2i, 2i+1): llama GGUF */ };
 
-enum { LAYERS_MAX = 256 };
+enum { LAYERS_MAX = 256, EXPERTS_MAX = 4096, EXPERTS_USED_MAX = 64 };
 
 struct model_shape {
     enum arch arch;
@@ -27,7 +27,7 @@ struct model_shape {
     uint32_t n_vocab_real;  /* ids that a tokenizer can produce; the rest is never sampled */
     uint32_t n_ctx_train;
     uint32_t d_model;
-    uint32_t n_ff;
+    uint32_t n_ff;          /* of the dense feed-forward part; 0 with experts */
     float norm_eps;
     bool tied_head;
 
@@ -49,6 +49,10 @@ struct model_shape {
     uint32_t lin_k_heads, lin_v_heads, lin_k_dim, lin_v_dim, conv_kernel;
     bool lin_v_interleaved;     /* GGUF: V head g uses K head g mod nk; HF: floor(g / r) */
 
+    uint32_t n_experts;         /* of every layer; 0: dense */
+    uint32_t n_experts_used;    /* by each token */
+    uint32_t n_ff_expert, n_ff_shared;
+
     uint32_t n_token_types;     /* bert */
     enum pooling pooling;
     bool normalize;             /* L2-normalise embeddings */
@@ -58,6 +62,11 @@ struct model_shape {
 KT_MUST_CHECK enum kt_status model_shape_from_file(struct model_shape *s, const struct model_file *f,
                                                    struct kt_error *err);
 const char *arch_name(enum arch a);
+/* The two whose layers are partly Gated DeltaNet. */
+static inline bool arch_is_qwen35(enum arch a)
+{
+    return a == ARCH_QWEN35 || a == ARCH_QWEN35MOE;
+}
 
 /* Bytes, for one sequence of n_ctx tokens. */
 struct state_sizes {

@@ -9,8 +9,10 @@ static const struct {
     const char *model_type;
     enum arch arch;
 } MODEL_TYPES[] = {
-    { "llama", ARCH_LLAMA },    { "qwen2", ARCH_QWEN2 },         { "qwen3", ARCH_QWEN3 },
-    { "qwen3_5", ARCH_QWEN35 }, { "qwen3_5_text", ARCH_QWEN35 }, { "bert", ARCH_BERT },
+    { "llama", ARCH_LLAMA },           { "qwen2", ARCH_QWEN2 },
+    { "qwen3", ARCH_QWEN3 },           { "qwen3_5", ARCH_QWEN35 },
+    { "qwen3_5_text", ARCH_QWEN35 },   { "bert", ARCH_BERT },
+    { "qwen3_5_moe", ARCH_QWEN35MOE }, { "qwen3_5_moe_text", ARCH_QWEN35MOE },
 };
 
 static bool arch_of(enum arch *out, struct span model_type)
@@ -51,10 +53,10 @@ static void read_attention(struct model_shape *s, struct shape_reader *r)
 {
     s->n_heads = need_u32(r, "num_attention_heads", 1, N_HEADS_MAX);
     s->n_kv_heads = opt_u32(r, "num_key_value_heads", s->n_heads, 1, N_HEADS_MAX);
-    s->head_dim = s->arch == ARCH_QWEN35  ? 256
+    s->head_dim = arch_is_qwen35(s->arch) ? 256
                   : s->arch == ARCH_QWEN3 ? 128
                                           : s->d_model / s->n_heads;
-    bool derived = !shape_meta(r, "head_dim") && s->arch != ARCH_QWEN35 && s->arch != ARCH_QWEN3;
+    bool derived = !shape_meta(r, "head_dim") && !arch_is_qwen35(s->arch) && s->arch != ARCH_QWEN3;
     s->head_dim = opt_u32(r, "head_dim", s->head_dim, 2, HEAD_DIM_MAX);
     if (derived && (s->d_model % s->n_heads != 0 || s->head_dim < 2 || s->head_dim > HEAD_DIM_MAX))
         shape_fail(r, KT_E_FORMAT, "hidden_size %u does not divide into %u heads", s->d_model,
@@ -141,7 +143,7 @@ static void read_rope_sections(struct model_shape *s, struct shape_reader *r)
 static void read_rope(struct model_shape *s, struct shape_reader *r)
 {
     s->rope = ROPE_HALF; /* every family, llama too: only its GGUF files are permuted */
-    double partial = s->arch == ARCH_QWEN35 ? 0.25 : 1.0;
+    double partial = arch_is_qwen35(s->arch) ? 0.25 : 1.0;
     partial = (double)rope_float(r, "partial_rotary_factor", partial, 0.01, 1.0);
     s->rope_dims = (uint32_t)(s->head_dim * partial);
     s->rope_theta = rope_float(r, "rope_theta", 10000.0, 1.0, 1e12);
@@ -194,6 +196,14 @@ static void read_linear(struct model_shape *s, struct shape_reader *r)
     s->lin_v_dim = opt_u32(r, "linear_value_head_dim", 128, 1, LIN_DIM_MAX);
 }
 
+static void read_experts(struct model_shape *s, struct shape_reader *r)
+{
+    s->n_experts = need_u32(r, "num_experts", 1, EXPERTS_MAX);
+    s->n_experts_used = need_u32(r, "num_experts_per_tok", 1, EXPERTS_USED_MAX);
+    s->n_ff_expert = need_u32(r, "moe_intermediate_size", 1, N_FF_MAX);
+    s->n_ff_shared = need_u32(r, "shared_expert_intermediate_size", 1, N_FF_MAX);
+}
+
 /* The outer config's word counts, as in the library; without one, the weights tell. */
 static bool read_tied(const struct model_file *f)
 {
@@ -220,20 +230,20 @@ static void read_decoder(struct model_shape *s, struct shape_reader *r)
 {
     s->norm_eps = need_float(r, "rms_norm_eps", 1e-14, 0.1);
     s->qkv_bias = s->arch == ARCH_QWEN2;
-    s->qk_norm = s->arch == ARCH_QWEN3 || s->arch == ARCH_QWEN35;
-    s->attn_gate = s->arch == ARCH_QWEN35;
-    s->norm_plus_one = s->arch == ARCH_QWEN35;
+    s->qk_norm = s->arch == ARCH_QWEN3 || arch_is_qwen35(s->arch);
+    s->attn_gate = arch_is_qwen35(s->arch);
+    s->norm_plus_one = arch_is_qwen35(s->arch);
     s->tied_head = read_tied(r->f);
     s->n_layers_mtp = model_file_tensor(r->f, "mtp.fc.weight") != NULL;
     read_rope(s, r);
-    if (s->arch != ARCH_QWEN35)
+    if (!arch_is_qwen35(s->arch))
         refuse_sliding_layers(s, r);
 }
 
 /* 248320 rows are padding from 248077 on: no tokenizer produces those ids. */
 static uint32_t real_vocab(const struct model_shape *s)
 {
-    return s->arch == ARCH_QWEN35 && s->n_vocab == 248320 ? 248077 : s->n_vocab;
+    return arch_is_qwen35(s->arch) && s->n_vocab == 248320 ? 248077 : s->n_vocab;
 }
 
 void shape_from_config(struct model_shape *s, struct shape_reader *r)
@@ -241,7 +251,8 @@ void shape_from_config(struct model_shape *s, struct shape_reader *r)
     struct span type = model_file_str(r->f, "model_type");
     if (!arch_of(&s->arch, type)) {
         shape_fail(r, KT_E_UNSUPPORTED,
-                   "model_type '%.*s' is not one we run: llama, qwen2, qwen3, qwen3_5, bert",
+                   "model_type '%.*s' is not one we run: llama, qwen2, qwen3, qwen3_5, "
+                   "qwen3_5_moe, bert",
                    (int)MIN(type.len, (size_t)40), type.len ? type.ptr : "");
         return;
     }
@@ -252,7 +263,10 @@ void shape_from_config(struct model_shape *s, struct shape_reader *r)
     s->n_vocab_real = real_vocab(s);
     s->n_ctx_train = need_u32(r, "max_position_embeddings", 1, N_CTX_MAX);
     s->d_model = need_u32(r, "hidden_size", 1, D_MODEL_MAX);
-    s->n_ff = need_u32(r, "intermediate_size", 1, N_FF_MAX);
+    if (s->arch == ARCH_QWEN35MOE)
+        read_experts(s, r);
+    else
+        s->n_ff = need_u32(r, "intermediate_size", 1, N_FF_MAX);
     read_attention(s, r);
     if (!r->st)
         refuse_variants(s, r);
@@ -260,7 +274,7 @@ void shape_from_config(struct model_shape *s, struct shape_reader *r)
         read_bert(s, r);
     else if (!r->st)
         read_decoder(s, r);
-    if (!r->st && s->arch == ARCH_QWEN35) {
+    if (!r->st && arch_is_qwen35(s->arch)) {
         read_layer_kinds(s, r);
         read_linear(s, r);
     }

@@ -93,7 +93,7 @@ static void read_rope(struct model_shape *s, struct shape_reader *r)
 {
     s->rope = s->arch == ARCH_LLAMA ? ROPE_ADJACENT : ROPE_HALF;
     s->rope_dims =
-        opt_u32(r, "rope.dimension_count", s->arch == ARCH_QWEN35 ? 64 : s->head_dim, 2, 256);
+        opt_u32(r, "rope.dimension_count", arch_is_qwen35(s->arch) ? 64 : s->head_dim, 2, 256);
     s->rope_theta = opt_float(r, "rope.freq_base", 10000.0, 1.0, 1e12);
 
     const struct meta *sections = shape_meta(r, "rope.dimension_sections");
@@ -182,19 +182,28 @@ static void read_decoder(struct model_shape *s, struct shape_reader *r)
 {
     s->norm_eps = need_float(r, "attention.layer_norm_rms_epsilon", 1e-14, 0.1);
     s->qkv_bias = s->arch == ARCH_QWEN2;
-    s->qk_norm = s->arch == ARCH_QWEN3 || s->arch == ARCH_QWEN35;
-    s->attn_gate = s->arch == ARCH_QWEN35;
+    s->qk_norm = s->arch == ARCH_QWEN3 || arch_is_qwen35(s->arch);
+    s->attn_gate = arch_is_qwen35(s->arch);
     s->tied_head = model_file_tensor(r->f, "output.weight") == NULL;
     read_rope(s, r);
+}
+
+static void read_experts(struct model_shape *s, struct shape_reader *r)
+{
+    s->n_experts = need_u32(r, "expert_count", 1, EXPERTS_MAX);
+    s->n_experts_used = need_u32(r, "expert_used_count", 1, EXPERTS_USED_MAX);
+    s->n_ff_expert = need_u32(r, "expert_feed_forward_length", 1, N_FF_MAX);
+    s->n_ff_shared = need_u32(r, "expert_shared_feed_forward_length", 1, N_FF_MAX);
 }
 
 void shape_from_gguf(struct model_shape *s, struct shape_reader *r)
 {
     struct span arch = model_file_str(r->f, "general.architecture");
     if (!arch_of(&s->arch, arch)) {
-        shape_fail(r, KT_E_UNSUPPORTED,
-                   "architecture '%.*s' is not one we run: llama, qwen2, qwen3, qwen35, bert",
-                   (int)MIN(arch.len, (size_t)40), arch.len ? arch.ptr : "");
+        shape_fail(
+            r, KT_E_UNSUPPORTED,
+            "architecture '%.*s' is not one we run: llama, qwen2, qwen3, qwen35, qwen35moe, bert",
+            (int)MIN(arch.len, (size_t)40), arch.len ? arch.ptr : "");
         return;
     }
     char prefix[16];
@@ -210,9 +219,12 @@ void shape_from_gguf(struct model_shape *s, struct shape_reader *r)
     s->n_layers = n_blocks - s->n_layers_mtp;
     s->n_ctx_train = need_u32(r, "context_length", 1, N_CTX_MAX);
     s->d_model = need_u32(r, "embedding_length", 1, D_MODEL_MAX);
-    s->n_ff = need_u32(r, "feed_forward_length", 1, N_FF_MAX);
-    if (opt_u32(r, "expert_count", 0, 0, 1 << 16) != 0)
-        shape_fail(r, KT_E_UNSUPPORTED, "a mixture of experts; we run dense models");
+    if (s->arch == ARCH_QWEN35MOE)
+        read_experts(s, r);
+    else
+        s->n_ff = need_u32(r, "feed_forward_length", 1, N_FF_MAX);
+    if (s->arch != ARCH_QWEN35MOE && opt_u32(r, "expert_count", 0, 0, 1 << 16) != 0)
+        shape_fail(r, KT_E_UNSUPPORTED, "a mixture of experts; of those we run qwen35moe");
     read_vocab(s, r);
     read_attention(s, r);
     read_pooling(s, r);
@@ -220,7 +232,7 @@ void shape_from_gguf(struct model_shape *s, struct shape_reader *r)
         read_bert(s, r);
     else if (!r->st)
         read_decoder(s, r);
-    if (!r->st && s->arch == ARCH_QWEN35) {
+    if (!r->st && arch_is_qwen35(s->arch)) {
         read_layer_kinds(s, r, n_blocks);
         read_linear(s, r);
     }

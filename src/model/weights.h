@@ -34,9 +34,17 @@ struct layer {
     const float *dt_bias;    /* [lin_v_heads] */
     const float *lin_norm;   /* [lin_v_dim], plain weights also where others are 1 + w */
 
-    /* feed-forward: gate is unused by bert */
+    /* feed-forward: gate is unused by bert; beside experts this is the one all tokens share, and
+     * n_ff is n_ff_shared */
     struct mat ffn_gate, ffn_up; /* [n_ff, d_model] */
     struct mat ffn_down;         /* [d_model, n_ff] */
+
+    /* experts: one matrix each, all of a list of the same type */
+    struct mat router;             /* [n_experts, d_model]                 */
+    const struct mat *expert_gate; /* [n_experts] of [n_ff_expert, d_model] */
+    const struct mat *expert_up;   /* [n_experts] of [n_ff_expert, d_model] */
+    const struct mat *expert_down; /* [n_experts] of [d_model, n_ff_expert] */
+    const float *shared_gate;      /* [d_model]: how much of the shared one */
 
     /* bert: norms come after, everything has a bias */
     const float *out_bias, *up_bias, *down_bias;

@@ -31,7 +31,8 @@ static const struct {
     { "llama-tied", QT_Q8_0, KV_F16 }, { "llama-rope3", QT_BF16, KV_F32 },
     { "qwen2", QT_Q4_K, KV_F16 },      { "qwen3", QT_Q4_K, KV_F16 },
     { "qwen35-r1", QT_Q8_0, KV_F16 },  { "qwen35-r2", QT_Q4_K, KV_F16 },
-    { "qwen35-r3", QT_BF16, KV_F32 },
+    { "qwen35-r3", QT_BF16, KV_F32 },  { "moe-r2", QT_Q4_K, KV_F16 },
+    { "moe-r4", QT_BF16, KV_F32 },     { "moe-r4", QT_Q8_0, KV_F16 },
 };
 
 /* One way of running: its own kernels, pool and model over a shared file. */

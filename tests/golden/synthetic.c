@@ -12,14 +12,17 @@
 
 /* The table of tools/reference/synthetic.py. */
 const struct synth SYNTHS[] = {
-    { "llama-tied", ARCH_LLAMA, 3, 4, 2, 64, true, 1e4, 0, 0, 0, 0, false },
-    { "llama-rope3", ARCH_LLAMA, 3, 8, 2, 32, false, 5e5, 8.0, 0, 0, 0, false },
-    { "qwen2", ARCH_QWEN2, 3, 4, 2, 64, true, 1e6, 0, 0, 0, 0, false },
-    { "qwen3", ARCH_QWEN3, 3, 6, 2, 128, false, 1e6, 0, 0, 0, 0, false },
-    { "qwen35-r1", ARCH_QWEN35, 8, 4, 2, 256, true, 1e7, 0, 0, 2, 2, false },
-    { "qwen35-r2", ARCH_QWEN35, 5, 4, 1, 256, false, 1e7, 0, 4.0, 2, 4, true },
-    { "qwen35-r3", ARCH_QWEN35, 5, 3, 1, 256, true, 1e7, 0, 0, 2, 6, false },
-    { "bert", ARCH_BERT, 3, 8, 8, 32, true, 0, 0, 0, 0, 0, false },
+    { "llama-tied", ARCH_LLAMA, 3, 4, 2, 64, true, 1e4, 0, 0, 0, 0, 0, 0, 0, 0, false, false },
+    { "llama-rope3", ARCH_LLAMA, 3, 8, 2, 32, false, 5e5, 8.0, 0, 0, 0, 0, 0, 0, 0, false, false },
+    { "qwen2", ARCH_QWEN2, 3, 4, 2, 64, true, 1e6, 0, 0, 0, 0, 0, 0, 0, 0, false, false },
+    { "qwen3", ARCH_QWEN3, 3, 6, 2, 128, false, 1e6, 0, 0, 0, 0, 0, 0, 0, 0, false, false },
+    { "qwen35-r1", ARCH_QWEN35, 8, 4, 2, 256, true, 1e7, 0, 0, 2, 2, 0, 0, 0, 0, false, false },
+    { "qwen35-r2", ARCH_QWEN35, 5, 4, 1, 256, false, 1e7, 0, 4.0, 2, 4, 0, 0, 0, 0, false, true },
+    { "qwen35-r3", ARCH_QWEN35, 5, 3, 1, 256, true, 1e7, 0, 0, 2, 6, 0, 0, 0, 0, false, false },
+    { "qwen35-r4", ARCH_QWEN35, 5, 4, 2, 256, false, 1e7, 0, 0, 2, 8, 0, 0, 0, 0, false, true },
+    { "moe-r2", ARCH_QWEN35MOE, 5, 4, 2, 256, false, 1e7, 0, 0, 2, 4, 8, 2, 256, 256, false, true },
+    { "moe-r4", ARCH_QWEN35MOE, 4, 6, 1, 256, true, 1e7, 0, 0, 2, 8, 16, 4, 96, 160, true, false },
+    { "bert", ARCH_BERT, 3, 8, 8, 32, true, 0, 0, 0, 0, 0, 0, 0, 0, 0, false, false },
 };
 const size_t N_SYNTHS = ARRAY_LEN(SYNTHS);
 
@@ -49,6 +52,10 @@ enum kind {
     CONV,    /* value channels move                                               */
     DT_BIAS,
     A_LOG,
+    ROUTER,      /* float32 in GGUF                                                */
+    SHARED_GATE, /* one row in a folder, a vector in GGUF                          */
+    EXPERTS_IN,  /* of each expert gate, then up; GGUF has them apart or together  */
+    EXPERTS_OUT,
 };
 
 struct entry {
@@ -88,7 +95,7 @@ static void attention_entries(struct visitor *v, int i)
     size_t d = SYNTH_HIDDEN, q = (size_t)m->n_heads * m->head_dim,
            kv = (size_t)m->n_kv_heads * m->head_dim;
     emit(v, ROTATED, i, "attn_q.weight", "self_attn.q_proj.weight",
-         m->arch == ARCH_QWEN35 ? 2 * q : q, d);
+         arch_is_qwen35(m->arch) ? 2 * q : q, d);
     emit(v, ROTATED, i, "attn_k.weight", "self_attn.k_proj.weight", kv, d);
     emit(v, MATRIX, i, "attn_v.weight", "self_attn.v_proj.weight", kv, d);
     emit(v, MATRIX, i, "attn_output.weight", "self_attn.o_proj.weight", d, q);
@@ -97,7 +104,7 @@ static void attention_entries(struct visitor *v, int i)
         emit(v, BIAS, i, "attn_k.bias", "self_attn.k_proj.bias", 1, kv);
         emit(v, BIAS, i, "attn_v.bias", "self_attn.v_proj.bias", 1, kv);
     }
-    if (m->arch == ARCH_QWEN3 || m->arch == ARCH_QWEN35) {
+    if (m->arch == ARCH_QWEN3 || arch_is_qwen35(m->arch)) {
         emit(v, NORM, i, "attn_q_norm.weight", "self_attn.q_norm.weight", 1, m->head_dim);
         emit(v, NORM, i, "attn_k_norm.weight", "self_attn.k_norm.weight", 1, m->head_dim);
     }
@@ -117,10 +124,42 @@ static void linear_entries(struct visitor *v, int i)
     emit(v, LIN_NORM, i, "ssm_norm.weight", "linear_attn.norm.weight", 1, 128);
 }
 
+/* All experts in one tensor: their matrices stand on top of each other. */
+static void emit_stack(struct visitor *v, enum kind kind, int layer, const char *gguf,
+                       const char *hf, size_t n_rows, size_t n_cols)
+{
+    emit(v, kind, layer, gguf, hf, v->m->n_experts * n_rows, n_cols);
+}
+
+static void mixture_entries(struct visitor *v, int i)
+{
+    const struct synth *m = v->m;
+    size_t d = SYNTH_HIDDEN, ff = m->n_ff_expert, sh = m->n_ff_shared;
+    emit(v, ROUTER, i, "ffn_gate_inp.weight", "mlp.gate.weight", m->n_experts, d);
+    emit_stack(v, EXPERTS_IN, i, "ffn_gate_up_exps.weight", "mlp.experts.gate_up_proj", 2 * ff, d);
+    emit_stack(v, EXPERTS_OUT, i, "ffn_down_exps.weight", "mlp.experts.down_proj", d, ff);
+    emit(v, SHARED_GATE, i, "ffn_gate_inp_shexp.weight", "mlp.shared_expert_gate.weight", 1, d);
+    emit(v, MATRIX, i, "ffn_gate_shexp.weight", "mlp.shared_expert.gate_proj.weight", sh, d);
+    emit(v, MATRIX, i, "ffn_up_shexp.weight", "mlp.shared_expert.up_proj.weight", sh, d);
+    emit(v, MATRIX, i, "ffn_down_shexp.weight", "mlp.shared_expert.down_proj.weight", d, sh);
+}
+
+static void feed_forward_entries(struct visitor *v, int i)
+{
+    size_t d = SYNTH_HIDDEN, ff = SYNTH_FF;
+    if (v->m->n_experts) {
+        mixture_entries(v, i);
+        return;
+    }
+    emit(v, MATRIX, i, "ffn_gate.weight", "mlp.gate_proj.weight", ff, d);
+    emit(v, MATRIX, i, "ffn_up.weight", "mlp.up_proj.weight", ff, d);
+    emit(v, MATRIX, i, "ffn_down.weight", "mlp.down_proj.weight", d, ff);
+}
+
 static void decoder_entries(struct visitor *v)
 {
-    bool q35 = v->m->arch == ARCH_QWEN35;
-    size_t d = SYNTH_HIDDEN, ff = SYNTH_FF;
+    bool q35 = arch_is_qwen35(v->m->arch);
+    size_t d = SYNTH_HIDDEN;
     emit(v, EMBED, -1, "token_embd.weight", "model.embed_tokens.weight", SYNTH_VOCAB, d);
     for (int i = 0; i < (int)v->m->n_layers; i++) {
         emit(v, NORM, i, "attn_norm.weight", "input_layernorm.weight", 1, d);
@@ -130,9 +169,7 @@ static void decoder_entries(struct visitor *v)
             attention_entries(v, i);
         emit(v, NORM, i, q35 ? "post_attention_norm.weight" : "ffn_norm.weight",
              "post_attention_layernorm.weight", 1, d);
-        emit(v, MATRIX, i, "ffn_gate.weight", "mlp.gate_proj.weight", ff, d);
-        emit(v, MATRIX, i, "ffn_up.weight", "mlp.up_proj.weight", ff, d);
-        emit(v, MATRIX, i, "ffn_down.weight", "mlp.down_proj.weight", d, ff);
+        feed_forward_entries(v, i);
     }
     emit(v, NORM, -1, "output_norm.weight", "model.norm.weight", 1, d);
     if (!v->m->tied)
@@ -221,7 +258,7 @@ static void rule(float *base, float *scale, const struct synth *m, const struct 
         *scale = 1.0f;
         break;
     case NORM:
-        *base = m->arch == ARCH_QWEN35 ? 0.0f : 1.0f;
+        *base = arch_is_qwen35(m->arch) ? 0.0f : 1.0f;
         *scale = 0.5f;
         break;
     case LIN_NORM:
@@ -270,7 +307,55 @@ static uint16_t *to_bf16(const float *v, size_t n)
     return h;
 }
 
+static bool is_experts(const struct entry *e)
+{
+    return e->kind == EXPERTS_IN || e->kind == EXPERTS_OUT;
+}
+
 /* ---- a folder ---- */
+
+/* Rows [row0, row0 + n_rows) of every expert's rows, where all of them together are 'half'. Heap. */
+static uint16_t *rows_of_each(const struct synth *m, const struct entry *e, const uint16_t *half,
+                              size_t row0, size_t n_rows)
+{
+    size_t all = e->n_rows / m->n_experts, n = n_rows * e->n_cols;
+    uint16_t *out = malloc(m->n_experts * n * sizeof(*out));
+    if (!out)
+        abort();
+    for (size_t x = 0; x < m->n_experts; x++)
+        memcpy(out + x * n, half + (x * all + row0) * e->n_cols, n * sizeof(*out));
+    return out;
+}
+
+/* "...mlp.experts.WHAT" in one tensor, or "...mlp.experts.N.WHAT.weight" in n_experts. */
+static void put_expert_rows(struct visitor *v, const char *name, const struct entry *e,
+                            const char *what, const uint16_t *half, size_t row0, size_t n_rows)
+{
+    uint16_t *rows = rows_of_each(v->m, e, half, row0, n_rows);
+    int prefix = (int)(strrchr(name, '.') - name);
+    for (uint32_t x = 0; x < v->m->n_experts; x++) {
+        char one[192];
+        snprintf(one, sizeof(one), "%.*s.%u.%s.weight", prefix, name, x, what);
+        st_put_tensor(v->folder, one, QT_BF16, 2, (uint64_t[]){ e->n_cols, n_rows },
+                      rows + x * n_rows * e->n_cols);
+    }
+    free(rows);
+}
+
+static void folder_experts(struct visitor *v, const char *name, const struct entry *e,
+                           const uint16_t *half)
+{
+    size_t all = e->n_rows / v->m->n_experts;
+    if (!v->m->apart) {
+        st_put_tensor(v->folder, name, QT_BF16, 3, (uint64_t[]){ e->n_cols, all, v->m->n_experts },
+                      half);
+    } else if (e->kind == EXPERTS_IN) {
+        put_expert_rows(v, name, e, "gate_proj", half, 0, all / 2);
+        put_expert_rows(v, name, e, "up_proj", half, all / 2, all / 2);
+    } else {
+        put_expert_rows(v, name, e, "down_proj", half, 0, all);
+    }
+}
 
 static void folder_entry(struct visitor *v, const struct entry *e)
 {
@@ -291,7 +376,9 @@ static void folder_entry(struct visitor *v, const struct entry *e)
     }
     float *values = values_of(v->m, e);
     uint16_t *half = to_bf16(values, e->n_rows * e->n_cols);
-    if (keeps_f32(e->kind))
+    if (is_experts(e))
+        folder_experts(v, name, e, half);
+    else if (keeps_f32(e->kind))
         st_put_tensor(v->folder, name, QT_F32, n_dims, dims, values);
     else
         st_put_tensor(v->folder, name, QT_BF16, n_dims, dims, half);
@@ -302,7 +389,7 @@ static void folder_entry(struct visitor *v, const struct entry *e)
 static void print_rope(struct buf *b, const struct synth *m)
 {
     buf_printf(b, "\"rope_parameters\": {\"rope_theta\": %.1f", m->theta);
-    if (m->arch == ARCH_QWEN35)
+    if (arch_is_qwen35(m->arch))
         buf_append_str(b, ", \"partial_rotary_factor\": 0.25, \"mrope_section\": [11, 11, 10], "
                           "\"mrope_interleaved\": true");
     if (m->llama3_factor > 0)
@@ -322,15 +409,23 @@ static void print_rope(struct buf *b, const struct synth *m)
 
 static void print_decoder(struct buf *b, const struct synth *m)
 {
-    static const char *const TYPES[] = { "llama", "qwen2", "qwen3", "qwen3_5_text" };
+    static const char *const TYPES[] = { "llama", "qwen2", "qwen3", "qwen3_5_text",
+                                         "qwen3_5_moe_text" };
     buf_printf(
         b,
-        "{\"model_type\": \"%s\", \"hidden_size\": %d, \"intermediate_size\": %d, "
+        "{\"model_type\": \"%s\", \"hidden_size\": %d, "
         "\"num_hidden_layers\": %u, \"num_attention_heads\": %u, \"num_key_value_heads\": %u, ",
-        TYPES[m->arch], SYNTH_HIDDEN, SYNTH_FF, m->n_layers, m->n_heads, m->n_kv_heads);
+        TYPES[m->arch], SYNTH_HIDDEN, m->n_layers, m->n_heads, m->n_kv_heads);
+    if (m->n_experts)
+        buf_printf(b,
+                   "\"num_experts\": %u, \"num_experts_per_tok\": %u, "
+                   "\"moe_intermediate_size\": %u, \"shared_expert_intermediate_size\": %u, ",
+                   m->n_experts, m->n_used, m->n_ff_expert, m->n_ff_shared);
+    else
+        buf_printf(b, "\"intermediate_size\": %d, ", SYNTH_FF);
     if (m->arch != ARCH_QWEN2)
         buf_printf(b, "\"head_dim\": %u, ", m->head_dim);
-    if (m->arch == ARCH_QWEN35)
+    if (arch_is_qwen35(m->arch))
         buf_printf(b,
                    "\"linear_num_key_heads\": %u, \"linear_num_value_heads\": %u, "
                    "\"linear_key_head_dim\": 128, \"linear_value_head_dim\": 128, "
@@ -357,9 +452,8 @@ static void print_config(struct buf *b, const struct synth *m)
         return;
     }
     if (m->nested)
-        buf_printf(b,
-                   "{\"model_type\": \"qwen3_5\", \"tie_word_embeddings\": %s, \"text_config\": ",
-                   m->tied ? "true" : "false");
+        buf_printf(b, "{\"model_type\": \"%s\", \"tie_word_embeddings\": %s, \"text_config\": ",
+                   m->n_experts ? "qwen3_5_moe" : "qwen3_5", m->tied ? "true" : "false");
     print_decoder(b, m);
     if (m->nested)
         buf_append_str(b, "}");
@@ -422,7 +516,7 @@ static void interleave_heads(float *v, const struct synth *m, const struct entry
 static void convert(float *v, const struct synth *m, const struct entry *e)
 {
     size_t n = e->n_rows * e->n_cols, k_rows = 2 * (size_t)m->nk * 128;
-    if (e->kind == NORM && m->arch == ARCH_QWEN35) {
+    if (e->kind == NORM && arch_is_qwen35(m->arch)) {
         for (size_t i = 0; i < n; i++)
             v[i] += 1.0f;
     }
@@ -442,15 +536,53 @@ static void convert(float *v, const struct synth *m, const struct entry *e)
         move_heads(v + r * e->n_cols, m, 0, 128);
 }
 
+/* 'half' in the type of matrices, or random blocks in its place. */
+static void put_stack(struct visitor *v, const char *name, const struct entry *e,
+                      const uint16_t *half, size_t n_rows)
+{
+    uint64_t dims[3] = { e->n_cols, n_rows, v->m->n_experts };
+    if (v->mats == QT_BF16)
+        gguf_put_tensor(v->gguf, name, QT_BF16, 3, dims, half);
+    else
+        gguf_put_random(v->gguf, name, v->mats, 3, dims, matrix_scale(e));
+}
+
+static void gguf_experts(struct visitor *v, const struct entry *e)
+{
+    size_t all = e->n_rows / v->m->n_experts;
+    float *values = values_of(v->m, e);
+    uint16_t *half = to_bf16(values, e->n_rows * e->n_cols);
+    if (e->kind == EXPERTS_OUT || v->m->apart) {
+        put_stack(v, e->gguf, e, half, all);
+    } else {
+        char name[64];
+        uint16_t *gate = rows_of_each(v->m, e, half, 0, all / 2),
+                 *up = rows_of_each(v->m, e, half, all / 2, all / 2);
+        int prefix = (int)(strrchr(e->gguf, '.') - e->gguf - (int)strlen("gate_up_exps"));
+        snprintf(name, sizeof(name), "%.*sgate_exps.weight", prefix, e->gguf);
+        put_stack(v, name, e, gate, all / 2);
+        snprintf(name, sizeof(name), "%.*sup_exps.weight", prefix, e->gguf);
+        put_stack(v, name, e, up, all / 2);
+        free(gate);
+        free(up);
+    }
+    free(half);
+    free(values);
+}
+
 static void gguf_entry(struct visitor *v, const struct entry *e)
 {
+    if (is_experts(e)) {
+        gguf_experts(v, e);
+        return;
+    }
     size_t n = e->n_rows * e->n_cols;
     uint64_t vec[1] = { n }, dims[2] = { e->n_cols, e->n_rows };
     float *values = values_of(v->m, e);
     convert(values, v->m, e);
-    if (is_vector(e)) {
+    if (is_vector(e) || e->kind == SHARED_GATE) {
         gguf_put_tensor(v->gguf, e->gguf, QT_F32, 1, vec, values);
-    } else if (e->kind == CONV || v->mats == QT_F32) {
+    } else if (e->kind == CONV || e->kind == ROUTER || v->mats == QT_F32) {
         gguf_put_tensor(v->gguf, e->gguf, QT_F32, 2, dims, values);
     } else if (v->mats == QT_BF16) {
         uint16_t *half = to_bf16(values, n);
@@ -496,7 +628,7 @@ static void put_decoder_meta(struct gguf_writer *w, const struct synth *m)
     put_u32(w, m, "attention.head_count_kv", m->n_kv_heads);
     put_f32(w, m, "attention.layer_norm_rms_epsilon", 1e-5f);
     put_f32(w, m, "rope.freq_base", (float)m->theta);
-    put_u32(w, m, "rope.dimension_count", m->arch == ARCH_QWEN35 ? 64 : m->head_dim);
+    put_u32(w, m, "rope.dimension_count", arch_is_qwen35(m->arch) ? 64 : m->head_dim);
     put_u32(w, m, "attention.key_length", m->head_dim);
     put_u32(w, m, "attention.value_length", m->head_dim);
     if (m->llama3_factor > 0)
@@ -546,12 +678,22 @@ static void put_tokenizer(struct gguf_writer *w)
 static void put_linear_meta(struct gguf_writer *w, const struct synth *m)
 {
     const int32_t sections[4] = { 11, 11, 10, 0 };
-    gguf_put_arr_i32(w, "qwen35.rope.dimension_sections", sections, 4);
+    char key[80];
+    snprintf(key, sizeof(key), "%s.rope.dimension_sections", arch_name(m->arch));
+    gguf_put_arr_i32(w, key, sections, 4);
     put_u32(w, m, "ssm.conv_kernel", 4);
     put_u32(w, m, "ssm.state_size", 128);
     put_u32(w, m, "ssm.group_count", m->nk);
     put_u32(w, m, "ssm.time_step_rank", m->nv);
     put_u32(w, m, "ssm.inner_size", m->nv * 128);
+}
+
+static void put_experts_meta(struct gguf_writer *w, const struct synth *m)
+{
+    put_u32(w, m, "expert_count", m->n_experts);
+    put_u32(w, m, "expert_used_count", m->n_used);
+    put_u32(w, m, "expert_feed_forward_length", m->n_ff_expert);
+    put_u32(w, m, "expert_shared_feed_forward_length", m->n_ff_shared);
 }
 
 void synth_write_gguf(const struct synth *m, const char *path, enum qtype mats)
@@ -561,7 +703,10 @@ void synth_write_gguf(const struct synth *m, const char *path, enum qtype mats)
     put_u32(&w, m, "block_count", m->n_layers);
     put_u32(&w, m, "context_length", m->arch == ARCH_BERT ? SYNTH_BERT_CTX : 4096);
     put_u32(&w, m, "embedding_length", SYNTH_HIDDEN);
-    put_u32(&w, m, "feed_forward_length", SYNTH_FF);
+    if (m->n_experts)
+        put_experts_meta(&w, m);
+    else
+        put_u32(&w, m, "feed_forward_length", SYNTH_FF);
     put_u32(&w, m, "attention.head_count", m->n_heads);
     if (m->arch == ARCH_BERT) {
         put_f32(&w, m, "attention.layer_norm_epsilon", 1e-12f);
@@ -571,7 +716,7 @@ void synth_write_gguf(const struct synth *m, const char *path, enum qtype mats)
         put_decoder_meta(&w, m);
         put_tokenizer(&w);
     }
-    if (m->arch == ARCH_QWEN35)
+    if (arch_is_qwen35(m->arch))
         put_linear_meta(&w, m);
     struct visitor v = { .m = m, .visit = gguf_entry, .gguf = &w, .mats = mats };
     each_entry(&v);

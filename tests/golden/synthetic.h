@@ -24,6 +24,8 @@ struct synth {
     double llama3_factor; /* 0: none; low 1, high 4, old context 64 */
     double yarn_factor;   /* 0: none; old context 32                */
     uint32_t nk, nv;
+    uint32_t n_experts, n_used, n_ff_expert, n_ff_shared; /* 0: dense */
+    bool apart;  /* a folder has one tensor for each expert, and GGUF gate and up in one */
     bool nested; /* the folder has "text_config" and "model.language_model." */
 };
 

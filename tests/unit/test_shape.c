@@ -40,7 +40,11 @@ static void check_common(const struct synth *m, const struct model_shape *s)
     assert_int_equal(s->arch, m->arch);
     assert_int_equal(s->n_layers, m->n_layers);
     assert_int_equal(s->d_model, SYNTH_HIDDEN);
-    assert_int_equal(s->n_ff, SYNTH_FF);
+    assert_int_equal(s->n_ff, m->n_experts ? 0 : SYNTH_FF);
+    assert_int_equal(s->n_experts, m->n_experts);
+    assert_int_equal(s->n_experts_used, m->n_used);
+    assert_int_equal(s->n_ff_expert, m->n_ff_expert);
+    assert_int_equal(s->n_ff_shared, m->n_ff_shared);
     assert_int_equal(s->n_vocab, SYNTH_VOCAB);
     assert_int_equal(s->n_vocab_real, SYNTH_VOCAB);
     assert_int_equal(s->n_heads, m->n_heads);
@@ -49,10 +53,10 @@ static void check_common(const struct synth *m, const struct model_shape *s)
     assert_int_equal(s->tied_head, m->tied);
     assert_int_equal(s->causal, m->arch != ARCH_BERT);
     assert_int_equal(s->qkv_bias, m->arch == ARCH_QWEN2 || m->arch == ARCH_BERT);
-    assert_int_equal(s->attn_gate, m->arch == ARCH_QWEN35);
+    assert_int_equal(s->attn_gate, arch_is_qwen35(m->arch));
     assert_int_equal(s->lin_v_heads, m->nv);
     for (uint32_t i = 0; i < s->n_layers; i++)
-        assert_int_equal(s->recurrent[i], m->arch == ARCH_QWEN35 && (i + 1) % 4 != 0);
+        assert_int_equal(s->recurrent[i], arch_is_qwen35(m->arch) && (i + 1) % 4 != 0);
 }
 
 static void test_shapes(void **state)
@@ -70,10 +74,10 @@ static void test_shapes(void **state)
         check_common(m, &folder);
         check_common(m, &gguf);
         assert_int_equal(folder.rope_dims, gguf.rope_dims);
-        assert_int_equal(folder.norm_plus_one, m->arch == ARCH_QWEN35);
+        assert_int_equal(folder.norm_plus_one, arch_is_qwen35(m->arch));
         assert_false(gguf.norm_plus_one);
         assert_false(folder.lin_v_interleaved);
-        assert_int_equal(gguf.lin_v_interleaved, m->arch == ARCH_QWEN35);
+        assert_int_equal(gguf.lin_v_interleaved, arch_is_qwen35(m->arch));
         assert_int_equal(folder.rope, ROPE_HALF);
         assert_int_equal(gguf.rope, m->arch == ARCH_LLAMA ? ROPE_ADJACENT : ROPE_HALF);
         for (uint32_t j = 0; j < folder.rope_dims / 2; j++) {
@@ -331,6 +335,54 @@ static void test_wrong_config(void **state)
     temp_dir_remove(dir);
 }
 
+/* A mixture of experts whose numbers and tensors disagree. */
+static void test_wrong_experts(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *counts, *message;
+    } CASES[] = {
+        { "8, 2, 256, 256", "" },
+        { "0, 2, 256, 256", "num_experts is 0, expected 1 to 4096" },
+        { "8, 0, 256, 256", "num_experts_per_tok is 0" },
+        { "8, 9, 256, 256", "9 experts for each token of 8" },
+        { "9, 2, 256, 256", "layers.0.mlp.gate.weight is [256, 8], expected [256, 9]" },
+        { "8, 2, 128, 256", "experts.down_proj is [256, 256, 8], expected [128, 256, 8]" },
+        { "8, 2, 256, 128", "shared_expert.gate_proj.weight is [256, 256], expected [256, 128]" },
+    };
+    char *dir = temp_dir_make();
+    synth_write_folder(synth_named("moe-r2"), dir);
+    for (size_t i = 0; i < sizeof(CASES) / sizeof(CASES[0]); i++) {
+        int n[4];
+        char config[1024];
+        assert_int_equal(sscanf(CASES[i].counts, "%d, %d, %d, %d", &n[0], &n[1], &n[2], &n[3]), 4);
+        snprintf(config, sizeof(config),
+                 "{\"model_type\": \"qwen3_5_moe\", \"tie_word_embeddings\": false, "
+                 "\"text_config\": {\"hidden_size\": 256, \"num_hidden_layers\": 5, "
+                 "\"num_attention_heads\": 4, \"num_key_value_heads\": 2, \"vocab_size\": 1024, "
+                 "\"linear_num_key_heads\": 2, \"linear_num_value_heads\": 4, "
+                 "\"max_position_embeddings\": 64, \"rms_norm_eps\": 1e-6, "
+                 "\"num_experts\": %d, \"num_experts_per_tok\": %d, "
+                 "\"moe_intermediate_size\": %d, \"shared_expert_intermediate_size\": %d}}",
+                 n[0], n[1], n[2], n[3]);
+        save_file(dir, "config.json", config, strlen(config));
+        struct kt_error err = { 0 };
+        struct model_file *f;
+        struct model *m;
+        struct kernels k;
+        kernels_init(&k, 0);
+        must(model_file_open(&f, dir, &err), &err);
+        enum kt_status st = model_create(&m, f, &k, NULL, &err);
+        if ((st == KT_OK) != (CASES[i].message[0] == '\0') ||
+            (st && !strstr(err.text, CASES[i].message)))
+            fail_msg("%s: %s \"%s\", expected '%s'", CASES[i].counts, kt_status_name(st), err.text,
+                     CASES[i].message);
+        model_destroy(m);
+        model_file_close(f);
+    }
+    temp_dir_remove(dir);
+}
+
 /* An encoder's buffers are made for as many keys as queries. */
 static void test_bert_heads(void **state)
 {
@@ -358,7 +410,7 @@ int main(void)
         cmocka_unit_test(test_shapes),       cmocka_unit_test(test_yarn),
         cmocka_unit_test(test_sizes),        cmocka_unit_test(test_wrong),
         cmocka_unit_test(test_wrong_config), cmocka_unit_test(test_extra_layer),
-        cmocka_unit_test(test_bert_heads),
+        cmocka_unit_test(test_bert_heads),   cmocka_unit_test(test_wrong_experts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -52,9 +52,14 @@ def build(m):
     if m["arch"] == "qwen3":
         return tf.Qwen3ForCausalLM(tf.Qwen3Config(**c))
     c["rope_parameters"] |= dict(partial_rotary_factor=0.25, mrope_section=[11, 11, 10], mrope_interleaved=True)
-    return tf.Qwen3_5ForCausalLM(tf.Qwen3_5TextConfig(
-        **c, linear_num_key_heads=m["nk"], linear_num_value_heads=m["nv"], linear_key_head_dim=128,
-        linear_value_head_dim=128, linear_conv_kernel_dim=4))
+    c |= dict(linear_num_key_heads=m["nk"], linear_num_value_heads=m["nv"], linear_key_head_dim=128,
+              linear_value_head_dim=128, linear_conv_kernel_dim=4)
+    if m["arch"] == "qwen35":
+        return tf.Qwen3_5ForCausalLM(tf.Qwen3_5TextConfig(**c))
+    c.pop("intermediate_size")
+    return tf.Qwen3_5MoeForCausalLM(tf.Qwen3_5MoeTextConfig(
+        **c, num_experts=m["experts"], num_experts_per_tok=m["used"], moe_intermediate_size=m["ff_expert"],
+        shared_expert_intermediate_size=m["ff_shared"]))
 
 
 def fill(model, zero_centred, tied):
@@ -84,7 +89,7 @@ def save(path, ids, values, cols):
 def make(name, m):
     torch.manual_seed(0)
     model = build(m).float().eval()
-    seen = fill(model, m["arch"] == "qwen35", m["tied"])
+    seen = fill(model, m["arch"].startswith("qwen35"), m["tied"])
     if os.environ.get("VERBOSE"):
         for s in seen:
             print(s)

@@ -74,5 +74,10 @@ MODELS = {
     "qwen35-r2": dict(arch="qwen35", layers=5, heads=4, kv=1, dh=256, tied=False, theta=10000000.0, nk=2, nv=4,
                       yarn=dict(factor=4.0, old=32)),
     "qwen35-r3": dict(arch="qwen35", layers=5, heads=3, kv=1, dh=256, tied=True, theta=10000000.0, nk=2, nv=6),
+    "qwen35-r4": dict(arch="qwen35", layers=5, heads=4, kv=2, dh=256, tied=False, theta=10000000.0, nk=2, nv=8),
+    "moe-r2": dict(arch="qwen35moe", layers=5, heads=4, kv=2, dh=256, tied=False, theta=10000000.0, nk=2, nv=4,
+                   experts=8, used=2, ff_expert=256, ff_shared=256),
+    "moe-r4": dict(arch="qwen35moe", layers=4, heads=6, kv=1, dh=256, tied=True, theta=10000000.0, nk=2, nv=8,
+                   experts=16, used=4, ff_expert=96, ff_shared=160),
     "bert": dict(arch="bert", layers=3, heads=8, kv=8, dh=32, tied=True),
 }
