@@ -206,4 +206,19 @@ KT_API KT_MUST_CHECK enum kt_status kt_bench(struct kt_engine *e, const struct k
 KT_API KT_MUST_CHECK enum kt_status kt_embed(struct kt_engine *e, const char *const *texts,
                                              size_t n_texts, float *vectors, struct kt_error *err);
 
+/* The same for questions that will be compared with the vectors of kt_embed(). Models that were
+ * trained to be told what is searched (Qwen3-Embedding) read 'task' before each, an English sentence;
+ * NULL: finding passages that answer. Other models see no difference. */
+KT_API KT_MUST_CHECK enum kt_status kt_embed_queries(struct kt_engine *e, const char *task,
+                                                     const char *const *queries, size_t n_queries,
+                                                     float *vectors, struct kt_error *err);
+
+/* How well each document answers 'query': scores [n_documents], the caller's memory, higher is
+ * better. A reranker (Qwen3-Reranker) gives the probability of its "yes", 0 to 1; an embedding model
+ * gives the cosine of the two vectors. Documents that are too long are cut at the model's limit;
+ * KT_E_LIMIT when the query leaves them no room. */
+KT_API KT_MUST_CHECK enum kt_status kt_rerank(struct kt_engine *e, const char *query,
+                                              const char *const *documents, size_t n_documents,
+                                              float *scores, struct kt_error *err);
+
 #endif

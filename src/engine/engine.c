@@ -76,6 +76,7 @@ void kt_engine_close(struct kt_engine *e)
     if (!e)
         return;
     model_state_destroy(e->embed_state);
+    model_state_destroy(e->rank_state);
     model_run_destroy(e->embed_run);
     quote_vocab_destroy(e->quote_vocab);
     free(e->samplable);

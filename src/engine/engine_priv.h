@@ -29,7 +29,8 @@ struct kt_engine {
     pthread_mutex_t lazy_lock; /* guards what follows: made when first needed    */
     struct quote_vocab *quote_vocab;
     struct model_run *embed_run;
-    struct model_state *embed_state; /* decoder embedding models only */
+    struct model_state *embed_state; /* decoders only: the text that is read          */
+    struct model_state *rank_state;  /* what the documents of one question begin with */
 };
 
 struct kt_context {
@@ -51,6 +52,25 @@ KT_MUST_CHECK enum kt_status engine_step(struct kt_engine *e, struct model_run *
 /* The vocabulary's trie, made at the first call; borrowed. */
 KT_MUST_CHECK enum kt_status engine_quote_vocab(struct kt_engine *e, const struct quote_vocab **out,
                                                 struct kt_error *err);
+
+/* ---- whole texts, for embedding and ranking; the caller holds the lazy lock ---- */
+
+/* What Qwen's embedding and ranking models are told to look for when nobody says anything else. */
+#define ENGINE_DEFAULT_TASK                                                                        \
+    "Given a web search query, retrieve relevant passages that answer the query"
+/* The most tokens of one text. */
+size_t engine_text_max(const struct kt_engine *e);
+/* Make what reading a text of n_tokens (at most the above) needs. */
+KT_MUST_CHECK enum kt_status engine_text_prepare(struct kt_engine *e, size_t n_tokens,
+                                                 struct kt_error *err);
+/* A state for n_tokens, made new when *state is NULL or too small: then it is empty. */
+KT_MUST_CHECK enum kt_status engine_text_state(struct kt_engine *e, struct model_state **state,
+                                               size_t n_tokens, struct kt_error *err);
+/* Decoders: n more tokens into 'state'. hidden: [n, d_model]; logits: of the last token. Either may
+ * be NULL. */
+KT_MUST_CHECK enum kt_status engine_text_read(struct kt_engine *e, struct model_state *state,
+                                              const int32_t *ids, size_t n, float *hidden,
+                                              float *logits, struct kt_error *err);
 
 /* Return false to cancel. */
 typedef bool (*progress_fn)(void *ctx, size_t n_done, size_t n_total);

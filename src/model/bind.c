@@ -438,6 +438,7 @@ static bool is_other_part(const struct binder *b, struct span name)
         snprintf(mtp, sizeof(mtp), "blk.%u.", s->n_layers);
         return (s->n_layers_mtp && span_starts(name, span_of(mtp))) ||
                (s->arch == ARCH_BERT && span_starts(name, SPAN("cls."))) ||
+               (s->pooling == POOL_RANK && span_eq(name, SPAN("cls.output.weight"))) ||
                span_eq(name, SPAN("rope_freqs.weight")); /* read with the shape */
     }
     if (s->arch == ARCH_BERT)

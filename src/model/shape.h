@@ -14,7 +14,8 @@
 struct model_file;
 
 enum arch { ARCH_LLAMA, ARCH_QWEN2, ARCH_QWEN3, ARCH_QWEN35, ARCH_QWEN35MOE, ARCH_BERT };
-enum pooling { POOL_NONE, POOL_MEAN, POOL_CLS, POOL_LAST };
+/* POOL_RANK: no vector, a score (yes or no) at the last token. */
+enum pooling { POOL_NONE, POOL_MEAN, POOL_CLS, POOL_LAST, POOL_RANK };
 enum rope_pairing { ROPE_HALF, /* (i, i + n/2): NeoX, HF */ ROPE_ADJACENT /* (2i, 2i+1): llama GGUF */ };
 
 enum { LAYERS_MAX = 256, EXPERTS_MAX = 4096, EXPERTS_USED_MAX = 64 };

@@ -159,11 +159,14 @@ static void read_pooling(struct model_shape *s, struct shape_reader *r)
     case 3:
         s->pooling = POOL_LAST;
         break;
+    case 4: /* a bert that ranks has a head we do not run */
+        s->pooling = s->arch == ARCH_BERT ? POOL_NONE : POOL_RANK;
+        break;
     default:
         s->pooling = POOL_NONE;
         break;
     }
-    s->normalize = s->pooling != POOL_NONE;
+    s->normalize = s->pooling != POOL_NONE && s->pooling != POOL_RANK;
 }
 
 static void read_bert(struct model_shape *s, struct shape_reader *r)

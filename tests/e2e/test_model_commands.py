@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The commands that run a model, as scripts call them: generate, chat, logits, embed, perplexity, bench.
+"""The commands that run a model, as scripts call them: generate, chat, logits, embed, rerank, perplexity, bench.
 
 Method: the shipped program and the two real models; one command's result is checked against another's.
 Run by hand:  KONTOR_BIN=build/release/kontor KONTOR_TESTDATA=build/deps/models python3 tests/e2e/test_model_commands.py"""
@@ -244,6 +244,35 @@ class Embed(WithFolder):
             self.assertIn(b"line 2", p.stderr)
         kontor("embed", "-m", CHAT, "--lines", input=b"\"x\"\n", ok=(3,))
         kontor("embed", "-m", EMBED, ok=(2,))
+
+    def test_queries_are_texts_like_others_to_this_model(self):
+        line = json.dumps("How much is the deposit?").encode()
+        self.assertEqual(kontor("embed", "-m", EMBED, "--lines", "--query", input=line).stdout,
+                         kontor("embed", "-m", EMBED, "--lines", input=line).stdout)
+
+
+class Rerank(WithFolder):
+    def test_lines(self):
+        docs = ["Our office is closed between Christmas and New Year.", "The deposit is three months' rent.",
+                "The court dismissed the appeal."]
+        lines = [{"query": "How much is the deposit?", "documents": docs}, {"query": "x", "documents": []},
+                 {"query": "When is the office closed?", "documents": docs}]
+        p = kontor("rerank", "-m", EMBED, "--lines", input="\n".join(map(json.dumps, lines)).encode())
+        money, none, holidays = (json.loads(line) for line in p.stdout.decode().splitlines())
+        self.assertEqual([len(money), len(none), len(holidays)], [3, 0, 3])
+        self.assertEqual(money.index(max(money)), 1)
+        self.assertEqual(holidays.index(max(holidays)), 0)
+
+    def test_bad_lines(self):
+        good = b'{"query": "a", "documents": ["b"]}\n'
+        for line in (b"not json", b"[1]", b'{"query": "a"}', b'{"documents": []}', b'{"query": 1, "documents": []}',
+                     b'{"query": "a", "documents": [1]}', b'{"query": "a", "documents": ["b"'):
+            p = kontor("rerank", "-m", EMBED, "--lines", input=good + line + b"\n", ok=(3,))
+            self.assertEqual(p.stdout.count(b"\n"), 1)
+            self.assertIn(b"line 2", p.stderr)
+        p = kontor("rerank", "-m", CHAT, "--lines", input=good, ok=(3,))
+        self.assertIn(b"neither a reranker nor an embedding model", p.stderr)
+        kontor("rerank", "-m", EMBED, ok=(2,))
 
 
 if __name__ == "__main__":

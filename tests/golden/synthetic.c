@@ -696,30 +696,36 @@ static void put_experts_meta(struct gguf_writer *w, const struct synth *m)
     put_u32(w, m, "expert_shared_feed_forward_length", m->n_ff_shared);
 }
 
+void synth_put_gguf(struct gguf_writer *w, const struct synth *m, enum qtype mats)
+{
+    gguf_put_str(w, "general.architecture", arch_name(m->arch));
+    put_u32(w, m, "block_count", m->n_layers);
+    put_u32(w, m, "context_length", m->arch == ARCH_BERT ? SYNTH_BERT_CTX : 4096);
+    put_u32(w, m, "embedding_length", SYNTH_HIDDEN);
+    if (m->n_experts)
+        put_experts_meta(w, m);
+    else
+        put_u32(w, m, "feed_forward_length", SYNTH_FF);
+    put_u32(w, m, "attention.head_count", m->n_heads);
+    if (m->arch == ARCH_BERT) {
+        put_f32(w, m, "attention.layer_norm_epsilon", 1e-12f);
+        gguf_put_bool(w, "bert.attention.causal", false);
+        gguf_put_u32(w, "tokenizer.ggml.token_type_count", 2);
+    } else {
+        put_decoder_meta(w, m);
+    }
+    if (arch_is_qwen35(m->arch))
+        put_linear_meta(w, m);
+    struct visitor v = { .m = m, .visit = gguf_entry, .gguf = w, .mats = mats };
+    each_entry(&v);
+}
+
 void synth_write_gguf(const struct synth *m, const char *path, enum qtype mats)
 {
     struct gguf_writer w = { 0 };
-    gguf_put_str(&w, "general.architecture", arch_name(m->arch));
-    put_u32(&w, m, "block_count", m->n_layers);
-    put_u32(&w, m, "context_length", m->arch == ARCH_BERT ? SYNTH_BERT_CTX : 4096);
-    put_u32(&w, m, "embedding_length", SYNTH_HIDDEN);
-    if (m->n_experts)
-        put_experts_meta(&w, m);
-    else
-        put_u32(&w, m, "feed_forward_length", SYNTH_FF);
-    put_u32(&w, m, "attention.head_count", m->n_heads);
-    if (m->arch == ARCH_BERT) {
-        put_f32(&w, m, "attention.layer_norm_epsilon", 1e-12f);
-        gguf_put_bool(&w, "bert.attention.causal", false);
-        gguf_put_u32(&w, "tokenizer.ggml.token_type_count", 2);
-    } else {
-        put_decoder_meta(&w, m);
+    synth_put_gguf(&w, m, mats);
+    if (m->arch != ARCH_BERT)
         put_tokenizer(&w);
-    }
-    if (arch_is_qwen35(m->arch))
-        put_linear_meta(&w, m);
-    struct visitor v = { .m = m, .visit = gguf_entry, .gguf = &w, .mats = mats };
-    each_entry(&v);
     gguf_writer_save(&w, path);
     gguf_writer_deinit(&w);
 }

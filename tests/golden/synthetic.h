@@ -37,5 +37,8 @@ const struct synth *synth_named(const char *name);
  * numbers as the folder; a block format fills them with random blocks instead. */
 void synth_write_folder(const struct synth *m, const char *dir);
 void synth_write_gguf(const struct synth *m, const char *path, enum qtype mats);
+/* The same into a writer, without a tokenizer: for tests that have more to say. */
+struct gguf_writer;
+void synth_put_gguf(struct gguf_writer *w, const struct synth *m, enum qtype mats);
 
 #endif
