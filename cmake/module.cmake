@@ -34,9 +34,9 @@ function(kt_fuzz name source)
     endif()
 endfunction()
 
-# kt_script(NAME FILE [TIMEOUT s] [LABELS ...]): a test that is a Python 3 (standard library) or shell script, with the same environment.
+# kt_script(NAME FILE [ARGS args...] [TIMEOUT s] [LABELS ...]): a test that is a Python 3 (standard library) or shell script, with the same environment.
 function(kt_script name file)
-    cmake_parse_arguments(T "" "TIMEOUT" "LABELS" ${ARGN})
+    cmake_parse_arguments(T "" "TIMEOUT" "LABELS;ARGS" ${ARGN})
     if(NOT T_TIMEOUT)
         set(T_TIMEOUT 900)
     endif()
@@ -45,7 +45,7 @@ function(kt_script name file)
     else()
         set(runner bash)
     endif()
-    add_test(NAME ${name} COMMAND ${runner} ${CMAKE_CURRENT_SOURCE_DIR}/${file})
+    add_test(NAME ${name} COMMAND ${runner} ${CMAKE_CURRENT_SOURCE_DIR}/${file} ${T_ARGS})
     set_tests_properties(${name} PROPERTIES TIMEOUT ${T_TIMEOUT} LABELS "${T_LABELS}"
         ENVIRONMENT "KONTOR_BIN=$<TARGET_FILE:kontor>;KONTOR_TESTDATA=${KONTOR_TESTDATA};KONTOR_SOURCE=${PROJECT_SOURCE_DIR}")
 endfunction()
