@@ -9,14 +9,21 @@
 
 #include <string.h>
 
+#include "base/size.h"
 #include "base/utf8.h"
 #include "text/tok_priv.h"
+#include "text/tool_priv.h"
 #include "text/unicode.h"
 
 #define IM_START "<|im_start|>"
 #define IM_END   "<|im_end|>"
 #define THINK    "<think>"
 #define NO_THINK "</think>"
+
+#define TOOL_CALL         "<tool_call>"
+#define TOOL_CALL_END     "</tool_call>"
+#define TOOL_RESPONSE     "<tool_response>"
+#define TOOL_RESPONSE_END "</tool_response>"
 
 /* ---- recognition ----------------------------------------------------------------------------- */
 
@@ -121,6 +128,23 @@ static void write_control(struct writer *w, const char *name)
         w->st = kt_fail(w->err, KT_E_NOMEM, "chat: out of memory");
 }
 
+/* A text of the layout's own in which a call is shown. */
+static void write_marked(struct writer *w, struct span s)
+{
+    static const char *const MARKS[] = { TOOL_CALL, TOOL_CALL_END };
+    size_t from = 0;
+    for (size_t i = 0; i < s.len; i++) {
+        for (size_t k = 0; k < ARRAY_LEN(MARKS); k++) {
+            if (!span_starts(span_sub(s, i, s.len), span_of(MARKS[k])))
+                continue;
+            write_text(w, span_sub(s, from, i));
+            write_control(w, MARKS[k]);
+            from = i + strlen(MARKS[k]);
+        }
+    }
+    write_text(w, span_sub(s, from, s.len));
+}
+
 /* ---- parts of a message ---------------------------------------------------------------------- */
 
 /* What the templates' trim takes away: Python's white space. */
@@ -189,9 +213,10 @@ static size_t last_question(const struct chat_message *msgs, size_t n_msgs)
     return n_msgs;
 }
 
+/* A tool answers in the user's turn. */
 static const char *role_name(enum chat_role role)
 {
-    return role == CHAT_SYSTEM ? "system" : role == CHAT_USER ? "user" : "assistant";
+    return role == CHAT_SYSTEM ? "system" : role == CHAT_ASSISTANT ? "assistant" : "user";
 }
 
 static void begin_turn(struct writer *w, enum chat_role role)
@@ -299,34 +324,96 @@ static enum kt_status check_qwen35(const struct chat_message *msgs, size_t n_msg
                 "one at the beginning only",
                 i + 1);
     }
+    if (msgs[0].role == CHAT_TOOL)
+        return kt_fail(err, KT_E_USAGE, "chat: message 1 is a tool's answer; nothing was asked");
     if (last_question(msgs, n_msgs) == n_msgs)
         return kt_fail(err, KT_E_USAGE, "chat: none of the %zu messages is a user's question",
                        n_msgs);
     return KT_OK;
 }
 
+static void write_calls(struct writer *w, const struct chat_message *m, bool after_text)
+{
+    for (size_t i = 0; i < m->n_calls && !w->st; i++) {
+        write_str(w, i ? "\n" : after_text ? "\n\n" : "");
+        write_control(w, TOOL_CALL);
+        if (!w->st)
+            w->st = tool_call_write(w->text, m->calls[i].name, m->calls[i].arguments, w->err);
+        write_control(w, TOOL_CALL_END);
+    }
+}
+
 /* Earlier thinking is left out of the history, later thinking is kept (an answer that went through
  * tools). */
-static void qwen35_assistant(struct writer *w, struct span text, bool after_question)
+static void qwen35_assistant(struct writer *w, const struct chat_message *m, bool after_question)
 {
-    struct span thought, said;
-    split_thinking(text, &thought, &said);
+    struct span thought = trim(m->thought), said = trim(m->text);
+    if (!m->thought.ptr)
+        split_thinking(said, &thought, &said);
     if (after_question)
         write_thought(w, thought);
     write_text(w, said);
+    write_calls(w, m, trim(said).len > 0);
 }
 
-static void write_qwen35(struct writer *w, const struct chat_message *msgs, size_t n_msgs,
-                         bool generate, enum chat_thinking thinking)
+/* Answers of tools that follow each other share a turn. */
+static void qwen35_tool(struct writer *w, const struct chat_message *msgs, size_t n_msgs, size_t i)
 {
-    size_t question = last_question(msgs, n_msgs);
-    for (size_t i = 0; i < n_msgs; i++) {
-        struct span text = trim(msgs[i].text);
+    if (i == 0 || msgs[i - 1].role != CHAT_TOOL) {
+        write_control(w, IM_START);
+        write_str(w, "user");
+    }
+    write_str(w, "\n");
+    write_control(w, TOOL_RESPONSE);
+    write_str(w, "\n");
+    write_text(w, trim(msgs[i].text));
+    write_str(w, "\n");
+    write_control(w, TOOL_RESPONSE_END);
+    if (i + 1 == n_msgs || msgs[i + 1].role != CHAT_TOOL)
+        end_turn(w);
+}
+
+/* The system turn of a conversation with tools. How calls are written is told in the words the model
+ * was trained on, which its own template has. */
+static void qwen35_tools(struct writer *w, const struct tool_set *tools, struct span system)
+{
+    begin_turn(w, CHAT_SYSTEM);
+    write_str(w, "# Tools\n\nYou have access to the following functions:\n\n<tools>");
+    for (size_t i = 0; i < tool_set_n(tools); i++) {
+        write_str(w, "\n");
+        write_text(w, tool_set_line(tools, i));
+    }
+    write_str(w, "\n</tools>");
+    struct buf told = { 0 };
+    if (!w->st)
+        w->st = tool_instructions(&told, tokenizer_chat_template(w->t), w->err);
+    write_marked(w, buf_span(&told));
+    buf_deinit(&told);
+    if (system.len)
+        write_str(w, "\n\n");
+    write_text(w, system);
+    end_turn(w);
+}
+
+static void write_qwen35(struct writer *w, const struct tool_set *tools,
+                         const struct chat_message *msgs, size_t n_msgs, bool generate,
+                         enum chat_thinking thinking)
+{
+    size_t question = last_question(msgs, n_msgs), first = 0;
+    if (tool_set_n(tools)) {
+        first = msgs[0].role == CHAT_SYSTEM;
+        qwen35_tools(w, tools, first ? trim(msgs[0].text) : (struct span){ 0 });
+    }
+    for (size_t i = first; i < n_msgs; i++) {
+        if (msgs[i].role == CHAT_TOOL) {
+            qwen35_tool(w, msgs, n_msgs, i);
+            continue;
+        }
         begin_turn(w, msgs[i].role);
         if (msgs[i].role == CHAT_ASSISTANT)
-            qwen35_assistant(w, text, i > question);
+            qwen35_assistant(w, &msgs[i], i > question);
         else
-            write_text(w, text);
+            write_text(w, trim(msgs[i].text));
         end_turn(w);
     }
     if (!generate)
@@ -342,18 +429,29 @@ static void write_qwen35(struct writer *w, const struct chat_message *msgs, size
 
 /* ---- both ways out --------------------------------------------------------------------------- */
 
+static bool uses_tools(const struct tool_set *tools, const struct chat_message *msgs, size_t n_msgs)
+{
+    bool uses = tool_set_n(tools) > 0;
+    for (size_t i = 0; i < n_msgs; i++)
+        uses = uses || msgs[i].role == CHAT_TOOL || msgs[i].n_calls;
+    return uses;
+}
+
 static enum kt_status write_layout(struct writer *w, enum chat_layout layout,
-                                   const struct chat_message *msgs, size_t n_msgs, bool generate,
-                                   enum chat_thinking thinking)
+                                   const struct tool_set *tools, const struct chat_message *msgs,
+                                   size_t n_msgs, bool generate, enum chat_thinking thinking)
 {
     switch (layout) {
     case CHAT_CHATML:
+        if (uses_tools(tools, msgs, n_msgs))
+            return kt_fail(w->err, KT_E_UNSUPPORTED,
+                           "chat: this model's layout has no place for tools; Qwen3.5's has");
         write_chatml(w, msgs, n_msgs, generate, thinking);
         break;
     case CHAT_QWEN35:
         w->st = check_qwen35(msgs, n_msgs, w->err);
         if (!w->st)
-            write_qwen35(w, msgs, n_msgs, generate, thinking);
+            write_qwen35(w, tools, msgs, n_msgs, generate, thinking);
         break;
     case CHAT_NONE:
         return kt_fail(
@@ -364,30 +462,46 @@ static enum kt_status write_layout(struct writer *w, enum chat_layout layout,
     return w->st;
 }
 
-enum kt_status chat_encode(const struct tokenizer *t, enum chat_layout layout,
-                           struct token_vec *out, const struct chat_message *msgs, size_t n_msgs,
-                           bool generate, enum chat_thinking thinking, struct kt_error *err)
+enum kt_status chat_encode_tools(const struct tokenizer *t, enum chat_layout layout,
+                                 struct token_vec *out, const struct tool_set *tools,
+                                 const struct chat_message *msgs, size_t n_msgs, bool generate,
+                                 enum chat_thinking thinking, struct kt_error *err)
 {
     struct buf text = { 0 };
     struct writer w = { .t = t, .ids = out, .text = &text, .err = err };
     size_t n_before = out->n;
-    enum kt_status st = write_layout(&w, layout, msgs, n_msgs, generate, thinking);
+    enum kt_status st = write_layout(&w, layout, tools, msgs, n_msgs, generate, thinking);
     if (st)
         out->n = n_before;
     buf_deinit(&text);
     return st;
 }
 
-enum kt_status chat_render(const struct tokenizer *t, enum chat_layout layout, struct buf *out,
-                           const struct chat_message *msgs, size_t n_msgs, bool generate,
-                           enum chat_thinking thinking, struct kt_error *err)
+enum kt_status chat_render_tools(const struct tokenizer *t, enum chat_layout layout,
+                                 struct buf *out, const struct tool_set *tools,
+                                 const struct chat_message *msgs, size_t n_msgs, bool generate,
+                                 enum chat_thinking thinking, struct kt_error *err)
 {
     struct writer w = { .t = t, .text = out, .err = err };
     size_t n_before = out->len;
-    enum kt_status st = write_layout(&w, layout, msgs, n_msgs, generate, thinking);
+    enum kt_status st = write_layout(&w, layout, tools, msgs, n_msgs, generate, thinking);
     if (st && out->ptr) {
         out->len = n_before;
         out->ptr[n_before] = 0;
     }
     return st;
+}
+
+enum kt_status chat_encode(const struct tokenizer *t, enum chat_layout layout,
+                           struct token_vec *out, const struct chat_message *msgs, size_t n_msgs,
+                           bool generate, enum chat_thinking thinking, struct kt_error *err)
+{
+    return chat_encode_tools(t, layout, out, NULL, msgs, n_msgs, generate, thinking, err);
+}
+
+enum kt_status chat_render(const struct tokenizer *t, enum chat_layout layout, struct buf *out,
+                           const struct chat_message *msgs, size_t n_msgs, bool generate,
+                           enum chat_thinking thinking, struct kt_error *err)
+{
+    return chat_render_tools(t, layout, out, NULL, msgs, n_msgs, generate, thinking, err);
 }

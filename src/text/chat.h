@@ -8,14 +8,23 @@
 #define TEXT_CHAT_H
 
 #include "text/tokenizer.h"
+#include "text/tool.h"
 
 enum chat_layout { CHAT_NONE, CHAT_CHATML, CHAT_QWEN35 };
-enum chat_role { CHAT_SYSTEM, CHAT_USER, CHAT_ASSISTANT };
+enum chat_role { CHAT_SYSTEM, CHAT_USER, CHAT_ASSISTANT, CHAT_TOOL };
 enum chat_thinking { CHAT_THINK_DEFAULT, CHAT_THINK_ON, CHAT_THINK_OFF };
 
+struct chat_call {
+    struct span name, arguments; /* a JSON object, or empty for none */
+};
+
 struct chat_message {
-    enum chat_role role;
-    struct span text; /* any text; control strings in it stay text */
+    enum chat_role role; /* CHAT_TOOL: what a tool answered */
+    struct span text;    /* any text; control strings in it stay text */
+    /* of an assistant */
+    struct span thought; /* what it thought, if that is kept apart; ptr NULL: it is in 'text' */
+    const struct chat_call *calls; /* [n_calls] */
+    size_t n_calls;
 };
 
 enum chat_layout chat_layout_of(const struct model_file *f, const struct tokenizer *t);
@@ -31,10 +40,20 @@ KT_MUST_CHECK enum kt_status chat_encode(const struct tokenizer *t, enum chat_la
                                          struct token_vec *out, const struct chat_message *msgs,
                                          size_t n_msgs, bool generate, enum chat_thinking thinking,
                                          struct kt_error *err);
+/* The same with tools the model may call (NULL or empty: none). Tools, calls and their answers have a
+ * place in Qwen3.5's layout; KT_E_UNSUPPORTED in others. */
+KT_MUST_CHECK enum kt_status
+chat_encode_tools(const struct tokenizer *t, enum chat_layout layout, struct token_vec *out,
+                  const struct tool_set *tools, const struct chat_message *msgs, size_t n_msgs,
+                  bool generate, enum chat_thinking thinking, struct kt_error *err);
 /* The same as text, for people and tests (control tokens spelled out). */
 KT_MUST_CHECK enum kt_status chat_render(const struct tokenizer *t, enum chat_layout layout,
                                          struct buf *out, const struct chat_message *msgs,
                                          size_t n_msgs, bool generate, enum chat_thinking thinking,
                                          struct kt_error *err);
+KT_MUST_CHECK enum kt_status
+chat_render_tools(const struct tokenizer *t, enum chat_layout layout, struct buf *out,
+                  const struct tool_set *tools, const struct chat_message *msgs, size_t n_msgs,
+                  bool generate, enum chat_thinking thinking, struct kt_error *err);
 
 #endif
