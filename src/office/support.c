@@ -373,15 +373,16 @@ float terms_coverage(const struct terms *t, struct span text)
     return all > 0 ? found / all : 0;
 }
 
-/* Fitted by tools/fit_support.py on the sample questions; see docs/ASK.md. One row for each set of
- * witnesses. */
+/* Fitted by bench/ask_quality.py --fit on the sample questions; docs/ASK.md says how well. One row for each
+ * set of witnesses. The weight of 'gain' is negative: of two passages with as many of the question's words,
+ * the one that merely repeats them makes the question likelier than the one that answers it. */
 static const struct weights {
     float bias, coverage, cosine, gain;
 } WEIGHTS[4] = {
-    /* neither */ { -3.0f, 5.0f, 0, 0 },
-    /* cosine  */ { -4.5f, 4.0f, 5.0f, 0 },
-    /* gain    */ { -3.5f, 4.0f, 0, 1.0f },
-    /* both    */ { -5.0f, 3.5f, 5.0f, 1.0f },
+    /* neither */ { -3.1f, 6.2f, 0, 0 },
+    /* cosine  */ { -7.3f, 5.7f, 9.2f, 0 },
+    /* gain    */ { -2.5f, 7.5f, 0, -0.62f },
+    /* both    */ { -6.5f, 6.9f, 9.1f, -0.65f },
 };
 
 void support_decide(struct support *s)
