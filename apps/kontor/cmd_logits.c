@@ -33,7 +33,7 @@ static enum kt_status write_row(void *ctx, size_t pos, const float *logits, size
 }
 
 static enum kt_status write_all(struct writer *w, const char *model, const int32_t *ids, size_t n,
-                                size_t n_ctx, struct kt_error *err)
+                                size_t n_ctx, bool mtp, struct kt_error *err)
 {
     struct kt_engine *e = NULL;
     struct kt_context *c = NULL;
@@ -41,8 +41,10 @@ static enum kt_status write_all(struct writer *w, const char *model, const int32
     struct kt_context_options co = { .n_ctx = n_ctx, .kv = KT_KV_F32 };
     if (!st)
         st = kt_context_create(&c, e, &co, err);
-    w->n_total = n;
-    for (w->first = 0; w->first < n && !st; w->first += n_ctx)
+    w->n_total = mtp ? n - 1 : n;
+    if (mtp && !st)
+        st = kt_logits_mtp(c, ids, n, write_row, w, err);
+    for (w->first = 0; w->first < n && !mtp && !st; w->first += n_ctx)
         st = kt_logits(c, ids + w->first, MIN(n_ctx, n - w->first), write_row, w, err);
     cli_progress_end();
     kt_context_destroy(c);
@@ -51,7 +53,7 @@ static enum kt_status write_all(struct writer *w, const char *model, const int32
 }
 
 static enum kt_status logits(const char *model, const char *tokens, const char *out, uint64_t n_ctx,
-                             struct kt_error *err)
+                             bool mtp, struct kt_error *err)
 {
     int32_t *ids;
     size_t n;
@@ -69,7 +71,7 @@ static enum kt_status logits(const char *model, const char *tokens, const char *
     if (w.fd < 0)
         st = kt_fail(err, KT_E_IO, "%s: cannot be written: %s", part, strerror(errno));
     if (!st)
-        st = write_all(&w, model, ids, n, n_ctx ? n_ctx : n, err);
+        st = write_all(&w, model, ids, n, n_ctx ? n_ctx : n, mtp, err);
     if (w.fd >= 0 && close(w.fd) != 0 && !st)
         st = kt_fail_errno(err, errno, "%s: cannot be written", part);
     if (!st && rename(part, out) != 0)
@@ -83,21 +85,25 @@ static enum kt_status logits(const char *model, const char *tokens, const char *
 
 static int run(int argc, char **argv)
 {
-    const char *model = NULL, *tokens = NULL, *out = NULL;
+    const char *model = NULL, *tokens = NULL, *out = NULL, *head = "main";
     uint64_t n_ctx = 0;
     const struct opt opts[] = {
-        { "--model", "-m", OPT_STR, &model },
-        { "--tokens", NULL, OPT_STR, &tokens },
-        { "--output", "-o", OPT_STR, &out },
-        { "--ctx", NULL, OPT_U64, &n_ctx },
+        { "--model", "-m", OPT_STR, &model }, { "--tokens", NULL, OPT_STR, &tokens },
+        { "--output", "-o", OPT_STR, &out },  { "--ctx", NULL, OPT_U64, &n_ctx },
+        { "--head", NULL, OPT_STR, &head },
     };
     if (!cli_parse(&cmd_logits, argc, argv, opts, ARRAY_LEN(opts), NULL))
         return EXIT_USAGE;
     if (!tokens || !out)
         return cli_usage(&cmd_logits, "needs --tokens FILE and -o OUT");
+    bool mtp = strcmp(head, "mtp") == 0;
+    if (!mtp && strcmp(head, "main") != 0)
+        return cli_usage(&cmd_logits, "--head is main or mtp");
+    if (mtp && n_ctx)
+        return cli_usage(&cmd_logits, "--head mtp reads all tokens as one text, without --ctx");
     cli_catch_signals();
     struct kt_error err;
-    return logits(model, tokens, out, n_ctx, &err) ? cli_fail("logits", &err) : EXIT_DONE;
+    return logits(model, tokens, out, n_ctx, mtp, &err) ? cli_fail("logits", &err) : EXIT_DONE;
 }
 
 const struct command cmd_logits = {
@@ -110,6 +116,8 @@ const struct command cmd_logits = {
     "  -m, --model M     the model; default: the configured chat model\n"
     "  --tokens FILE     token ids separated by white space (- is standard input)\n"
     "  -o, --output OUT  the file to write\n"
-    "  --ctx N           start over after every N tokens, as perplexity does (default: never)\n",
+    "  --ctx N           start over after every N tokens, as perplexity does (default: never)\n"
+    "  --head main|mtp   mtp: of the head that predicts one token further; row i is what it says\n"
+    "                    after token i + 1, and there is one row less\n",
     run,
 };

@@ -2,6 +2,11 @@
 #include "engine/engine_priv.h"
 
 #include <math.h>
+#include <stdlib.h>
+
+#include "base/size.h"
+
+enum { MTP_ROWS = 64 }; /* of one step: their logits are some 60 MB at most */
 
 enum kt_status kt_logits(struct kt_context *c, const int32_t *tokens, size_t n_tokens,
                          kt_logits_fn fn, void *ctx, struct kt_error *err)
@@ -14,6 +19,83 @@ enum kt_status kt_logits(struct kt_context *c, const int32_t *tokens, size_t n_t
         return st;
     context_reset(c);
     return context_append_all(c, tokens, n_tokens, fn, ctx, err);
+}
+
+/* Memory of a pass with the multi-token head, for MTP_ROWS rows at a time. */
+struct mtp_pass {
+    struct model_state *state;
+    float *hidden; /* [MTP_ROWS, d_model] */
+    float *logits; /* [MTP_ROWS, n_vocab] */
+};
+
+static void mtp_end(struct mtp_pass *p)
+{
+    model_state_destroy(p->state);
+    free(p->hidden);
+    free(p->logits);
+}
+
+static enum kt_status mtp_begin(struct mtp_pass *p, const struct kt_context *c, size_t n_pairs,
+                                struct kt_error *err)
+{
+    const struct kt_engine *e = c->engine;
+    enum kt_status st = model_mtp_state_create(&p->state, e->model, n_pairs, KV_F32, err);
+    if (st)
+        return st;
+    p->hidden = calloc(MTP_ROWS, model_shape_of(e->model)->d_model * sizeof(*p->hidden));
+    p->logits = calloc(MTP_ROWS, e->n_vocab * sizeof(*p->logits));
+    if (!p->hidden || !p->logits)
+        return kt_fail(err, KT_E_NOMEM, "logits: out of memory for %d rows", MTP_ROWS);
+    return KT_OK;
+}
+
+/* n tokens through the trunk for their hidden states, these and the tokens one further through the
+ * head. */
+static enum kt_status mtp_rows(struct mtp_pass *p, struct kt_context *c, const int32_t *tokens,
+                               size_t n, struct kt_error *err)
+{
+    struct model_span trunk = {
+        .state = c->state, .tokens = tokens, .n_tokens = n, .hidden = p->hidden
+    };
+    struct model_span head = { .state = p->state,
+                               .tokens = tokens + 1,
+                               .n_tokens = n,
+                               .logits_of = OUT_ALL,
+                               .logits = p->logits,
+                               .hidden_in = p->hidden };
+    enum kt_status st = engine_step(c->engine, c->run, &trunk, 1, err);
+    if (st)
+        return st;
+    pthread_mutex_lock(&c->engine->step_lock);
+    st = model_mtp_step(c->run, &head, 1, err);
+    pthread_mutex_unlock(&c->engine->step_lock);
+    return st;
+}
+
+enum kt_status kt_logits_mtp(struct kt_context *c, const int32_t *tokens, size_t n_tokens,
+                             kt_logits_fn fn, void *ctx, struct kt_error *err)
+{
+    if (n_tokens < 2 || n_tokens > c->n_ctx)
+        return kt_fail(err, KT_E_LIMIT,
+                       "logits: %zu tokens; the head needs two and the context holds %zu", n_tokens,
+                       c->n_ctx);
+    enum kt_status st = context_check_tokens(c, tokens, n_tokens, err);
+    if (st)
+        return st;
+    struct mtp_pass p = { 0 };
+    size_t n_vocab = c->engine->n_vocab, n_pairs = n_tokens - 1;
+    st = mtp_begin(&p, c, n_pairs, err);
+    context_reset(c);
+    for (size_t i = 0; i < n_pairs && !st;) {
+        size_t n = MIN(MIN(c->n_batch, (size_t)MTP_ROWS), n_pairs - i);
+        st = mtp_rows(&p, c, tokens + i, n, err);
+        for (size_t k = 0; k < n && !st; k++)
+            st = fn(ctx, i + k, p.logits + k * n_vocab, n_vocab, err);
+        i += n;
+    }
+    context_reset(c); /* what it has read is not in its history */
+    mtp_end(&p);
+    return st;
 }
 
 double kt_logprob(const float *logits, size_t n_vocab, int32_t id)

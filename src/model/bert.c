@@ -190,7 +190,7 @@ enum kt_status model_encode(struct model_run *r, const int32_t *tokens, size_t n
         if (tokens[i] < 0 || (uint32_t)tokens[i] >= s->n_vocab)
             return kt_fail(err, KT_E_USAGE, "token %zu is %d, expected 0 to %u", i, tokens[i],
                            s->n_vocab - 1);
-        r->b.rows[i] = (struct row){ NULL, (uint32_t)i, tokens[i] };
+        r->b.rows[i] = (struct row){ .pos = (uint32_t)i, .token = tokens[i] };
     }
     r->n_rows = n_tokens;
     encode(r);

@@ -407,6 +407,37 @@ static void bind_decoder(struct binder *b)
     }
 }
 
+/* GGUF counts the extra layer after the trunk's; a folder has a place of its own for it. */
+static void bind_mtp(struct binder *b)
+{
+    const struct model_shape *s = b->s;
+    struct mtp *h = &b->w->mtp;
+    size_t d = s->d_model;
+    int i = b->gguf ? (int)s->n_layers : 0, outside = b->gguf ? i : NO_LAYER;
+    const char *prefix = b->prefix;
+    b->prefix = b->gguf ? "" : "mtp.";
+    h->embd_norm =
+        bind_norm(b, AT(outside, "nextn.enorm.weight", "pre_fc_norm_embedding.weight"), d);
+    h->hidden_norm =
+        bind_norm(b, AT(outside, "nextn.hnorm.weight", "pre_fc_norm_hidden.weight"), d);
+    bind_mat(b, &h->fc, AT(outside, "nextn.eh_proj.weight", "fc.weight"), d, 2 * d);
+    h->layer.mix_norm = bind_norm(b, AT(i, "attn_norm.weight", "input_layernorm.weight"), d);
+    bind_attention(b, &h->layer, i);
+    bind_feed_forward(b, &h->layer, i);
+
+    struct name norm = AT(outside, "nextn.shared_head_norm.weight", "norm.weight"),
+                embd = AT(outside, "nextn.embed_tokens.weight", "embed_tokens.weight"),
+                head = AT(outside, "nextn.shared_head_head.weight", "lm_head.weight");
+    h->out_norm = b->gguf && !has_tensor(b, norm) ? b->w->out_norm : bind_norm(b, norm, d);
+    h->embd = b->w->embd;
+    h->head = b->w->head;
+    if (has_tensor(b, embd))
+        bind_mat(b, &h->embd, embd, s->n_vocab, d);
+    if (has_tensor(b, head))
+        bind_mat(b, &h->head, head, s->n_vocab, d);
+    b->prefix = prefix;
+}
+
 static void bind_bert(struct binder *b)
 {
     const struct model_shape *s = b->s;
@@ -436,7 +467,7 @@ static bool is_other_part(const struct binder *b, struct span name)
     if (b->gguf) {
         char mtp[24];
         snprintf(mtp, sizeof(mtp), "blk.%u.", s->n_layers);
-        return (s->n_layers_mtp && span_starts(name, span_of(mtp))) ||
+        return (s->n_layers_mtp && !shape_has_mtp(s) && span_starts(name, span_of(mtp))) ||
                (s->arch == ARCH_BERT && span_starts(name, SPAN("cls."))) ||
                (s->pooling == POOL_RANK && span_eq(name, SPAN("cls.output.weight"))) ||
                span_eq(name, SPAN("rope_freqs.weight")); /* read with the shape */
@@ -448,8 +479,7 @@ static bool is_other_part(const struct binder *b, struct span name)
     return span_ends(name, SPAN("rotary_emb.inv_freq")) ||
            (s->tied_head && span_eq(name, SPAN("lm_head.weight"))) ||
            (arch_is_qwen35(s->arch) &&
-            (span_starts(name, SPAN("mtp.")) || span_starts(name, SPAN("model.visual.")) ||
-             span_starts(name, SPAN("visual."))));
+            (span_starts(name, SPAN("model.visual.")) || span_starts(name, SPAN("visual."))));
 }
 
 static int by_address(const void *a, const void *b)
@@ -502,6 +532,8 @@ enum kt_status weights_bind(struct weights *w, struct arena *arena, const struct
         bind_bert(&b);
     else if (!b.st)
         bind_decoder(&b);
+    if (!b.st && shape_has_mtp(s))
+        bind_mtp(&b);
     if (!b.st)
         refuse_strangers(&b);
     free(b.used);

@@ -72,23 +72,41 @@ static void mixture(struct model_run *r, const struct layer *l)
     experts_add(r);      /* x += the sum of a row's experts, and its part of y */
 }
 
+static void second_half(struct model_run *r, const struct layer *l)
+{
+    if (r->m->shape.n_experts)
+        mixture(r, l); /* x += some experts and the shared one, of norm(x) */
+    else
+        feed_forward(r, l); /* x += feed-forward of norm(x) */
+}
+
 static void forward(struct model_run *r)
 {
     const struct model *m = r->m;
-    embed_tokens(r); /* x [n, d_model] */
+    embed_tokens(r, &m->w.embd); /* x [n, d_model] */
     for (uint32_t i = 0; i < m->shape.n_layers; i++) {
         const struct layer *l = &m->w.layers[i];
         if (m->shape.recurrent[i])
             linear_layer(r, l, i); /* x += linear attention of norm(x) */
         else
             attention_layer(r, l, i); /* x += attention of norm(x) */
-        if (m->shape.n_experts)
-            mixture(r, l); /* x += some experts and the shared one, of norm(x) */
-        else
-            feed_forward(r, l); /* x += feed-forward of norm(x) */
+        second_half(r, l);
     }
-    norm_outputs(r);               /* in [n_outs, d_model], hidden states copied out */
+    norm_outputs(r, m->w.out_norm, &m->w.head); /* in [n_outs, d_model], hidden states copied out */
     project_logits(r, &m->w.head); /* [n_logits, n_vocab], each to its caller's memory */
+}
+
+static void forward_mtp(struct model_run *r)
+{
+    const struct mtp *h = &r->m->w.mtp;
+    const struct projection fc = { &h->fc, r->b.x, NULL };
+    embed_tokens(r, &h->embd);      /* x [n, d_model]: the tokens that follow     */
+    pair_rows(r, h);                /* pair [n, 2 d_model]: norms of x and hidden */
+    project(r, &r->b.pair, &fc, 1); /* x [n, d_model]                             */
+    attention_layer(r, &h->layer, r->m->shape.n_layers);
+    second_half(r, &h->layer);
+    norm_outputs(r, h->out_norm, &h->head);
+    project_logits(r, &h->head);
 }
 
 /* ---- what a step consists of ---- */
@@ -104,13 +122,17 @@ static enum kt_status check_tokens(const struct model *m, const struct model_spa
     return KT_OK;
 }
 
-static enum kt_status check_span(const struct model *m, const struct model_span *sp,
+static enum kt_status check_span(const struct model *m, const struct model_span *sp, bool mtp,
                                  struct kt_error *err)
 {
     if (!sp->state || !sp->tokens || sp->n_tokens == 0)
         return kt_fail(err, KT_E_USAGE, "a span without state or tokens");
     if (sp->state->m != m)
         return kt_fail(err, KT_E_USAGE, "a state of another model");
+    if (sp->state->mtp != mtp)
+        return kt_fail(err, KT_E_USAGE, "a state of the %s", mtp ? "trunk" : "multi-token head");
+    if (mtp && !sp->hidden_in)
+        return kt_fail(err, KT_E_USAGE, "a span of the multi-token head without hidden states");
     if (sp->logits_of != OUT_NONE && !sp->logits)
         return kt_fail(err, KT_E_USAGE, "logits are wanted but there is no place for them");
     if (sp->n_tokens > sp->state->n_ctx - sp->state->n_past)
@@ -121,14 +143,14 @@ static enum kt_status check_span(const struct model *m, const struct model_span 
 }
 
 static enum kt_status check_step(const struct model_run *r, const struct model_span *spans,
-                                 size_t n_spans, struct kt_error *err)
+                                 size_t n_spans, bool mtp, struct kt_error *err)
 {
     if (r->m->shape.arch == ARCH_BERT)
         return kt_fail(err, KT_E_UNSUPPORTED,
                        "a bert model encodes whole texts; it predicts no next token");
     size_t n_rows = 0;
     for (size_t i = 0; i < n_spans; i++) {
-        enum kt_status st = check_span(r->m, &spans[i], err);
+        enum kt_status st = check_span(r->m, &spans[i], mtp, err);
         if (st)
             return st;
         for (size_t k = 0; k < i; k++) {
@@ -169,16 +191,21 @@ static void add_span(struct model_run *r, const struct model_span *sp)
     size_t row0 = r->n_rows;
     r->b.spans[r->n_spans++] = (struct row_span){ sp->state, row0, sp->n_tokens, pos0 };
     for (size_t t = 0; t < sp->n_tokens; t++) {
-        r->b.rows[row0 + t] = (struct row){ sp->state, pos0 + (uint32_t)t, sp->tokens[t] };
+        r->b.rows[row0 + t] = (struct row){
+            .state = sp->state,
+            .pos = pos0 + (uint32_t)t,
+            .token = sp->tokens[t],
+            .hidden_in = sp->hidden_in ? sp->hidden_in + t * r->m->shape.d_model : NULL,
+        };
         add_out(r, sp, row0, t);
     }
     r->n_rows += sp->n_tokens;
 }
 
-enum kt_status model_step(struct model_run *r, const struct model_span *spans, size_t n_spans,
-                          struct kt_error *err)
+static enum kt_status step(struct model_run *r, const struct model_span *spans, size_t n_spans,
+                           bool mtp, struct kt_error *err)
 {
-    enum kt_status st = check_step(r, spans, n_spans, err);
+    enum kt_status st = check_step(r, spans, n_spans, mtp, err);
     if (st)
         return st;
     r->n_rows = r->n_spans = r->n_outs = r->n_logits = 0;
@@ -186,8 +213,25 @@ enum kt_status model_step(struct model_run *r, const struct model_span *spans, s
         add_span(r, &spans[i]);
     if (r->n_rows == 0)
         return KT_OK;
-    forward(r);
+    if (mtp)
+        forward_mtp(r);
+    else
+        forward(r);
     for (size_t i = 0; i < n_spans; i++)
         spans[i].state->n_past += spans[i].n_tokens;
     return KT_OK;
+}
+
+enum kt_status model_step(struct model_run *r, const struct model_span *spans, size_t n_spans,
+                          struct kt_error *err)
+{
+    return step(r, spans, n_spans, false, err);
+}
+
+enum kt_status model_mtp_step(struct model_run *r, const struct model_span *spans, size_t n_spans,
+                              struct kt_error *err)
+{
+    if (!model_has_mtp(r->m))
+        return kt_fail(err, KT_E_UNSUPPORTED, "this model has no multi-token head");
+    return step(r, spans, n_spans, true, err);
 }

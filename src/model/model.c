@@ -46,6 +46,11 @@ void model_destroy(struct model *m)
     free(m);
 }
 
+bool model_has_mtp(const struct model *m)
+{
+    return shape_has_mtp(&m->shape);
+}
+
 const struct model_shape *model_shape_of(const struct model *m)
 {
     return &m->shape;

@@ -9,6 +9,10 @@
  * on the thread count (see kernels.h). There is no truncate: recurrent state cannot be cut. It can be
  * copied (model_state_copy) and later put back.
  *
+ * Some models have a head more that predicts the token after the next one, from the trunk's hidden
+ * state of a position and the token that follows it (docs/MODEL.md). It has a state of its own kind,
+ * which holds keys and values only and therefore can be cut.
+ *
  * Not thread-safe per state and per run; a model may be used by any number of runs with the same pool
  * as long as only one step runs at a time. */
 #ifndef MODEL_MODEL_H
@@ -43,6 +47,14 @@ size_t model_state_n_ctx(const struct model_state *s);
 /* dst becomes equal to src; both of the same model, dst's n_ctx >= src's n_past. */
 void model_state_copy(struct model_state *dst, const struct model_state *src);
 
+/* The state of the multi-token head; KT_E_UNSUPPORTED when the model has none. What is written above
+ * holds for it too. model_state_cut() forgets all but the first n_tokens, of a state of this kind. */
+bool model_has_mtp(const struct model *m);
+KT_MUST_CHECK enum kt_status model_mtp_state_create(struct model_state **out, const struct model *m,
+                                                    size_t n_ctx, enum kv_type kv,
+                                                    struct kt_error *err);
+void model_state_cut(struct model_state *s, size_t n_tokens);
+
 KT_MUST_CHECK enum kt_status model_run_create(struct model_run **out, const struct model *m,
                                               size_t n_batch, struct kt_error *err);
 void model_run_destroy(struct model_run *r);
@@ -57,12 +69,19 @@ struct model_span {
     enum span_output logits_of;
     float *logits;         /* [1 or n_tokens, n_vocab]; NULL with OUT_NONE */
     float *hidden;         /* [n_tokens, d_model] after the final norm, or NULL */
+    const float *hidden_in; /* [n_tokens, d_model], for model_mtp_step() only      */
 };
 
 /* The sum of n_tokens over spans is at most n_batch. On success every state has advanced. On failure
  * (bad token id, context full) nothing has changed. */
 KT_MUST_CHECK enum kt_status model_step(struct model_run *r, const struct model_span *spans, size_t n_spans,
                                         struct kt_error *err);
+
+/* The same step of the multi-token head. The t-th entry of a sequence is the pair of hidden_in, what
+ * 'hidden' was for its token t, and the token t + 1; its logits are about token t + 2. 'hidden'
+ * becomes what the head itself ends with: beside a drafted token it is the next hidden_in. */
+KT_MUST_CHECK enum kt_status model_mtp_step(struct model_run *r, const struct model_span *spans,
+                                            size_t n_spans, struct kt_error *err);
 
 /* Encoders (bert): hidden states [n_tokens, d_model] of one text; n_tokens <= n_batch and n_ctx_train. */
 KT_MUST_CHECK enum kt_status model_encode(struct model_run *r, const int32_t *tokens, size_t n_tokens,

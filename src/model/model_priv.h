@@ -14,13 +14,16 @@ struct model {
     struct pool *pool;
     struct model_shape shape;
     struct weights w;
-    struct arena arena;        /* layers and the small vectors */
-    float inv_freq[128];       /* [rope_dims / 2], factors applied */
-    uint16_t slot[LAYERS_MAX]; /* layer i is the slot[i]-th of its kind: where its state lies */
+    struct arena arena;  /* layers and the small vectors */
+    float inv_freq[128]; /* [rope_dims / 2], factors applied */
+    uint16_t
+        slot[LAYERS_MAX + 1]; /* layer i is the slot[i]-th of its kind: where its state lies; the
+                                     multi-token head's is the first of its own state */
 };
 
 struct model_state {
     const struct model *m;
+    bool mtp; /* of the multi-token head: one attention layer, which counts as layer n_layers */
     enum kv_type kv_type;
     size_t n_ctx, n_past;
     struct state_sizes sizes;
@@ -41,6 +44,7 @@ struct row {
     struct model_state *state;
     uint32_t pos; /* its index in the sequence, from 0 */
     int32_t token;
+    const float *hidden_in; /* [d_model], for the multi-token head */
 };
 
 /* Consecutive rows of one state. */
@@ -87,7 +91,9 @@ struct run_buffers {
     struct act ff;  /* [n, ff_width]                                                  */
     struct act expert_ff; /* [n * n_experts_used, n_ff_expert]: rows by place, as all expert_*  */
 
-    /* These three groups are never alive together and share their memory. */
+    /* These four groups are never alive together and share their memory. */
+    struct act pair; /* [n, 2 d_model]: what the multi-token head begins with         */
+
     float *q, *k, *v;       /* [n, q_width], [n, kv_width] twice                             */
     float *keys, *values;   /* bert: [n_heads, n, head_dim]                                  */
     float *u, *conv, *z;    /* [n, 2K + V] twice, [n, V]                                     */

@@ -38,11 +38,17 @@ static bool wants_integers(const struct mat *w)
 
 /* ---- rows in, rows out ---- */
 
+struct embed_job {
+    struct model_run *r;
+    const struct mat *embd;
+};
+
 static void embed_range(void *ctx, size_t row0, size_t row1, size_t thread_idx)
 {
     (void)thread_idx;
-    struct model_run *r = ctx;
-    const struct mat *embd = &r->m->w.embd;
+    const struct embed_job *j = ctx;
+    struct model_run *r = j->r;
+    const struct mat *embd = j->embd;
     const struct model_shape *s = &r->m->shape;
     void (*dequant)(float *restrict, const void *restrict, size_t) =
         qtype_traits(embd->type)->dequant;
@@ -55,9 +61,10 @@ static void embed_range(void *ctx, size_t row0, size_t row1, size_t thread_idx)
     }
 }
 
-void embed_tokens(struct model_run *r)
+void embed_tokens(struct model_run *r, const struct mat *embd)
 {
-    for_rows(r, r->n_rows, r->m->shape.d_model, embed_range, r);
+    struct embed_job j = { r, embd };
+    for_rows(r, r->n_rows, r->m->shape.d_model, embed_range, &j);
 }
 
 struct norm_job {
@@ -120,13 +127,45 @@ static void norm_outputs_range(void *ctx, size_t j0, size_t j1, size_t thread_id
         j->r->m->k->act_quantize(j->x, j0, j1);
 }
 
-void norm_outputs(struct model_run *r)
+void norm_outputs(struct model_run *r, const float *w, const struct mat *head)
 {
-    const struct weights *w = &r->m->w;
     act_shape(&r->b.in, r->n_outs, r->m->shape.d_model);
-    struct norm_job j = { r, &r->b.in, w->out_norm, wants_integers(&w->head) };
+    struct norm_job j = { r, &r->b.in, w, wants_integers(head) };
     for_rows(r, r->n_outs, r->m->shape.d_model, norm_outputs_range, &j);
     r->b.in.n_rows = r->n_logits; /* what the head reads: they come first */
+}
+
+struct pair_job {
+    struct model_run *r;
+    const struct mtp *head;
+    bool integers;
+};
+
+static void pair_range(void *ctx, size_t row0, size_t row1, size_t thread_idx)
+{
+    (void)thread_idx;
+    const struct pair_job *j = ctx;
+    const struct model_shape *s = &j->r->m->shape;
+    const struct kernels *k = j->r->m->k;
+    struct act *pair = &j->r->b.pair;
+    size_t d = s->d_model;
+    for (size_t i = row0; i < row1; i++) {
+        float *out = pair->f + i * pair->stride;
+        k->rmsnorm(out, j->r->b.x + i * d, j->head->embd_norm, d, s->norm_eps);
+        k->rmsnorm(out + d, j->r->b.rows[i].hidden_in, j->head->hidden_norm, d, s->norm_eps);
+        /* others wrote to this memory; the columns that pad a row must be zero */
+        memset(out + 2 * d, 0, (pair->stride - 2 * d) * sizeof(*out));
+    }
+    if (j->integers)
+        k->act_quantize(pair, row0, row1);
+}
+
+void pair_rows(struct model_run *r, const struct mtp *head)
+{
+    size_t width = 2 * (size_t)r->m->shape.d_model;
+    act_shape(&r->b.pair, r->n_rows, width);
+    struct pair_job j = { r, head, wants_integers(&head->fc) };
+    for_rows(r, r->n_rows, width, pair_range, &j);
 }
 
 /* ---- matrices ---- */

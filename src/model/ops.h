@@ -19,7 +19,9 @@ bool any_integers(const struct mat *const *mats, size_t n);
 void for_rows(const struct model_run *r, size_t n, size_t row_floats, pool_fn fn, void *ctx);
 
 /* x = embedding of each row's token. */
-void embed_tokens(struct model_run *r);
+void embed_tokens(struct model_run *r, const struct mat *embd);
+/* pair = norm(x) | norm(hidden_in), with integers when the head's matrix wants them. */
+void pair_rows(struct model_run *r, const struct mtp *head);
 
 /* y[row] = w x[row] (+ bias): several matrices that read the same x in one go. */
 struct projection {
@@ -35,7 +37,7 @@ void norm_rows(struct model_run *r, const float *w, const struct projection *rea
 void quantize_rows(struct model_run *r, struct act *x, const struct mat *reader);
 /* in[j] = final norm of outs[j].row, with integers for the head; copied to outs[j].hidden where
  * wanted. */
-void norm_outputs(struct model_run *r);
+void norm_outputs(struct model_run *r, const float *w, const struct mat *head);
 /* x += w act (+ bias). */
 void project_add(struct model_run *r, const struct mat *w, const struct act *x, const float *bias);
 /* ff = silu(gate in) * (up in), with integers when 'reader' wants them. */

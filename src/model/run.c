@@ -63,12 +63,15 @@ static void layout(struct run_buffers *b, struct carver *c, const struct model_s
     b->expert_ff = carve_act(c, n_chosen, m);
 
     size_t start = c->used, end;
+    b->pair = carve_act(c, shape_has_mtp(s) ? n : 0, 2 * (size_t)s->d_model);
+    end = c->used;
+    c->used = start;
     b->q = carve_floats(c, n, q_width(s));
     b->k = carve_floats(c, n, kv_width(s));
     b->v = carve_floats(c, n, kv_width(s));
     b->keys = carve_floats(c, bert ? n : 0, attn_out);
     b->values = carve_floats(c, bert ? n : 0, attn_out);
-    end = c->used;
+    end = MAX(end, c->used);
     c->used = start;
     b->u = carve_floats(c, lin ? n : 0, conv_width(s));
     b->conv = carve_floats(c, lin ? n : 0, conv_width(s));

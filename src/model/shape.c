@@ -250,21 +250,13 @@ enum kt_status model_shape_from_file(struct model_shape *s, const struct model_f
 /* ---- sizes ---- */
 
 /* Every part starts on a cache line; the last 64 bytes let an unaligned allocation be aligned. */
-bool state_sizes(struct state_sizes *out, const struct model_shape *s, size_t n_ctx,
-                 enum kv_type kv)
+static bool sizes_of(struct state_sizes *out, const struct model_shape *s, size_t n_attention,
+                     size_t n_recurrent, size_t n_ctx, enum kv_type kv)
 {
-    *out = (struct state_sizes){ 0 };
-    if (s->arch == ARCH_BERT)
-        return true; /* an encoder keeps nothing */
-    size_t n_recurrent = 0;
-    for (uint32_t i = 0; i < s->n_layers; i++)
-        n_recurrent += s->recurrent[i];
-
     size_t kv_elem = kv == KV_F16 ? 2 : 4;
-    size_t kv_layers = s->n_layers - n_recurrent;
     size_t conv_channels =
         2 * (size_t)s->lin_k_heads * s->lin_k_dim + (size_t)s->lin_v_heads * s->lin_v_dim;
-    bool ok = size_mul(&out->kv, kv_layers * 2 * kv_elem, (size_t)s->n_kv_heads * s->head_dim) &&
+    bool ok = size_mul(&out->kv, n_attention * 2 * kv_elem, (size_t)s->n_kv_heads * s->head_dim) &&
               size_mul(&out->kv, out->kv, n_ctx) &&
               size_mul(&out->recurrent, n_recurrent * sizeof(float) * s->lin_v_heads,
                        (size_t)s->lin_k_dim * s->lin_v_dim) &&
@@ -275,4 +267,23 @@ bool state_sizes(struct state_sizes *out, const struct model_shape *s, size_t n_
     out->total =
         size_align(out->kv, 64) + size_align(out->recurrent, 64) + size_align(out->conv, 64) + 64;
     return true;
+}
+
+bool state_sizes(struct state_sizes *out, const struct model_shape *s, size_t n_ctx,
+                 enum kv_type kv)
+{
+    *out = (struct state_sizes){ 0 };
+    if (s->arch == ARCH_BERT)
+        return true; /* an encoder keeps nothing */
+    size_t n_recurrent = 0;
+    for (uint32_t i = 0; i < s->n_layers; i++)
+        n_recurrent += s->recurrent[i];
+    return sizes_of(out, s, s->n_layers - n_recurrent, n_recurrent, n_ctx, kv);
+}
+
+bool mtp_state_sizes(struct state_sizes *out, const struct model_shape *s, size_t n_ctx,
+                     enum kv_type kv)
+{
+    *out = (struct state_sizes){ 0 };
+    return sizes_of(out, s, 1, 0, n_ctx, kv);
 }

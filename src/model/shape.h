@@ -23,7 +23,7 @@ enum { LAYERS_MAX = 256, EXPERTS_MAX = 4096, EXPERTS_USED_MAX = 64 };
 struct model_shape {
     enum arch arch;
     uint32_t n_layers;      /* trunk, without the multi-token head */
-    uint32_t n_layers_mtp;  /* 0 or 1; present in the file, run by a later layer */
+    uint32_t n_layers_mtp;  /* 0 or 1: a layer more, which predicts the token after the next */
     uint32_t n_vocab;       /* rows of the embedding */
     uint32_t n_vocab_real;  /* ids that a tokenizer can produce; the rest is never sampled */
     uint32_t n_ctx_train;
@@ -69,6 +69,12 @@ static inline bool arch_is_qwen35(enum arch a)
     return a == ARCH_QWEN35 || a == ARCH_QWEN35MOE;
 }
 
+/* Whether there is a multi-token head that we run. */
+static inline bool shape_has_mtp(const struct model_shape *s)
+{
+    return s->n_layers_mtp == 1 && arch_is_qwen35(s->arch);
+}
+
 /* Bytes, for one sequence of n_ctx tokens. */
 struct state_sizes {
     size_t kv;        /* keys and values of all attention layers            */
@@ -78,6 +84,9 @@ struct state_sizes {
 };
 KT_MUST_CHECK bool state_sizes(struct state_sizes *out, const struct model_shape *s, size_t n_ctx,
                                enum kv_type kv);
+/* The same for the state of the multi-token head: one attention layer. */
+KT_MUST_CHECK bool mtp_state_sizes(struct state_sizes *out, const struct model_shape *s, size_t n_ctx,
+                                   enum kv_type kv);
 /* Bytes of scratch memory for steps of up to n_batch rows and n_threads threads. */
 KT_MUST_CHECK bool scratch_size(size_t *out, const struct model_shape *s, size_t n_batch, size_t n_threads);
 

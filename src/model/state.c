@@ -54,17 +54,13 @@ enum kt_status memory_check(size_t bytes, const char *what, struct kt_error *err
                    what, bytes >> 20, have >> 20);
 }
 
-enum kt_status model_state_create(struct model_state **out, const struct model *m, size_t n_ctx,
-                                  enum kv_type kv, struct kt_error *err)
+static enum kt_status create(struct model_state **out, const struct model *m, size_t n_ctx,
+                             enum kv_type kv, bool mtp, struct kt_error *err)
 {
-    *out = NULL;
-    if (m->shape.arch == ARCH_BERT)
-        return kt_fail(err, KT_E_UNSUPPORTED,
-                       "a bert model encodes whole texts; it has no sequence state");
     if (n_ctx == 0 || n_ctx > UINT32_MAX / 2)
         return kt_fail(err, KT_E_USAGE, "a context of %zu tokens", n_ctx);
     struct state_sizes sizes;
-    if (!state_sizes(&sizes, &m->shape, n_ctx, kv))
+    if (!(mtp ? mtp_state_sizes : state_sizes)(&sizes, &m->shape, n_ctx, kv))
         return kt_fail(err, KT_E_LIMIT, "a context of %zu tokens is larger than any memory", n_ctx);
     enum kt_status st = memory_check(sizes.total, "a context of this length", err);
     if (st)
@@ -80,13 +76,34 @@ enum kt_status model_state_create(struct model_state **out, const struct model *
                        sizes.total >> 20);
     }
     *s = (struct model_state){
-        .m = m, .kv_type = kv, .n_ctx = n_ctx, .sizes = sizes, .block = block
+        .m = m, .mtp = mtp, .kv_type = kv, .n_ctx = n_ctx, .sizes = sizes, .block = block
     };
     s->kv = (char *)size_align((size_t)block, 64);
     s->recurrent = (float *)(void *)(s->kv + size_align(sizes.kv, 64));
     s->conv = (float *)(void *)((char *)s->recurrent + size_align(sizes.recurrent, 64));
     *out = s;
     return KT_OK;
+}
+
+enum kt_status model_state_create(struct model_state **out, const struct model *m, size_t n_ctx,
+                                  enum kv_type kv, struct kt_error *err)
+{
+    *out = NULL;
+    if (m->shape.arch == ARCH_BERT)
+        return kt_fail(err, KT_E_UNSUPPORTED,
+                       "a bert model encodes whole texts; it has no sequence state");
+    return create(out, m, n_ctx, kv, false, err);
+}
+
+enum kt_status model_mtp_state_create(struct model_state **out, const struct model *m, size_t n_ctx,
+                                      enum kv_type kv, struct kt_error *err)
+{
+    *out = NULL;
+    if (!model_has_mtp(m))
+        return kt_fail(err, KT_E_UNSUPPORTED,
+                       "%s has no multi-token head; take a file that was converted with it",
+                       model_file_path(m->file));
+    return create(out, m, n_ctx, kv, true, err);
 }
 
 void model_state_destroy(struct model_state *s)
@@ -116,18 +133,34 @@ size_t model_state_n_ctx(const struct model_state *s)
     return s->n_ctx;
 }
 
+void model_state_cut(struct model_state *s, size_t n_tokens)
+{
+    assert(s->mtp);
+    assert(n_tokens <= s->n_past);
+    s->n_past = n_tokens;
+}
+
+static void copy_layer(struct model_state *dst, const struct model_state *src, uint32_t layer)
+{
+    size_t used = src->n_past * src->m->shape.head_dim * kv_elem(src);
+    for (size_t h = 0; used && h < src->m->shape.n_kv_heads; h++) {
+        memcpy(state_keys(dst, layer, h), state_keys(src, layer, h), used);
+        memcpy(state_values(dst, layer, h), state_values(src, layer, h), used);
+    }
+}
+
 void model_state_copy(struct model_state *dst, const struct model_state *src)
 {
     assert(dst->m == src->m);
+    assert(dst->mtp == src->mtp);
     assert(dst->kv_type == src->kv_type);
     assert(dst->n_ctx >= src->n_past);
     const struct model_shape *sh = &src->m->shape;
-    size_t used = src->n_past * sh->head_dim * kv_elem(src);
-    for (uint32_t i = 0; i < sh->n_layers; i++) {
-        for (size_t h = 0; !sh->recurrent[i] && used && h < sh->n_kv_heads; h++) {
-            memcpy(state_keys(dst, i, h), state_keys(src, i, h), used);
-            memcpy(state_values(dst, i, h), state_values(src, i, h), used);
-        }
+    if (src->mtp)
+        copy_layer(dst, src, sh->n_layers);
+    for (uint32_t i = 0; !src->mtp && i < sh->n_layers; i++) {
+        if (!sh->recurrent[i])
+            copy_layer(dst, src, i);
     }
     memcpy(dst->recurrent, src->recurrent, src->sizes.recurrent);
     memcpy(dst->conv, src->conv, src->sizes.conv);

@@ -52,11 +52,21 @@ struct layer {
     const float *ffn_norm_w, *ffn_norm_b;   /* after feed-forward */
 };
 
+/* The multi-token head: two norms and a matrix that make one row of two, and a layer with attention. */
+struct mtp {
+    const float *embd_norm, *hidden_norm; /* [d_model] */
+    struct mat fc;                        /* [d_model, 2 d_model]: embedding, then hidden state */
+    struct layer layer;
+    const float *out_norm; /* [d_model]                     */
+    struct mat embd, head; /* the trunk's, unless it has its own */
+};
+
 struct weights {
     struct mat embd;       /* [n_vocab, d_model] */
     struct mat head;       /* the same when tied */
     const float *out_norm; /* [d_model] */
     struct layer *layers;  /* [n_layers] */
+    struct mtp mtp;        /* shape_has_mtp() */
 
     /* bert */
     struct mat pos_embd;  /* [n_ctx_train, d_model]   */

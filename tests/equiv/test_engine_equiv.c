@@ -14,6 +14,7 @@
 
 #include "base/rng.h"
 #include "base/size.h"
+#include "golden/gold.h"
 #include "golden/synthetic.h"
 #include "kontor/engine.h"
 #include "support/model_writer.h"
@@ -139,6 +140,70 @@ static void models_that_write(void **state)
     assert_true(n_tested >= 5);
 }
 
+/* Rows as they are handed out. */
+struct rows {
+    float *values; /* [n_width] each */
+    size_t n;
+};
+
+static enum kt_status keep_row(void *ctx, size_t pos, const float *logits, size_t n_vocab,
+                               struct kt_error *e)
+{
+    struct rows *r = ctx;
+    (void)e;
+    assert_int_equal(pos, r->n++);
+    assert_int_equal(n_vocab, SYNTH_VOCAB);
+    memcpy(r->values + pos * n_vocab, logits, n_vocab * sizeof(*logits));
+    return KT_OK;
+}
+
+/* The multi-token head through the engine, in chunks of 7 and as it likes, is the reference's. */
+static void check_mtp(const char *path, const char *name, size_t n_batch)
+{
+    struct kt_engine *e;
+    struct kt_context *c;
+    struct gold trunk, g;
+    char gold[64];
+    snprintf(gold, sizeof(gold), "%s.gold", name);
+    gold_open(&trunk, gold);
+    snprintf(gold, sizeof(gold), "%s.mtp.gold", name);
+    gold_open(&g, gold);
+    must(kt_engine_open(&e, path, NULL, &err));
+    struct kt_context_options o = { .n_ctx = N_CTX, .n_batch = n_batch, .kv = KT_KV_F32 };
+    must(kt_context_create(&c, e, &o, &err));
+    struct rows r = { .values = malloc((size_t)g.n_tokens * SYNTH_VOCAB * sizeof(float)) };
+    assert_non_null(r.values);
+    must(kt_logits_mtp(c, trunk.tokens, (size_t)trunk.n_tokens, keep_row, &r, &err));
+    assert_int_equal(r.n, g.n_tokens);
+    struct gold_distance d = gold_compare(&g, r.values, 2e-3);
+    if (!(d.max_abs <= 1e-4))
+        fail_msg("%s, steps of %zu: %.2e of the std from the reference, expected at most 1e-4",
+                 name, n_batch, d.max_abs);
+    assert_int_equal(kt_logits_mtp(c, trunk.tokens, 1, keep_row, &r, &err), KT_E_LIMIT);
+    free(r.values);
+    kt_context_destroy(c);
+    kt_engine_close(e);
+    gold_close(&trunk);
+    gold_close(&g);
+}
+
+static void the_multi_token_head(void **state)
+{
+    (void)state;
+    size_t n_tested = 0;
+    for (size_t i = 0; i < N_SYNTHS; i++) {
+        if (!SYNTHS[i].mtp)
+            continue;
+        char *path = temp_dir_make();
+        synth_write_folder(&SYNTHS[i], path);
+        check_mtp(path, SYNTHS[i].name, 0);
+        check_mtp(path, SYNTHS[i].name, 7);
+        temp_dir_remove(path);
+        n_tested++;
+    }
+    assert_true(n_tested >= 3);
+}
+
 static void streams_are_measured_on_a_recurrent_model(void **state)
 {
     (void)state;
@@ -160,6 +225,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(models_that_write),
+        cmocka_unit_test(the_multi_token_head),
         cmocka_unit_test(streams_are_measured_on_a_recurrent_model),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

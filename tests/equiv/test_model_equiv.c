@@ -326,6 +326,111 @@ static void check_no_allocation(const struct way *w, const int32_t *tokens)
     model_state_destroy(s);
 }
 
+/* ---- the multi-token head ---- */
+
+static struct model_state *new_mtp_state(const struct way *w)
+{
+    struct kt_error err = { 0 };
+    struct model_state *s;
+    must(model_mtp_state_create(&s, w->m, N_CTX, w->kv, &err), &err);
+    return s;
+}
+
+static void mtp_step(struct model_run *r, struct model_state *s, const float *hidden,
+                     const int32_t *tokens, size_t n, float *logits)
+{
+    struct kt_error err = { 0 };
+    struct model_span sp = { .state = s,
+                             .tokens = tokens,
+                             .n_tokens = n,
+                             .logits_of = OUT_ALL,
+                             .logits = logits,
+                             .hidden_in = hidden };
+    must(model_mtp_step(r, &sp, 1, &err), &err);
+}
+
+/* The head's logits for N_TOKENS pairs, as read_in_chunks(). In the middle some other pairs are
+ * tried and cut off again. */
+static float *mtp_in_chunks(const struct way *w, const float *hidden, const int32_t *tokens,
+                            size_t max_chunk, unsigned *seed)
+{
+    float *logits = new_logits();
+    struct model_state *s = new_mtp_state(w);
+    struct model_run *r = new_run(w);
+    for (size_t at = 0; at < N_TOKENS;) {
+        size_t n = max_chunk ? 1 + (size_t)rand_r(seed) % max_chunk : N_TOKENS;
+        n = n < N_TOKENS - at ? n : N_TOKENS - at;
+        if (at && at + 3 < N_TOKENS) {
+            mtp_step(r, s, hidden, tokens, 3, logits + at * SYNTH_VOCAB);
+            model_state_cut(s, at);
+        }
+        mtp_step(r, s, hidden + at * SYNTH_HIDDEN, tokens + at, n, logits + at * SYNTH_VOCAB);
+        at += n;
+    }
+    assert_int_equal(model_state_n_past(s), N_TOKENS);
+    model_run_destroy(r);
+    model_state_destroy(s);
+    return logits;
+}
+
+static void refuse_mtp(struct model_run *r, const struct model_span *sp, const char *message)
+{
+    struct kt_error err = { 0 };
+    enum kt_status st = model_mtp_step(r, sp, 1, &err);
+    if (st != KT_E_USAGE || !strstr(err.text, message))
+        fail_msg("a bad step of the head gave %s (%s), expected '%s'", kt_status_name(st), err.text,
+                 message);
+}
+
+static void check_mtp_refusals(const struct way *w, const float *hidden, const int32_t *tokens)
+{
+    struct model_state *trunk = new_state(w), *head = new_mtp_state(w);
+    struct model_run *r = new_run(w);
+    struct model_span sp = { .state = trunk, .tokens = tokens, .n_tokens = 2, .hidden_in = hidden };
+    refuse_mtp(r, &sp, "a state of the trunk");
+    sp.state = head;
+    refuse(r, &sp, 1, KT_E_USAGE);
+    sp.hidden_in = NULL;
+    refuse_mtp(r, &sp, "without hidden states");
+    assert_int_equal(model_state_n_past(trunk) + model_state_n_past(head), 0);
+    model_run_destroy(r);
+    model_state_destroy(trunk);
+    model_state_destroy(head);
+}
+
+/* Pairs of the trunk's hidden states and the next tokens, by one thread and in other ways; each row
+ * counts as its own next token, which is as good as any. */
+static void check_mtp(const struct way *one, const struct way *two, const struct way *plain,
+                      const int32_t *tokens)
+{
+    struct kt_error err = { 0 };
+    struct model_state *s;
+    unsigned seed = SEED;
+    if (!model_has_mtp(one->m)) {
+        assert_int_equal(model_mtp_state_create(&s, one->m, N_CTX, one->kv, &err),
+                         KT_E_UNSUPPORTED);
+        return;
+    }
+    float *hidden = malloc(N_TOKENS * SYNTH_HIDDEN * sizeof(float));
+    assert_non_null(hidden);
+    s = new_state(one);
+    struct model_run *r = new_run(one);
+    struct model_span all = {
+        .state = s, .tokens = tokens, .n_tokens = N_TOKENS, .hidden = hidden
+    };
+    must(model_step(r, &all, 1, &err), &err);
+    model_run_destroy(r);
+    model_state_destroy(s);
+
+    float *want = mtp_in_chunks(one, hidden, tokens, 0, &seed);
+    same_and_free("head, pair by pair", want, mtp_in_chunks(two, hidden, tokens, 1, &seed));
+    same_and_free("head, chunks up to 9", want, mtp_in_chunks(two, hidden, tokens, 9, &seed));
+    same_and_free("head, portable kernels", want, mtp_in_chunks(plain, hidden, tokens, 40, &seed));
+    check_mtp_refusals(one, hidden, tokens);
+    free(want);
+    free(hidden);
+}
+
 static void check_sizes(const struct way *w)
 {
     const struct model_shape *s = model_shape_of(w->m);
@@ -342,6 +447,9 @@ static void check_sizes(const struct way *w)
     assert_int_equal(one.recurrent, n_linear * s->lin_v_heads * 128 * 128 * 4);
     assert_int_equal(one.conv, n_linear * 3 * 4 * 128 * (2 * s->lin_k_heads + s->lin_v_heads));
     assert_int_equal(two.recurrent, one.recurrent);
+    assert_true(mtp_state_sizes(&two, s, N_CTX, w->kv));
+    assert_int_equal(two.kv, 2 * s->n_kv_heads * s->head_dim * elem * N_CTX);
+    assert_int_equal(two.recurrent + two.conv, 0);
 
     struct kt_error err = { 0 };
     struct model_state *st;
@@ -385,6 +493,7 @@ static void test_case(void **state)
     check_refusals(&one, tokens, want);
     check_no_allocation(&two, tokens);
     check_sizes(&one);
+    check_mtp(&one, &two, &plain, tokens);
 
     free(want);
     way_close(&one);

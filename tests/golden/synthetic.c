@@ -12,17 +12,25 @@
 
 /* The table of tools/reference/synthetic.py. */
 const struct synth SYNTHS[] = {
-    { "llama-tied", ARCH_LLAMA, 3, 4, 2, 64, true, 1e4, 0, 0, 0, 0, 0, 0, 0, 0, false, false },
-    { "llama-rope3", ARCH_LLAMA, 3, 8, 2, 32, false, 5e5, 8.0, 0, 0, 0, 0, 0, 0, 0, false, false },
-    { "qwen2", ARCH_QWEN2, 3, 4, 2, 64, true, 1e6, 0, 0, 0, 0, 0, 0, 0, 0, false, false },
-    { "qwen3", ARCH_QWEN3, 3, 6, 2, 128, false, 1e6, 0, 0, 0, 0, 0, 0, 0, 0, false, false },
-    { "qwen35-r1", ARCH_QWEN35, 8, 4, 2, 256, true, 1e7, 0, 0, 2, 2, 0, 0, 0, 0, false, false },
-    { "qwen35-r2", ARCH_QWEN35, 5, 4, 1, 256, false, 1e7, 0, 4.0, 2, 4, 0, 0, 0, 0, false, true },
-    { "qwen35-r3", ARCH_QWEN35, 5, 3, 1, 256, true, 1e7, 0, 0, 2, 6, 0, 0, 0, 0, false, false },
-    { "qwen35-r4", ARCH_QWEN35, 5, 4, 2, 256, false, 1e7, 0, 0, 2, 8, 0, 0, 0, 0, false, true },
-    { "moe-r2", ARCH_QWEN35MOE, 5, 4, 2, 256, false, 1e7, 0, 0, 2, 4, 8, 2, 256, 256, false, true },
-    { "moe-r4", ARCH_QWEN35MOE, 4, 6, 1, 256, true, 1e7, 0, 0, 2, 8, 16, 4, 96, 160, true, false },
-    { "bert", ARCH_BERT, 3, 8, 8, 32, true, 0, 0, 0, 0, 0, 0, 0, 0, 0, false, false },
+    { "llama-tied", ARCH_LLAMA, 3, 4, 2, 64, true, 1e4, 0, 0, 0, 0, 0, 0, 0, 0, false, false,
+      false },
+    { "llama-rope3", ARCH_LLAMA, 3, 8, 2, 32, false, 5e5, 8.0, 0, 0, 0, 0, 0, 0, 0, false, false,
+      false },
+    { "qwen2", ARCH_QWEN2, 3, 4, 2, 64, true, 1e6, 0, 0, 0, 0, 0, 0, 0, 0, false, false, false },
+    { "qwen3", ARCH_QWEN3, 3, 6, 2, 128, false, 1e6, 0, 0, 0, 0, 0, 0, 0, 0, false, false, false },
+    { "qwen35-r1", ARCH_QWEN35, 8, 4, 2, 256, true, 1e7, 0, 0, 2, 2, 0, 0, 0, 0, false, false,
+      false },
+    { "qwen35-r2", ARCH_QWEN35, 5, 4, 1, 256, false, 1e7, 0, 4.0, 2, 4, 0, 0, 0, 0, false, false,
+      true },
+    { "qwen35-r3", ARCH_QWEN35, 5, 3, 1, 256, true, 1e7, 0, 0, 2, 6, 0, 0, 0, 0, false, false,
+      false },
+    { "qwen35-r4", ARCH_QWEN35, 5, 4, 2, 256, false, 1e7, 0, 0, 2, 8, 0, 0, 0, 0, false, true,
+      true },
+    { "moe-r2", ARCH_QWEN35MOE, 5, 4, 2, 256, false, 1e7, 0, 0, 2, 4, 8, 2, 256, 256, false, true,
+      true },
+    { "moe-r4", ARCH_QWEN35MOE, 4, 6, 1, 256, true, 1e7, 0, 0, 2, 8, 16, 4, 96, 160, true, true,
+      false },
+    { "bert", ARCH_BERT, 3, 8, 8, 32, true, 0, 0, 0, 0, 0, 0, 0, 0, 0, false, false, false },
 };
 const size_t N_SYNTHS = ARRAY_LEN(SYNTHS);
 
@@ -73,14 +81,20 @@ struct visitor {
     enum qtype mats;
 };
 
+/* Instead of a layer's number. The multi-token head is the last block of GGUF. */
+enum { OUTSIDE = -1, MTP = -2, MTP_LAYER = -3 };
+
 static void emit(struct visitor *v, enum kind kind, int layer, const char *gguf, const char *hf,
                  size_t n_rows, size_t n_cols)
 {
     bool bert = v->m->arch == ARCH_BERT;
     struct entry e = { .kind = kind, .n_rows = n_rows, .n_cols = n_cols };
-    if (layer < 0) {
+    if (layer == OUTSIDE) {
         snprintf(e.name, sizeof(e.name), "%s", hf);
         snprintf(e.gguf, sizeof(e.gguf), "%s", gguf);
+    } else if (layer == MTP || layer == MTP_LAYER) {
+        snprintf(e.name, sizeof(e.name), "mtp.%s%s", layer == MTP ? "" : "layers.0.", hf);
+        snprintf(e.gguf, sizeof(e.gguf), "blk.%u.%s", v->m->n_layers, gguf);
     } else {
         snprintf(e.name, sizeof(e.name), "%s.%d.%s", bert ? "encoder.layer" : "model.layers", layer,
                  hf);
@@ -156,11 +170,24 @@ static void feed_forward_entries(struct visitor *v, int i)
     emit(v, MATRIX, i, "ffn_down.weight", "mlp.down_proj.weight", d, ff);
 }
 
+static void mtp_entries(struct visitor *v)
+{
+    size_t d = SYNTH_HIDDEN;
+    emit(v, NORM, MTP, "nextn.enorm.weight", "pre_fc_norm_embedding.weight", 1, d);
+    emit(v, NORM, MTP, "nextn.hnorm.weight", "pre_fc_norm_hidden.weight", 1, d);
+    emit(v, MATRIX, MTP, "nextn.eh_proj.weight", "fc.weight", d, 2 * d);
+    emit(v, NORM, MTP_LAYER, "attn_norm.weight", "input_layernorm.weight", 1, d);
+    attention_entries(v, MTP_LAYER);
+    emit(v, NORM, MTP_LAYER, "post_attention_norm.weight", "post_attention_layernorm.weight", 1, d);
+    feed_forward_entries(v, MTP_LAYER);
+    emit(v, NORM, MTP, "nextn.shared_head_norm.weight", "norm.weight", 1, d);
+}
+
 static void decoder_entries(struct visitor *v)
 {
     bool q35 = arch_is_qwen35(v->m->arch);
     size_t d = SYNTH_HIDDEN;
-    emit(v, EMBED, -1, "token_embd.weight", "model.embed_tokens.weight", SYNTH_VOCAB, d);
+    emit(v, EMBED, OUTSIDE, "token_embd.weight", "model.embed_tokens.weight", SYNTH_VOCAB, d);
     for (int i = 0; i < (int)v->m->n_layers; i++) {
         emit(v, NORM, i, "attn_norm.weight", "input_layernorm.weight", 1, d);
         if (q35 && (i + 1) % 4 != 0)
@@ -171,9 +198,11 @@ static void decoder_entries(struct visitor *v)
              "post_attention_layernorm.weight", 1, d);
         feed_forward_entries(v, i);
     }
-    emit(v, NORM, -1, "output_norm.weight", "model.norm.weight", 1, d);
+    emit(v, NORM, OUTSIDE, "output_norm.weight", "model.norm.weight", 1, d);
     if (!v->m->tied)
-        emit(v, MATRIX, -1, "output.weight", "lm_head.weight", SYNTH_VOCAB, d);
+        emit(v, MATRIX, OUTSIDE, "output.weight", "lm_head.weight", SYNTH_VOCAB, d);
+    if (v->m->mtp)
+        mtp_entries(v);
 }
 
 /* A dense layer with its bias. */
@@ -203,11 +232,12 @@ static void layer_norm_entries(struct visitor *v, int i, const char *gguf, const
 static void bert_entries(struct visitor *v)
 {
     size_t d = SYNTH_HIDDEN, ff = SYNTH_FF;
-    emit(v, EMBED, -1, "token_embd.weight", "embeddings.word_embeddings.weight", SYNTH_VOCAB, d);
-    emit(v, EMBED, -1, "position_embd.weight", "embeddings.position_embeddings.weight",
+    emit(v, EMBED, OUTSIDE, "token_embd.weight", "embeddings.word_embeddings.weight", SYNTH_VOCAB,
+         d);
+    emit(v, EMBED, OUTSIDE, "position_embd.weight", "embeddings.position_embeddings.weight",
          SYNTH_BERT_CTX, d);
-    emit(v, EMBED, -1, "token_types.weight", "embeddings.token_type_embeddings.weight", 2, d);
-    layer_norm_entries(v, -1, "token_embd_norm", "embeddings.LayerNorm");
+    emit(v, EMBED, OUTSIDE, "token_types.weight", "embeddings.token_type_embeddings.weight", 2, d);
+    layer_norm_entries(v, OUTSIDE, "token_embd_norm", "embeddings.LayerNorm");
     for (int i = 0; i < (int)v->m->n_layers; i++) {
         dense_entries(v, i, "attn_q", "attention.self.query", d, d);
         dense_entries(v, i, "attn_k", "attention.self.key", d, d);
@@ -699,7 +729,9 @@ static void put_experts_meta(struct gguf_writer *w, const struct synth *m)
 void synth_put_gguf(struct gguf_writer *w, const struct synth *m, enum qtype mats)
 {
     gguf_put_str(w, "general.architecture", arch_name(m->arch));
-    put_u32(w, m, "block_count", m->n_layers);
+    put_u32(w, m, "block_count", m->n_layers + m->mtp);
+    if (m->mtp)
+        put_u32(w, m, "nextn_predict_layers", 1);
     put_u32(w, m, "context_length", m->arch == ARCH_BERT ? SYNTH_BERT_CTX : 4096);
     put_u32(w, m, "embedding_length", SYNTH_HIDDEN);
     if (m->n_experts)

@@ -26,6 +26,7 @@ struct synth {
     uint32_t nk, nv;
     uint32_t n_experts, n_used, n_ff_expert, n_ff_shared; /* 0: dense */
     bool apart;  /* a folder has one tensor for each expert, and GGUF gate and up in one */
+    bool mtp;    /* with the multi-token head; NAME.mtp.gold has its logits */
     bool nested; /* the folder has "text_config" and "model.language_model." */
 };
 

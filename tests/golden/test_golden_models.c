@@ -31,36 +31,89 @@ static void must(enum kt_status st, const struct kt_error *err)
         fail_msg("%s: %s", kt_status_name(st), err->text);
 }
 
+/* A model on its own, with room for the n tokens of a gold. */
+struct loaded {
+    struct kernels k;
+    struct model_file *f;
+    struct model *m;
+    struct model_run *r;
+};
+
+static void load(struct loaded *l, const char *path, const struct gold *g)
+{
+    struct kt_error err = { 0 };
+    kernels_init(&l->k, cpu_detect());
+    must(model_file_open(&l->f, path, &err), &err);
+    must(model_create(&l->m, l->f, &l->k, NULL, &err), &err);
+    must(model_run_create(&l->r, l->m, (size_t)g->n_tokens, &err), &err);
+}
+
+static void unload(struct loaded *l)
+{
+    model_run_destroy(l->r);
+    model_destroy(l->m);
+    model_file_close(l->f);
+}
+
+static float *floats(size_t n, size_t width)
+{
+    float *p = malloc(n * width * sizeof(*p));
+    assert_non_null(p);
+    return p;
+}
+
+/* The trunk's logits or hidden states of all tokens, whichever has a place. */
+static void run_trunk(const struct loaded *l, const struct gold *g, float *logits, float *hidden)
+{
+    struct kt_error err = { 0 };
+    struct model_state *s;
+    must(model_state_create(&s, l->m, (size_t)g->n_tokens, KV_F32, &err), &err);
+    struct model_span span = { .state = s,
+                               .tokens = g->tokens,
+                               .n_tokens = (size_t)g->n_tokens,
+                               .logits_of = logits ? OUT_ALL : OUT_NONE,
+                               .logits = logits,
+                               .hidden = hidden };
+    must(model_step(l->r, &span, 1, &err), &err);
+    model_state_destroy(s);
+}
+
 /* All logits, or hidden states of an encoder: heap, [n_tokens, n_width]. */
 static float *run_model(const char *path, const struct gold *g)
 {
     struct kt_error err = { 0 };
-    struct model_file *f;
-    struct model *m;
-    struct model_run *r;
-    struct kernels k;
-    kernels_init(&k, cpu_detect());
-    must(model_file_open(&f, path, &err), &err);
-    must(model_create(&m, f, &k, NULL, &err), &err);
-    size_t n = (size_t)g->n_tokens;
-    must(model_run_create(&r, m, n, &err), &err);
-    float *out = malloc(n * (size_t)g->n_width * sizeof(float));
-    assert_non_null(out);
+    struct loaded l;
+    load(&l, path, g);
+    float *out = floats((size_t)g->n_tokens, (size_t)g->n_width);
+    if (model_shape_of(l.m)->arch == ARCH_BERT)
+        must(model_encode(l.r, g->tokens, (size_t)g->n_tokens, out, &err), &err);
+    else
+        run_trunk(&l, g, out, NULL);
+    unload(&l);
+    return out;
+}
 
-    if (model_shape_of(m)->arch == ARCH_BERT) {
-        must(model_encode(r, g->tokens, n, out, &err), &err);
-    } else {
-        struct model_state *s;
-        must(model_state_create(&s, m, n, KV_F32, &err), &err);
-        struct model_span span = {
-            .state = s, .tokens = g->tokens, .n_tokens = n, .logits_of = OUT_ALL, .logits = out
-        };
-        must(model_step(r, &span, 1, &err), &err);
-        model_state_destroy(s);
-    }
-    model_run_destroy(r);
-    model_destroy(m);
-    model_file_close(f);
+/* The multi-token head's logits for the pairs of each state and the token after it. */
+static float *run_mtp(const char *path, const struct gold *trunk, const struct gold *g)
+{
+    struct kt_error err = { 0 };
+    struct loaded l;
+    struct model_state *s;
+    load(&l, path, trunk);
+    size_t n = (size_t)g->n_tokens;
+    float *out = floats(n, (size_t)g->n_width), *hidden = floats(n + 1, SYNTH_HIDDEN);
+    run_trunk(&l, trunk, NULL, hidden);
+    must(model_mtp_state_create(&s, l.m, n, KV_F32, &err), &err);
+    struct model_span span = { .state = s,
+                               .tokens = g->tokens,
+                               .n_tokens = n,
+                               .logits_of = OUT_ALL,
+                               .logits = out,
+                               .hidden_in = hidden };
+    must(model_mtp_step(l.r, &span, 1, &err), &err);
+    model_state_destroy(s);
+    free(hidden);
+    unload(&l);
     return out;
 }
 
@@ -68,7 +121,7 @@ static void check(const struct synth *m, const char *container, const float *got
                   const struct gold *g)
 {
     struct gold_distance d = gold_compare(g, got, TOLERANCE);
-    print_message("%-12s %-6s max |delta| / std %.2e, argmax wrong at %zu of %zu sure positions\n",
+    print_message("%-12s %-8s max |delta| / std %.2e, argmax wrong at %zu of %zu sure positions\n",
                   m->name, container, d.max_abs, d.n_wrong, d.n_sure);
     if (!(d.max_abs <= EXPECTED) || d.n_wrong != 0)
         fail_msg("%s from %s differs from the reference by %.2e of its std, expected at most %.0e",
@@ -83,6 +136,23 @@ static bool same_order(const struct synth *m)
     return m->arch != ARCH_LLAMA && m->nk == m->nv && m->yarn_factor == 0;
 }
 
+static void check_mtp(const struct synth *m, const char *dir, const char *gguf,
+                      const struct gold *trunk)
+{
+    struct gold g;
+    char name[64];
+    snprintf(name, sizeof(name), "%s.mtp.gold", m->name);
+    gold_open(&g, name);
+    assert_int_equal(g.n_tokens, trunk->n_tokens - 1);
+    assert_memory_equal(g.tokens, trunk->tokens + 1, (size_t)g.n_tokens * sizeof(*g.tokens));
+    float *folder = run_mtp(dir, trunk, &g), *file = run_mtp(gguf, trunk, &g);
+    check(m, "mtp", folder, &g);
+    check(m, "mtp gguf", file, &g);
+    free(folder);
+    free(file);
+    gold_close(&g);
+}
+
 static void test_synth(void **state)
 {
     const struct synth *m = *state;
@@ -95,9 +165,11 @@ static void test_synth(void **state)
     struct gold g;
     gold_open(&g, name);
     float *folder = run_model(dir, &g), *file = run_model(gguf, &g);
-    temp_dir_remove(dir);
     check(m, "folder", folder, &g);
     check(m, "gguf", file, &g);
+    if (m->mtp)
+        check_mtp(m, dir, gguf, &g);
+    temp_dir_remove(dir);
     if (same_order(m) &&
         memcmp(folder, file, (size_t)g.n_tokens * (size_t)g.n_width * sizeof(float)) != 0)
         fail_msg("%s: the two containers give different bits", m->name);

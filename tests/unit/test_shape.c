@@ -39,6 +39,7 @@ static void check_common(const struct synth *m, const struct model_shape *s)
 {
     assert_int_equal(s->arch, m->arch);
     assert_int_equal(s->n_layers, m->n_layers);
+    assert_int_equal(s->n_layers_mtp, m->mtp);
     assert_int_equal(s->d_model, SYNTH_HIDDEN);
     assert_int_equal(s->n_ff, m->n_experts ? 0 : SYNTH_FF);
     assert_int_equal(s->n_experts, m->n_experts);

@@ -62,11 +62,36 @@ def build(m):
         shared_expert_intermediate_size=m["ff_shared"]))
 
 
-def fill(model, zero_centred, tied):
+class Mtp(torch.nn.Module):
+    """The multi-token head, which the library does not run, put together from its layer and its norm."""
+
+    def __init__(self, model):
+        super().__init__()
+        c, trunk = model.config, model.model
+        layer, norm = type(trunk.layers[3]), type(trunk.norm)
+        self.fc = torch.nn.Linear(2 * c.hidden_size, c.hidden_size, bias=False)
+        self.pre_fc_norm_embedding = norm(c.hidden_size, eps=c.rms_norm_eps)
+        self.pre_fc_norm_hidden = norm(c.hidden_size, eps=c.rms_norm_eps)
+        self.layers = torch.nn.ModuleList([layer(c, 3)])  # layer 3 is one with softmax attention
+        self.norm = norm(c.hidden_size, eps=c.rms_norm_eps)
+
+    def forward(self, model, ids):
+        """logits [n - 1, vocab]: row t, of token t's state and token t + 1, is about token t + 2"""
+        hidden = model.model(ids).last_hidden_state[:, :-1]
+        e = self.pre_fc_norm_embedding(model.model.embed_tokens(ids[:, 1:]))
+        x = self.fc(torch.cat([e, self.pre_fc_norm_hidden(hidden)], dim=-1))
+        n = x.shape[1]
+        angles = model.model.rotary_emb(x, torch.arange(n).view(1, 1, n).expand(3, 1, n))
+        mask = torch.full((n, n), float("-inf")).triu(1)[None, None]
+        x = self.layers[0](x, position_embeddings=angles, attention_mask=mask)
+        return model.lm_head(self.norm(x))[0]
+
+
+def fill(model, zero_centred, tied, prefix=""):
     seen = []
     with torch.no_grad():
         for name, p in model.named_parameters():
-            w = syn.weight(name, tuple(p.shape), zero_centred)
+            w = syn.weight(prefix + name, tuple(p.shape), zero_centred)
             p.copy_(torch.from_numpy(w))
             seen.append((name, tuple(p.shape)))
     if tied and hasattr(model, "tie_weights"):
@@ -102,6 +127,13 @@ def make(name, m):
             out = model(torch.from_numpy(ids)[None]).logits[0].numpy()
             cols = np.arange(0, N_VOCAB, 8)
     save(os.path.join(OUT, name + ".gold"), ids, out, cols)
+    if m.get("mtp"):
+        head = Mtp(model).float().eval()
+        fill(head, True, False, "mtp.")
+        with torch.no_grad():
+            logits = head(model, torch.from_numpy(ids)[None]).numpy()
+        save(os.path.join(OUT, name + ".mtp.gold"), ids[1:], logits, cols)
+        print(name, "mtp std", logits.std(), "first", logits[0, :3])
     print(name, "std", out.std(), "first", out[0, :3], "last", out[-1, :3])
 
 

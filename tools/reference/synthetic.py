@@ -40,7 +40,7 @@ def rule(name, shape, zero_centred):
         return 0.0, 1.0, False
     if name.endswith("linear_attn.norm.weight"):
         return 1.0, 0.5, True
-    if name.endswith("norm.weight") or name.endswith("layernorm.weight") or name.endswith("LayerNorm.weight"):
+    if "pre_fc_norm" in name or name.endswith("norm.weight") or name.endswith("layernorm.weight") or name.endswith("LayerNorm.weight"):
         return (0.0 if zero_centred else 1.0), 0.5, False
     if name.endswith("conv1d.weight"):
         return 0.0, 0.8, False
@@ -74,10 +74,11 @@ MODELS = {
     "qwen35-r2": dict(arch="qwen35", layers=5, heads=4, kv=1, dh=256, tied=False, theta=10000000.0, nk=2, nv=4,
                       yarn=dict(factor=4.0, old=32)),
     "qwen35-r3": dict(arch="qwen35", layers=5, heads=3, kv=1, dh=256, tied=True, theta=10000000.0, nk=2, nv=6),
-    "qwen35-r4": dict(arch="qwen35", layers=5, heads=4, kv=2, dh=256, tied=False, theta=10000000.0, nk=2, nv=8),
+    "qwen35-r4": dict(arch="qwen35", layers=5, heads=4, kv=2, dh=256, tied=False, theta=10000000.0, nk=2, nv=8,
+                      mtp=True),
     "moe-r2": dict(arch="qwen35moe", layers=5, heads=4, kv=2, dh=256, tied=False, theta=10000000.0, nk=2, nv=4,
-                   experts=8, used=2, ff_expert=256, ff_shared=256),
+                   experts=8, used=2, ff_expert=256, ff_shared=256, mtp=True),
     "moe-r4": dict(arch="qwen35moe", layers=4, heads=6, kv=1, dh=256, tied=True, theta=10000000.0, nk=2, nv=8,
-                   experts=16, used=4, ff_expert=96, ff_shared=160),
+                   experts=16, used=4, ff_expert=96, ff_shared=160, mtp=True),
     "bert": dict(arch="bert", layers=3, heads=8, kv=8, dh=32, tied=True),
 }
