@@ -200,6 +200,12 @@ static json_t *shape_json(const struct model_shape *s)
                   (json_int_t)s->n_heads, "n_kv_heads", (json_int_t)s->n_kv_heads, "head_dim",
                   (json_int_t)s->head_dim, "n_vocab", (json_int_t)s->n_vocab, "n_ctx_train",
                   (json_int_t)s->n_ctx_train, "tied_head", s->tied_head, "causal", s->causal);
+    if (s->n_experts)
+        json_object_set_new(o, "experts",
+                            json_pack("{s:I,s:I,s:I,s:I}", "n", (json_int_t)s->n_experts, "n_used",
+                                      (json_int_t)s->n_experts_used, "n_ff",
+                                      (json_int_t)s->n_ff_expert, "n_ff_shared",
+                                      (json_int_t)s->n_ff_shared));
     if (n_recurrent(s))
         json_object_set_new(
             o, "linear",
@@ -354,10 +360,16 @@ static void print_shape(const struct model_shape *s)
     printf("  shape       %u layers", s->n_layers);
     if (n_recurrent(s))
         printf(" (%zu recurrent)", n_recurrent(s));
-    printf(" of width %u, %u heads of %u (%u for keys and values), feed-forward %u\n"
-           "              vocabulary %u, trained for %u tokens%s\n",
-           s->d_model, s->n_heads, s->head_dim, s->n_kv_heads, s->n_ff, s->n_vocab, s->n_ctx_train,
-           s->tied_head && s->causal ? ", head shared with the embedding" : "");
+    printf(" of width %u, %u heads of %u (%u for keys and values),", s->d_model, s->n_heads,
+           s->head_dim, s->n_kv_heads);
+    if (s->n_experts)
+        printf("\n              %u of %u experts of width %u and one of %u for all\n",
+               s->n_experts_used, s->n_experts, s->n_ff_expert, s->n_ff_shared);
+    else
+        printf(" feed-forward %u\n", s->n_ff);
+    printf("              vocabulary %u, trained for %u tokens%s%s\n", s->n_vocab, s->n_ctx_train,
+           s->tied_head && s->causal ? ", head shared with the embedding" : "",
+           shape_has_mtp(s) ? ", multi-token head" : "");
 }
 
 static void print_weights(const struct report *r)

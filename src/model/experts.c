@@ -16,9 +16,7 @@ struct experts_job {
 
 /* ---- choosing ---- */
 
-/* The n_used largest probabilities, the lower index first among equals. Whatever the numbers are,
- * NaN too, n_used different experts are chosen. */
-static void choose(struct choice *c, const float *probs, size_t n_experts, size_t n_used)
+void experts_choose(struct choice *c, const float *probs, size_t n_experts, size_t n_used)
 {
     size_t n = 0;
     for (size_t e = 0; e < n_experts; e++) {
@@ -46,7 +44,7 @@ static void choose_range(void *ctx, size_t row0, size_t row1, size_t thread_idx)
     for (size_t i = row0; i < row1; i++) {
         float *probs = b->probs + i * s->n_experts;
         k->softmax(probs, s->n_experts);
-        choose(b->choices + i * s->n_experts_used, probs, s->n_experts, s->n_experts_used);
+        experts_choose(b->choices + i * s->n_experts_used, probs, s->n_experts, s->n_experts_used);
         b->shared_part[i] =
             vm_sigmoid(k->dot_f32(b->in.f + i * b->in.stride, j->l->shared_gate, s->d_model));
     }

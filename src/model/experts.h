@@ -7,6 +7,10 @@
 
 #include "model/model_priv.h"
 
+/* The n_used largest of n_experts probabilities, the largest first and the lower index first among
+ * equals; their parts are divided by their sum. Whatever the numbers are, NaN too, n_used different
+ * experts are chosen. */
+void experts_choose(struct choice *c, const float *probs, size_t n_experts, size_t n_used);
 /* choices, crowds and shared_part, from the router's product in b.probs. */
 void experts_route(struct model_run *r, const struct layer *l);
 /* expert_out = down(silu(gate x) * (up x)) for every place. */
