@@ -122,7 +122,7 @@ static enum kt_status normalize(float *v, size_t d, struct kt_error *err)
 /* Qwen's embedding models, whatever they were made from. */
 static bool is_qwen_embedding(const struct model_shape *s)
 {
-    return s->pooling == POOL_LAST && (s->arch == ARCH_QWEN3 || s->arch == ARCH_QWEN35);
+    return s->pooling == POOL_LAST && (s->arch == ARCH_QWEN3 || arch_is_qwen35(s->arch));
 }
 
 /* They are pooled at an end token, which older files do not ask for. A text of people's cannot end

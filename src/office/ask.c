@@ -85,7 +85,7 @@ enum kt_status kt_office_search(struct kt_matter *m, const char *query, enum kt_
     if (embedder && mode != KT_SEARCH_LEXICAL) {
         kt_engine_info(embedder, &info);
         vector = malloc(info.d_model * sizeof(*vector));
-        st = vector ? kt_embed(embedder, &query, 1, vector, err)
+        st = vector ? kt_embed_queries(embedder, NULL, &query, 1, vector, err)
                     : kt_fail(err, KT_E_NOMEM, "out of memory for the question's vector");
     }
     if (!st) {
