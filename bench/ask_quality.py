@@ -7,7 +7,7 @@ Needs KONTOR_HOME with SAMPLES_DIR indexed, and KONTOR_CHAT_MODEL / KONTOR_EMBED
 Measured on answerable questions: the cited document is the right one; the quotation holds the answer's words;
 it is marked as supported. On unanswerable ones: it is marked as not supported. Always: every quotation stands
 in the stored text (the program checks that itself; here it is checked against the extracted text of .txt/.md files).
---fit: logistic regression of `supported` on the witnesses (coverage, cosine, gain), for src/office/support.c;
+--fit: logistic regression of `supported` on the witnesses (coverage, cosine), for src/office/support.c;
 fitted on the even-numbered questions, judged on the odd ones. Python standard library only."""
 import argparse
 import json
@@ -99,7 +99,7 @@ def accuracy(rows, keys, b, w):
 
 def fit_report(rows):
     even, odd = [r for r in rows if r["i"] % 2 == 0], [r for r in rows if r["i"] % 2]
-    for keys in (["coverage"], ["coverage", "cosine"], ["coverage", "gain"], ["coverage", "cosine", "gain"]):
+    for keys in (["coverage"], ["coverage", "cosine"]):
         if any(r[k] is None for r in rows for k in keys):
             continue
         b, w = fit(even, keys)

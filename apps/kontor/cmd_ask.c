@@ -29,9 +29,8 @@ static int print_json(const struct kt_answer *a)
     json_t *list = json_array();
     for (size_t i = 0; i < a->n_citations; i++)
         json_array_append_new(list, citation_json(&a->citations[i]));
-    json_t *why = json_pack("{s:f,s:o,s:o,s:o}", "score", a->support_score, "coverage",
-                            number_or_null(a->coverage), "cosine", number_or_null(a->cosine),
-                            "gain", number_or_null(a->gain));
+    json_t *why = json_pack("{s:f,s:o,s:o}", "score", a->support_score, "coverage",
+                            number_or_null(a->coverage), "cosine", number_or_null(a->cosine));
     return cli_print_json(json_pack("{s:o,s:b,s:o,s:o}", "answer",
                                     cli_json_text(a->text, strlen(a->text)), "supported",
                                     (int)a->supported, "citations", list, "support", why));

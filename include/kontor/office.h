@@ -59,7 +59,7 @@ struct kt_answer {
     struct kt_citation *citations;
     size_t n_citations;
     double support_score; /* 0..1, what 'supported' was decided from */
-    double coverage, cosine, gain; /* its witnesses (docs/ASK.md); NAN: not heard */
+    double coverage, cosine; /* its witnesses (docs/ASK.md); cosine NAN without an embedder */
 };
 KT_API void kt_answer_deinit(struct kt_answer *a);
 

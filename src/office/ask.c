@@ -109,62 +109,18 @@ static void weigh_terms(struct ask *a)
 
 /* ---- support ------------------------------------------------------------------------------- */
 
-/* How much likelier the question becomes, per token, once the passage has been read. */
-static enum kt_status model_gain(struct ask *a, struct span passage, float *gain,
-                                 struct kt_error *err)
-{
-    struct buf with = { 0 }, without = { 0 };
-    buf_append_str(&with, "Text:\n");
-    buf_append_span(&with, passage);
-    buf_append_str(&with, "\n\nQuestion about this text:");
-    buf_append_str(&without, "Question about this text:");
-    int32_t *ids[3] = { 0 };
-    size_t n[3] = { 0 };
-    double lp[2] = { 0 };
-    struct buf q = { 0 };
-    buf_append_char(&q, ' ');
-    buf_append_span(&q, a->question);
-    enum kt_status st = with.failed || without.failed || q.failed
-                            ? kt_fail(err, KT_E_NOMEM, "out of memory")
-                            : KT_OK;
-    const struct kt_engine *e = a->opts->chat_engine;
-    if (!st)
-        st = kt_tokenize(e, with.ptr, with.len, KT_TOKENS_PLAIN, &ids[0], &n[0], err);
-    if (!st)
-        st = kt_tokenize(e, without.ptr, without.len, KT_TOKENS_PLAIN, &ids[1], &n[1], err);
-    if (!st)
-        st = kt_tokenize(e, q.ptr, q.len, KT_TOKENS_PLAIN, &ids[2], &n[2], err);
-    for (int i = 0; i < 2 && !st; i++)
-        st = kt_score(a->opts->chat, ids[i], n[i], ids[2], n[2], &lp[i], err);
-    *gain = n[2] ? (float)((lp[0] - lp[1]) / (double)n[2]) : 0;
-    for (int i = 0; i < 3; i++)
-        free(ids[i]);
-    buf_deinit(&with);
-    buf_deinit(&without);
-    buf_deinit(&q);
-    return st;
-}
-
-static enum kt_status weigh_support(struct ask *a, struct kt_error *err)
+static void weigh_support(struct ask *a)
 {
     struct support *s = &a->support;
-    *s = (struct support){ .cosine = NAN, .gain = NAN };
-    float best_cosine = -1;
+    *s = (struct support){ .cosine = a->opts->embedder && a->n_passages ? -1 : NAN };
     for (size_t i = 0; i < a->n_passages; i++) {
         const struct kt_hit *h = &a->hits[i];
-        s->coverage =
-            fmaxf(s->coverage, terms_coverage(&a->terms, (struct span){ h->text, h->text_len }));
-        best_cosine = fmaxf(best_cosine, (float)h->dense_score);
-    }
-    if (a->opts->embedder && best_cosine > -1)
-        s->cosine = best_cosine;
-    enum kt_status st = KT_OK;
-    if (a->opts->chat && a->sentences.n) {
-        const struct kt_hit *h = &a->hits[a->sentences.items[0].hit];
-        st = model_gain(a, (struct span){ h->text, h->text_len }, &s->gain, err);
+        struct span text = { h->text, h->text_len };
+        s->coverage = fmaxf(s->coverage, terms_coverage(&a->terms, text));
+        if (a->opts->embedder)
+            s->cosine = fmaxf(s->cosine, (float)h->dense_score);
     }
     support_decide(s);
-    return st;
 }
 
 /* ---- the answer ---------------------------------------------------------------------------- */
@@ -503,14 +459,12 @@ static enum kt_status run(struct ask *a, struct kt_answer *out, struct kt_error 
     st = a->n_hits ? sentences_rank(&a->sentences, a->question, &a->terms, a->hits, a->n_passages,
                                     a->opts->embedder, err)
                    : KT_OK;
-    if (!st)
-        st = weigh_support(a, err);
     if (st)
         return st;
+    weigh_support(a);
     out->support_score = a->support.score;
     out->coverage = a->support.coverage;
     out->cosine = a->support.cosine;
-    out->gain = a->support.gain;
     out->supported = a->support.supported && a->sentences.n > 0;
     if (!out->supported)
         return answer_unsupported(a, out, err);

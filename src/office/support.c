@@ -353,9 +353,11 @@ void terms_weigh(struct terms *t, const struct span *texts, size_t n)
             found[j] += stands_in(&t->items[j], folded);
         free(folded);
     }
-    for (size_t j = 0; j < t->n; j++)
-        t->items[j].weight *=
-            logf(1.5f + ((float)n - (float)found[j] + 0.5f) / ((float)found[j] + 0.5f));
+    /* A word that stands nowhere weighs like one that stands once: it may be the asker's own ("begin" for "from"). */
+    for (size_t j = 0; j < t->n; j++) {
+        float holders = fmaxf(1.0f, (float)found[j]);
+        t->items[j].weight *= logf(1.5f + ((float)n - holders + 0.5f) / (holders + 0.5f));
+    }
 }
 
 float terms_coverage(const struct terms *t, struct span text)
@@ -373,27 +375,16 @@ float terms_coverage(const struct terms *t, struct span text)
     return all > 0 ? found / all : 0;
 }
 
-/* Fitted by bench/ask_quality.py --fit on the sample questions; docs/ASK.md says how well. One row for each
- * set of witnesses. The weight of 'gain' is negative: of two passages with as many of the question's words,
- * the one that merely repeats them makes the question likelier than the one that answers it. */
+/* Fitted by bench/ask_quality.py --fit on the sample questions; docs/ASK.md says how well. */
 static const struct weights {
-    float bias, coverage, cosine, gain;
-} WEIGHTS[4] = {
-    /* neither */ { -3.1f, 6.2f, 0, 0 },
-    /* cosine  */ { -7.3f, 5.7f, 9.2f, 0 },
-    /* gain    */ { -2.5f, 7.5f, 0, -0.62f },
-    /* both    */ { -6.5f, 6.9f, 9.1f, -0.65f },
-};
+    float bias, coverage, cosine;
+} WORDS_ONLY = { -3.4f, 6.4f, 0 }, WITH_VECTORS = { -7.5f, 6.0f, 9.1f };
 
 void support_decide(struct support *s)
 {
-    bool dense = !isnan(s->cosine), generative = !isnan(s->gain);
-    const struct weights *w = &WEIGHTS[(dense ? 1 : 0) + (generative ? 2 : 0)];
-    float z = w->bias + w->coverage * s->coverage;
-    if (dense)
-        z += w->cosine * s->cosine;
-    if (generative)
-        z += w->gain * s->gain;
+    bool dense = !isnan(s->cosine);
+    const struct weights *w = dense ? &WITH_VECTORS : &WORDS_ONLY;
+    float z = w->bias + w->coverage * s->coverage + (dense ? w->cosine * s->cosine : 0);
     s->score = 1.0f / (1.0f + expf(-z));
     s->supported = s->score >= 0.5f;
 }

@@ -1,11 +1,11 @@
 /* office/support.h: do the files answer this question at all?
  *
- * Three witnesses, none of which is trusted alone: how much of the question's own words the passage
- * holds (lexical), how near its vector is (dense), and how much likelier the language model finds
- * the question once it has read the passage (generative). Their weighted sum goes through a
- * logistic function; weights and threshold were fitted on answerable and unanswerable questions
- * (docs/ASK.md has the figures and the command that measures them again). A witness that is missing
- * (no embedder, no chat model) is left out and the threshold is the one fitted without it. */
+ * Two witnesses, neither of which is trusted alone: how much of the question's own words the best passage holds
+ * (lexical), and how near its vector is (the embedding model). Their weighted sum goes through a logistic function;
+ * weights and threshold were fitted on answerable and unanswerable questions (docs/ASK.md has the figures and the
+ * command that measures them again). Without an embedder the threshold is the one fitted for words alone. A chat model
+ * that is large enough to be asked has the last word: an answer that quotes nothing is "not supported".
+ */
 #ifndef OFFICE_SUPPORT_H
 #define OFFICE_SUPPORT_H
 
