@@ -38,8 +38,6 @@ float terms_coverage(const struct terms *t, struct span text);
 struct support {
     float coverage; /* of the best passage */
     float cosine;   /* of the best passage; NAN without an embedder */
-    float gain;     /* nats a token by which the passage makes the question likelier; NAN without a
-                       model */
     float score;    /* 0..1 */
     bool supported; /* score >= 0.5 */
 };
