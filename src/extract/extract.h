@@ -2,7 +2,7 @@
  *
  * Every document is read by a process of its own, the worker: this program started again with the
  * hidden command `extract-worker`, locked in before it sees a byte (no network, no files but the
- * one it was given, limits on time, memory and output; see sandbox.c). A hostile file costs one
+ * one it was given, limits on time, memory and output; see src/sandbox). A hostile file costs one
  * document, never the index. The worker writes the result to a pipe; the parent checks every field
  * of it as hostile input too.
  *

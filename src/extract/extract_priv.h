@@ -209,6 +209,8 @@ struct pdf_reader { /* a started pdftotext */
 };
 /* Where pdftotext is, or NULL. */
 const char *pdf_program(void);
+/* What it reads besides the document and its libraries; ends with NULL. */
+extern const char *const pdf_readable[];
 /* Starts pdftotext on the worker's input, inside walls of its own. Call before this process reads a
  * byte. */
 bool pdf_start(struct pdf_reader *p, const struct walls *w, struct refusal *why);
@@ -217,24 +219,8 @@ void pdf_pump(struct pdf_reader *p, struct builder *b);
 /* Which of pdftotext's complaints 'errors' holds; exposed for its test. */
 enum reason pdf_complaint(struct span errors);
 
-/* ---- sandbox.c: the walls ------------------------------------------------------------------- */
+/* ---- probe.c: do the walls hold? ------------------------------------------------------------ */
 
-enum { WORKER_INPUT_FD = 3, WORKER_RESULT_FD = 4 };
-enum walls_kind { WALLS_PARSER, WALLS_PDF };
-
-struct walls {
-    enum walls_kind kind;
-    uint32_t cpu_s;      /* 0: no limit */
-    size_t memory_bytes; /* 0: no limit */
-    const char *program; /* WALLS_PDF: the one that may be executed; the pointer itself is part of
-                            the filter */
-};
-struct walls_state { /* what stands now */
-    int landlock_abi;
-    bool own_network;
-};
-/* Lock this process in, for good. False: *why is REASON_WALLS. */
-bool walls_up(const struct walls *w, struct walls_state *state, struct refusal *why);
 extern const char *const sandbox_probe_names[SANDBOX_PROBES];
 /* Try to break the walls in child processes; single-threaded processes only. */
 void sandbox_probe(struct extract_sandbox_report *out);

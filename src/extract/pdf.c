@@ -16,8 +16,13 @@
 #include <unistd.h>
 
 #include "base/size.h"
+#include "sandbox/child.h"
+#include "sandbox/walls.h"
 
 enum { ERRORS_KEPT = 16 * 1024 };
+
+const char *const pdf_readable[] = { "/etc/fonts", "/usr/share/fonts", "/usr/share/poppler",
+                                     "/usr/share/fontconfig", NULL };
 
 const char *pdf_program(void)
 {
@@ -43,7 +48,7 @@ static _Noreturn void become_pdftotext(const struct walls *w, int out_fd, int er
     char *const argv[] = { name, enc, utf8, layout, input, output, NULL };
     char *const env[] = { locale, home, zone, NULL };
     struct walls_state state;
-    struct refusal why;
+    struct walls_failure why;
     if (walls_up(w, &state, &why))
         execve(w->program, argv, env);
     _exit(127);

@@ -9,13 +9,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <unistd.h>
+
+#include "sandbox/child.h"
+#include "sandbox/walls.h"
 
 enum { WORKER_DONE = 0, WORKER_USAGE = 2, WORKER_BROKEN = 70 };
 
@@ -25,15 +26,6 @@ struct job {
     struct walls walls;
     bool self_test;
 };
-
-static bool number(const char *s, uint64_t max, uint64_t *out)
-{
-    char *end;
-    errno = 0;
-    unsigned long long v = strtoull(s, &end, 10);
-    *out = v;
-    return *s >= '0' && *s <= '9' && *end == '\0' && errno == 0 && v <= max;
-}
 
 /* extract-worker FORMAT TEXT_BYTES MEMORY_BYTES CPU_SECONDS, or extract-worker --self-test */
 static bool job_parse(struct job *j, int argc, char **argv)
@@ -47,41 +39,22 @@ static bool job_parse(struct job *j, int argc, char **argv)
     if (argc == 2 && strcmp(argv[1], "--self-test") == 0)
         return j->self_test = true;
     uint64_t format, text, memory, cpu;
-    if (argc != 5 || !number(argv[1], DOC_DOCX, &format) || !number(argv[2], SIZE_MAX / 4, &text) ||
-        !number(argv[3], SIZE_MAX / 4, &memory) || !number(argv[4], 1000000, &cpu))
+    if (argc != 5 || !worker_number(argv[1], DOC_DOCX, &format) ||
+        !worker_number(argv[2], SIZE_MAX / 4, &text) ||
+        !worker_number(argv[3], SIZE_MAX / 4, &memory) || !worker_number(argv[4], 1000000, &cpu))
         return false;
     j->format = (enum doc_format)format;
     j->max_text = (size_t)text;
-    j->walls = (struct walls){ WALLS_PARSER, (uint32_t)cpu, (size_t)memory, NULL };
+    j->walls = (struct walls){ .kind = WALLS_PARSER,
+                               .cpu_s = (uint32_t)cpu,
+                               .memory_bytes = (size_t)memory };
     return format != DOC_UNKNOWN;
-}
-
-/* Die with the parent, also when it died before we could ask for that: then nobody reads the pipe.
- */
-static bool parent_is_there(void)
-{
-    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-    struct pollfd p = { WORKER_RESULT_FD, POLLOUT, 0 };
-    return poll(&p, 1, 0) >= 0 && !(p.revents & (POLLERR | POLLNVAL));
-}
-
-static bool send_bytes(struct span s)
-{
-    while (s.len) {
-        ssize_t n = write(WORKER_RESULT_FD, s.ptr, s.len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return false;
-        s = span_sub(s, (size_t)n, s.len);
-    }
-    return true;
 }
 
 static bool send_refusal(const struct refusal *r)
 {
     struct buf out = { 0 };
-    bool ok = wire_put_refusal(&out, r) && send_bytes(buf_span(&out));
+    bool ok = wire_put_refusal(&out, r) && worker_send(buf_span(&out));
     buf_deinit(&out);
     return ok;
 }
@@ -94,7 +67,7 @@ static bool send_document(const struct document *d)
         buf_deinit(&out);
         return send_refusal(&(struct refusal){ REASON_NOMEM, 0, 0 });
     }
-    ok = send_bytes(buf_span(&out));
+    ok = worker_send(buf_span(&out));
     buf_deinit(&out);
     return ok;
 }
@@ -152,14 +125,18 @@ static int run(const struct job *j)
     struct refusal why = { 0 };
     struct pdf_reader pdf;
     struct walls pdf_walls = j->walls;
-    pdf_walls.kind = WALLS_PDF;
+    pdf_walls.kind = WALLS_PROGRAM;
     pdf_walls.program = pdf_program();
+    pdf_walls.readable = pdf_readable;
     prepare(j->format);
     if (j->format == DOC_PDF && !pdf_start(&pdf, &pdf_walls, &why))
         return send_refusal(&why) ? WORKER_DONE : WORKER_BROKEN;
     struct walls_state state;
-    if (!walls_up(&j->walls, &state, &why))
+    struct walls_failure failed;
+    if (!walls_up(&j->walls, &state, &failed)) {
+        why = (struct refusal){ REASON_WALLS, (uint64_t)failed.step, (uint64_t)failed.errnum };
         return send_refusal(&why) ? WORKER_DONE : WORKER_BROKEN;
+    }
 
     struct builder b;
     builder_init(&b, j->max_text);
@@ -181,7 +158,7 @@ static int self_test(void)
     struct extract_sandbox_report r;
     sandbox_probe(&r);
     struct buf out = { 0 };
-    bool ok = wire_put_report(&out, &r) && send_bytes(buf_span(&out));
+    bool ok = wire_put_report(&out, &r) && worker_send(buf_span(&out));
     buf_deinit(&out);
     return ok ? WORKER_DONE : WORKER_BROKEN;
 }
@@ -196,7 +173,7 @@ int extract_worker_main(int argc, char **argv)
             "kontor extract-worker: started by kontor itself to read one document; not by hand\n");
         return WORKER_USAGE;
     }
-    if (!parent_is_there())
+    if (!worker_parent_is_there())
         _exit(WORKER_BROKEN);
     _exit(j.self_test ? self_test()
                       : run(&j)); /* no handlers at exit: they are none of a locked-in process */

@@ -1,24 +1,21 @@
-/* The walls around a process that reads a hostile document.
+/* The walls: see walls.h.
  *
- * Two kinds of process, two sets of walls. The parser holds the document in memory and needs
- * nothing but the two descriptors it was started with. pdftotext is a foreign program that must be
- * loaded: it may read its libraries and poppler's tables, execute itself, and nothing else.
+ *                             parser                        program
+ *   limits (rlimit)           processor time, memory, no file may grow, few descriptors, no core file
+ *   user                      never root: nobody, and no capability left; no new privileges by any exec
+ *   network (namespace)       an empty one, where the kernel lets us make it
+ *   files (Landlock)          none                          read: libraries, its tables
+ *   execution (Landlock)      none                          itself and the loader
+ *   system calls (seccomp)    memory, read, write, exit;    the same and opening for reading, executing
+ *                             the rest fails, and those     once; the rest fails
+ *                             of an attack kill
  *
- *                             parser                        pdftotext
- *   limits (rlimit)           processor time, memory, no file may grow, few descriptors, no core
- * file user                      never root: nobody, and no capability left; no new privileges by
- * any exec network (namespace)       an empty one, where the kernel lets us make it files
- * (Landlock)          none                          read: libraries, poppler-data, fonts, the
- * document execution (Landlock)      none                          pdftotext and the loader system
- * calls (seccomp)    memory, read, write, exit;    the same and opening for reading, executing
- * once; the rest fails, and those      the rest fails of an attack kill
- *
- * seccomp is required: without it nothing is read. Landlock (Linux 5.13) and the namespaces are
- * used when they are there; `kontor doctor` says what is. They are spoken to by number, because
- * Debian 12's headers know only the first version of Landlock.
+ * seccomp is required: without it nothing is read. Landlock (Linux 5.13) and the namespaces are used
+ * when they are there; `kontor doctor` says what is. They are spoken to by number, because Debian 12's
+ * headers know only the first version of Landlock.
  *
  * Under the sanitizers the limit on memory is left out: their shadows reserve terabytes. */
-#include "extract/extract_priv.h"
+#include "sandbox/walls.h"
 
 #include <elf.h>
 #include <errno.h>
@@ -26,7 +23,6 @@
 #include <grp.h>
 #include <link.h>
 #include <linux/capability.h>
-#include <netinet/in.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
@@ -35,12 +31,9 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/ptrace.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/compiler.h"
@@ -57,9 +50,9 @@
 /* Where putting up the walls failed; the number goes into the message. */
 enum step { STEP_LIMITS = 1, STEP_USER, STEP_PRIVILEGES, STEP_LANDLOCK, STEP_SECCOMP };
 
-static bool fail(struct refusal *why, enum step step, int errnum)
+static bool fail(struct walls_failure *why, enum step step, int errnum)
 {
-    *why = (struct refusal){ REASON_WALLS, step, (uint64_t)errnum };
+    *why = (struct walls_failure){ step, errnum };
     return false;
 }
 
@@ -193,27 +186,20 @@ static const char *loader_path(void)
     return interp;
 }
 
-static bool landlock_allow_pdf(int ruleset, const struct walls *w)
+static bool landlock_allow_program(int ruleset, const struct walls *w)
 {
-    static const char *const readable[] = {
-        "/lib",
-        "/lib64",
-        "/usr/lib",
-        "/usr/lib64",
-        "/usr/local/lib",
-        "/etc/fonts",
-        "/etc/ld.so.cache",
-        "/usr/share/fonts",
-        "/usr/share/poppler",
-        "/usr/share/fontconfig",
-        "/dev/null",
+    static const char *const libraries[] = {
+        "/lib",           "/lib64",           "/usr/lib",  "/usr/lib64",
+        "/usr/local/lib", "/etc/ld.so.cache", "/dev/null",
     };
     bool ok = landlock_allow(ruleset, w->program, LL_READ_FILE | LL_EXECUTE);
     const char *loader = loader_path();
     if (loader)
         ok = ok && landlock_allow(ruleset, loader, LL_READ_FILE | LL_EXECUTE);
-    for (size_t i = 0; i < ARRAY_LEN(readable); i++)
-        ok = ok && landlock_allow(ruleset, readable[i], LL_READ_FILE | LL_READ_DIR);
+    for (size_t i = 0; i < ARRAY_LEN(libraries); i++)
+        ok = ok && landlock_allow(ruleset, libraries[i], LL_READ_FILE | LL_READ_DIR);
+    for (const char *const *path = w->readable; path && *path; path++)
+        ok = ok && landlock_allow(ruleset, *path, LL_READ_FILE | LL_READ_DIR);
     return ok;
 }
 
@@ -226,7 +212,7 @@ static bool landlock_up(const struct walls *w, int *abi)
     int ruleset = (int)syscall(SYS_landlock_create_ruleset, &a, sizeof(a), 0u);
     if (ruleset < 0)
         return false;
-    bool ok = w->kind != WALLS_PDF || landlock_allow_pdf(ruleset, w);
+    bool ok = w->kind != WALLS_PROGRAM || landlock_allow_program(ruleset, w);
     ok = ok && syscall(SYS_landlock_restrict_self, ruleset, 0u) == 0;
     int e = errno;
     close(ruleset);
@@ -272,8 +258,8 @@ static const int calls_common[] = {
     SCMP_SYS(sched_getaffinity),
 };
 
-/* What loading and running pdftotext needs on top. Opening is for reading only, see below. */
-static const int calls_pdf[] = {
+/* What loading and running a program needs on top. Opening is for reading only, see below. */
+static const int calls_program[] = {
     SCMP_SYS(access),  SCMP_SYS(faccessat),  SCMP_SYS(faccessat2),      SCMP_SYS(stat),
     SCMP_SYS(lstat),   SCMP_SYS(newfstatat), SCMP_SYS(statx),           SCMP_SYS(fstatfs),
     SCMP_SYS(statfs),  SCMP_SYS(readlink),   SCMP_SYS(readlinkat),      SCMP_SYS(getdents64),
@@ -326,10 +312,10 @@ static bool allow_parser(scmp_filter_ctx ctx)
            allow_if(ctx, SCMP_SYS(newfstatat), 3, AT_EMPTY_PATH, AT_EMPTY_PATH);
 }
 
-static bool allow_pdf(scmp_filter_ctx ctx, const struct walls *w)
+static bool allow_program(scmp_filter_ctx ctx, const struct walls *w)
 {
     enum { WRITING = O_WRONLY | O_RDWR | O_CREAT | O_TRUNC | O_APPEND };
-    return allow_list(ctx, SCMP_ACT_ALLOW, calls_pdf, ARRAY_LEN(calls_pdf)) &&
+    return allow_list(ctx, SCMP_ACT_ALLOW, calls_program, ARRAY_LEN(calls_program)) &&
            allow_if(ctx, SCMP_SYS(openat), 2, WRITING, 0) &&
            allow_if(ctx, SCMP_SYS(execve), 0, ALL_BITS, (uintptr_t)w->program);
 }
@@ -344,8 +330,8 @@ static int seccomp_up(const struct walls *w)
               allow_if(ctx, SCMP_SYS(tgkill), 0, ALL_BITS, (uint64_t)self) &&
               allow_if(ctx, SCMP_SYS(prlimit64), 2, ALL_BITS, 0) &&
               allow_if(ctx, SCMP_SYS(fcntl), 1, ALL_BITS, F_GETFL);
-    if (w->kind == WALLS_PDF)
-        ok = ok && allow_pdf(ctx, w);
+    if (w->kind == WALLS_PROGRAM)
+        ok = ok && allow_program(ctx, w);
     else
         ok = ok && allow_parser(ctx) &&
              allow_list(ctx, SCMP_ACT_KILL_PROCESS, calls_fatal, ARRAY_LEN(calls_fatal));
@@ -358,7 +344,7 @@ static int seccomp_up(const struct walls *w)
 
 /* The order matters: namespaces while there is the right to, then the user, then Landlock, which
  * needs files, and the filter, after which none of this is possible. */
-bool walls_up(const struct walls *w, struct walls_state *state, struct refusal *why)
+bool walls_up(const struct walls *w, struct walls_state *state, struct walls_failure *why)
 {
     *state = (struct walls_state){ .own_network = network_away() };
     if (!limits_up(w))
@@ -373,102 +359,4 @@ bool walls_up(const struct walls *w, struct walls_state *state, struct refusal *
         return fail(why, STEP_LANDLOCK, errno);
     int e = seccomp_up(w);
     return e == 0 ? true : fail(why, STEP_SECCOMP, e);
-}
-
-/* ---- attempts to break out ------------------------------------------------------------------ */
-
-const char *const sandbox_probe_names[SANDBOX_PROBES] = {
-    "parser: open a file for reading",
-    "parser: create a file",
-    "parser: open a socket",
-    "parser: connect a socket it was given",
-    "parser: execute a program",
-    "parser: start a process",
-    "parser: trace its parent",
-    "parser: signal its parent",
-    "parser: truncate a file by name",
-    "parser: make memory executable",
-    "pdftotext: open a file that is not its own",
-    "pdftotext: create a file",
-    "pdftotext: open a socket",
-    "pdftotext: execute another program",
-};
-
-static char probe_program[64]; /* the pointer the filter knows; its content changes after the walls
-                                  are up */
-
-static bool attempt(size_t i, int sock)
-{
-    struct sockaddr_in sa = { .sin_family = AF_INET, .sin_port = 9 };
-    static char name[] = "/bin/true";
-    char *const argv[] = { name, NULL };
-    switch (i) {
-    case 0:
-    case 10:
-        return open("/etc/passwd", O_RDONLY) >= 0;
-    case 1:
-    case 11:
-        return open("/tmp/kontor-probe", O_WRONLY | O_CREAT, 0600) >= 0;
-    case 2:
-    case 12:
-        return socket(AF_INET, SOCK_STREAM, 0) >= 0;
-    case 3:
-        return connect(sock, (struct sockaddr *)&sa, sizeof(sa)) == 0 || errno != EPERM;
-    case 4:
-        return execve(name, argv, NULL) == 0;
-    case 5:
-        return fork() >= 0;
-    case 6:
-        return ptrace(PTRACE_ATTACH, getppid(), NULL, NULL) == 0;
-    case 7:
-        return kill(getppid(), 0) == 0;
-    case 8:
-        return truncate("/tmp/kontor-probe", 0) == 0 || (errno != EPERM && errno != EACCES);
-    case 9:
-        return mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) !=
-               MAP_FAILED;
-    default:
-        memcpy(probe_program, name, sizeof(name));
-        return execve(probe_program, argv, NULL) == 0; /* on success the exit status is true's: 0 */
-    }
-}
-
-/* Exit status 0 means it got out; 1 that it was denied, as does death by the filter. */
-static bool probe_denied(size_t i)
-{
-    int sock = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    pid_t pid = fork();
-    if (pid == 0) {
-        struct walls w = { i < 10 ? WALLS_PARSER : WALLS_PDF, 0, 0, probe_program };
-        struct walls_state state;
-        struct refusal why;
-        if (!walls_up(&w, &state, &why))
-            _exit(2);
-        _exit(attempt(i, sock) ? 0 : 1);
-    }
-    if (sock >= 0)
-        close(sock);
-    int status;
-    if (pid < 0 || waitpid(pid, &status, 0) != pid)
-        return false;
-    return (WIFEXITED(status) && WEXITSTATUS(status) == 1) ||
-           (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS);
-}
-
-void sandbox_probe(struct extract_sandbox_report *out)
-{
-    const char *program = pdf_program();
-    *out = (struct extract_sandbox_report){ .n_probes = SANDBOX_PROBES,
-                                            .pdf_reader = program != NULL };
-    strncpy(probe_program, program ? program : "/usr/bin/pdftotext", sizeof(probe_program) - 1);
-    for (size_t i = 0; i < SANDBOX_PROBES; i++) {
-        out->probes[i].name = sandbox_probe_names[i];
-        out->probes[i].denied = probe_denied(i);
-    }
-    struct walls w = { WALLS_PARSER, 0, 0, NULL };
-    struct walls_state state;
-    struct refusal why;
-    out->seccomp = walls_up(&w, &state, &why);
-    out->landlock_abi = state.landlock_abi;
-    out->own_network = state.own_network;
 }
