@@ -131,8 +131,16 @@ static enum kt_status check_span(const struct model *m, const struct model_span 
         return kt_fail(err, KT_E_USAGE, "a state of another model");
     if (sp->state->mtp != mtp)
         return kt_fail(err, KT_E_USAGE, "a state of the %s", mtp ? "trunk" : "multi-token head");
+    if (sp->state->tentative.n_rows)
+        return kt_fail(err, KT_E_USAGE, "a state with tentative tokens nobody has decided about");
+    if (sp->tentative && (mtp || sp->n_tokens > sp->state->tentative.n_max))
+        return kt_fail(err, KT_E_USAGE, "%zu tentative tokens, this state takes up to %zu",
+                       sp->n_tokens, mtp ? 0 : sp->state->tentative.n_max);
     if (mtp && !sp->hidden_in)
         return kt_fail(err, KT_E_USAGE, "a span of the multi-token head without hidden states");
+    if (sp->n_ids > m->shape.n_vocab)
+        return kt_fail(err, KT_E_USAGE, "logits of %zu ids, the model has %u", sp->n_ids,
+                       m->shape.n_vocab);
     if (sp->logits_of != OUT_NONE && !sp->logits)
         return kt_fail(err, KT_E_USAGE, "logits are wanted but there is no place for them");
     if (sp->n_tokens > sp->state->n_ctx - sp->state->n_past)
@@ -158,6 +166,9 @@ static enum kt_status check_step(const struct model_run *r, const struct model_s
                 return kt_fail(err, KT_E_USAGE, "spans %zu and %zu continue the same sequence", k,
                                i);
         }
+        if (spans[i].n_ids != spans[0].n_ids)
+            return kt_fail(err, KT_E_USAGE, "logits of %zu and of %zu ids in one step",
+                           spans[0].n_ids, spans[i].n_ids);
         n_rows +=
             spans[i].n_tokens; /* each at most n_ctx, checked above; n_spans is bounded below */
         if (n_rows > r->n_batch)
@@ -171,7 +182,7 @@ static void add_out(struct model_run *r, const struct model_span *sp, size_t row
     bool all = sp->logits_of == OUT_ALL, last = sp->logits_of == OUT_LAST && t + 1 == sp->n_tokens;
     struct out_row o = { .row = row0 + t };
     if (all || last)
-        o.logits = sp->logits + (all ? t * r->m->shape.n_vocab : 0);
+        o.logits = sp->logits + (all ? t * r->n_ids : 0);
     if (sp->hidden)
         o.hidden = sp->hidden + t * r->m->shape.d_model;
     if (!o.logits && !o.hidden)
@@ -189,7 +200,8 @@ static void add_span(struct model_run *r, const struct model_span *sp)
 {
     uint32_t pos0 = (uint32_t)sp->state->n_past;
     size_t row0 = r->n_rows;
-    r->b.spans[r->n_spans++] = (struct row_span){ sp->state, row0, sp->n_tokens, pos0 };
+    r->b.spans[r->n_spans++] =
+        (struct row_span){ sp->state, row0, sp->n_tokens, pos0, sp->tentative };
     for (size_t t = 0; t < sp->n_tokens; t++) {
         r->b.rows[row0 + t] = (struct row){
             .state = sp->state,
@@ -209,6 +221,7 @@ static enum kt_status step(struct model_run *r, const struct model_span *spans, 
     if (st)
         return st;
     r->n_rows = r->n_spans = r->n_outs = r->n_logits = 0;
+    r->n_ids = n_spans && spans[0].n_ids ? spans[0].n_ids : r->m->shape.n_vocab;
     for (size_t i = 0; i < n_spans; i++)
         add_span(r, &spans[i]);
     if (r->n_rows == 0)
@@ -217,8 +230,10 @@ static enum kt_status step(struct model_run *r, const struct model_span *spans, 
         forward_mtp(r);
     else
         forward(r);
-    for (size_t i = 0; i < n_spans; i++)
+    for (size_t i = 0; i < n_spans; i++) {
         spans[i].state->n_past += spans[i].n_tokens;
+        tentative_after_step(spans[i].state, spans[i].tentative ? spans[i].n_tokens : 0);
+    }
     return KT_OK;
 }
 

@@ -3,6 +3,7 @@
  * Preparing goes by (span, head): a head's channels of the convolution, then its normalisation. The
  * recurrence goes by (span, value head, columns), because the columns of a state never meet. */
 #include <math.h>
+#include <string.h>
 
 #include "kernels/ref/vmath.h"
 #include "model/attention.h"
@@ -24,6 +25,8 @@ static void convolve(const struct linear_job *j, const struct row_span *sp, size
 {
     const struct run_buffers *b = &j->r->b;
     size_t width = conv_width(&j->r->m->shape), at = sp->row0 * width;
+    if (sp->tentative)
+        tentative_keep_columns(sp->state, j->layer, b->u + at, sp->n, c0, n);
     j->r->m->k->conv4_silu(b->conv + at, width, b->u + at, width, state_conv(sp->state, j->layer),
                            j->l->conv, width, sp->n, c0, c0 + n);
 }
@@ -40,6 +43,8 @@ static void prepare_qk(const struct linear_job *j, const struct row_span *sp, si
         k->l2norm(x, x, dk, L2_EPS);
         if (head < s->lin_k_heads)
             k->scale(x, (float)(1.0 / sqrt((double)dk)), dk);
+        else if (sp->tentative)
+            tentative_keep_k(sp->state, j->layer, i - sp->row0, head - s->lin_k_heads, x);
     }
 }
 
@@ -48,12 +53,17 @@ static void prepare_qk(const struct linear_job *j, const struct row_span *sp, si
 static void prepare_v(const struct linear_job *j, const struct row_span *sp, size_t head)
 {
     const struct model_shape *s = &j->r->m->shape;
-    convolve(j, sp, 2 * lin_k_width(s) + head * s->lin_v_dim, s->lin_v_dim);
+    size_t width = conv_width(s), c0 = 2 * lin_k_width(s) + head * s->lin_v_dim;
+    const float *v = j->r->b.conv + sp->row0 * width + c0;
+    convolve(j, sp, c0, s->lin_v_dim);
     for (size_t i = sp->row0; i < sp->row0 + sp->n; i++) {
         float *a = j->r->b.a + i * s->lin_v_heads + head,
               *b = j->r->b.b + i * s->lin_v_heads + head;
         *a = vm_exp(j->l->decay_rate[head] * vm_softplus(*a + j->l->dt_bias[head]));
         *b = vm_sigmoid(*b);
+        if (sp->tentative)
+            tentative_keep_v(sp->state, j->layer, i - sp->row0, head, v + (i - sp->row0) * width,
+                             *a, *b);
     }
 }
 
@@ -83,21 +93,29 @@ void linear_prepare(struct model_run *r, const struct layer *l, uint32_t layer)
 
 /* ---- recurrence ---- */
 
-/* Which key head a value head reads: folders repeat each key head, GGUF files go round. */
-static size_t key_head(const struct model_shape *s, size_t v_head)
+/* A tentative span walks on in a copy of its columns: [lin_k_dim, their number]. */
+static void walk_copy(struct deltanet_args *a, float *copy)
 {
-    size_t ratio = s->lin_v_heads / s->lin_k_heads;
-    return s->lin_v_interleaved ? v_head % s->lin_k_heads : v_head / ratio;
+    size_t n = a->col1 - a->col0;
+    for (size_t i = 0; i < a->dk; i++)
+        memcpy(copy + i * n, a->s + i * a->dv + a->col0, n * sizeof(*copy));
+    a->s = copy;
+    a->dv = n;
+    a->v += a->col0;
+    a->out += a->col0;
+    a->col0 = 0;
+    a->col1 = n;
 }
 
-static void recur(const struct linear_job *j, const struct row_span *sp, size_t head, size_t part)
+static void recur(const struct linear_job *j, const struct row_span *sp, size_t head, size_t part,
+                  float *scratch)
 {
     const struct model_run *r = j->r;
     const struct model_shape *s = &r->m->shape;
     size_t width = conv_width(s), k_width = lin_k_width(s), row = sp->row0,
            cols = s->lin_v_dim / j->split;
     const float *conv = r->b.conv + row * width;
-    size_t kh = key_head(s, head);
+    size_t kh = lin_key_head(s, head);
 
     struct deltanet_args a = {
         .s = state_recurrent(sp->state, j->layer, head),
@@ -118,17 +136,23 @@ static void recur(const struct linear_job *j, const struct row_span *sp, size_t 
         .out = r->b.mix.f + row * r->b.mix.stride + head * s->lin_v_dim,
         .o_stride = r->b.mix.stride,
     };
+    if (sp->state->tentative.n_pending)
+        tentative_replay(sp->state, j->layer, head, a.s, a.col0, a.col1, scratch);
+    if (sp->tentative)
+        walk_copy(&a, scratch + s->lin_v_dim);
     r->m->k->deltanet(&a);
 }
 
 static void recur_range(void *ctx, size_t item0, size_t item1, size_t thread_idx)
 {
-    (void)thread_idx;
     const struct linear_job *j = ctx;
-    size_t n_heads = j->r->m->shape.lin_v_heads;
+    const struct model_shape *s = &j->r->m->shape;
+    size_t n_heads = s->lin_v_heads;
+    float *scratch = j->r->b.head_states + thread_idx * (s->lin_k_dim + 1) * (size_t)s->lin_v_dim;
     for (size_t item = item0; item < item1; item++) {
         size_t head_item = item / j->split;
-        recur(j, &j->r->b.spans[head_item / n_heads], head_item % n_heads, item % j->split);
+        recur(j, &j->r->b.spans[head_item / n_heads], head_item % n_heads, item % j->split,
+              scratch);
     }
 }
 

@@ -7,7 +7,8 @@
  * A step takes spans: each is some new tokens of one state. Decode rows of several sequences and a
  * prefill chunk may ride together; a sequence's numbers do not depend on its company, on the chunking or
  * on the thread count (see kernels.h). There is no truncate: recurrent state cannot be cut. It can be
- * copied (model_state_copy) and later put back.
+ * copied (model_state_copy) and later put back; and of the tokens of the last step alone, if its span
+ * was tentative, any number may be taken back (model_state_accept), for tokens that were only guessed.
  *
  * Some models have a head more that predicts the token after the next one, from the trunk's hidden
  * state of a position and the token that follows it (docs/MODEL.md). It has a state of its own kind,
@@ -47,6 +48,16 @@ size_t model_state_n_ctx(const struct model_state *s);
 /* dst becomes equal to src; both of the same model, dst's n_ctx >= src's n_past. */
 void model_state_copy(struct model_state *dst, const struct model_state *src);
 
+/* Make room for tentative spans of up to n_rows tokens, at most TENTATIVE_MAX; what is in the state
+ * stays. Costs tentative_size() bytes; without recurrent layers none. */
+enum { TENTATIVE_MAX = 64 };
+KT_MUST_CHECK enum kt_status model_state_allow_tentative(struct model_state *s, size_t n_rows,
+                                                         struct kt_error *err);
+/* Of the last step's tentative tokens the first n_tokens stay and the others never were: the state
+ * then has the bits of one that was only ever given those that stay. Until this is called the state
+ * takes part in no step and no copy; a reset takes all back. */
+void model_state_accept(struct model_state *s, size_t n_tokens);
+
 /* The state of the multi-token head; KT_E_UNSUPPORTED when the model has none. What is written above
  * holds for it too. model_state_cut() forgets all but the first n_tokens, of a state of this kind. */
 bool model_has_mtp(const struct model *m);
@@ -68,8 +79,11 @@ struct model_span {
     size_t n_tokens;       /* >= 1; n_past + n_tokens <= n_ctx */
     enum span_output logits_of;
     float *logits;         /* [1 or n_tokens, n_vocab]; NULL with OUT_NONE */
+    size_t n_ids; /* 0, or: rows of logits are this long, and only of the first ids; the same in all spans
+                     of a step. The head is a third of a small model; whoever only guesses spares most of it. */
     float *hidden;         /* [n_tokens, d_model] after the final norm, or NULL */
     const float *hidden_in; /* [n_tokens, d_model], for model_mtp_step() only      */
+    bool tentative; /* wait for model_state_accept(); not for model_mtp_step(), whose states can be cut */
 };
 
 /* The sum of n_tokens over spans is at most n_batch. On success every state has advanced. On failure

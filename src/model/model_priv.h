@@ -21,6 +21,18 @@ struct model {
                                      multi-token head's is the first of its own state */
 };
 
+/* Rows that may be taken back, see tentative.c. Arrays are NULL where no layer is recurrent. */
+struct tentative {
+    size_t n_max;     /* rows a tentative span may have; 0: nobody asked for it              */
+    size_t n_rows;    /* of the last step, undecided; 0: none                                */
+    size_t n_pending; /* accepted rows that 'recurrent' has not learnt yet                   */
+    size_t half;      /* of 'inputs': where those are; the next tentative step takes the other */
+    float *raw;       /* [linear layers, 3 + n_max, 2K + V]: the convolution's columns before
+                         the rows and of them; what free() takes                             */
+    float *inputs[2]; /* [linear layers, n_max, K + V + 2 lin_v_heads]: k, v, decay, beta     */
+    float *sink;      /* [lin_v_dim]                                                          */
+};
+
 struct model_state {
     const struct model *m;
     bool mtp; /* of the multi-token head: one attention layer, which counts as layer n_layers */
@@ -31,6 +43,7 @@ struct model_state {
     char *kv;         /* [attention layers, 2 (keys, values), n_kv_heads, n_ctx, head_dim] */
     float *recurrent; /* [linear layers, lin_v_heads, lin_k_dim, lin_v_dim]                */
     float *conv;      /* [linear layers, 3, 2K + V]: oldest first, before the activation   */
+    struct tentative tentative;
 };
 
 /* The cache of one head of one layer: [n_ctx, head_dim]. */
@@ -38,6 +51,22 @@ char *state_keys(const struct model_state *s, uint32_t layer, size_t kv_head);
 char *state_values(const struct model_state *s, uint32_t layer, size_t kv_head);
 float *state_recurrent(const struct model_state *s, uint32_t layer, size_t v_head);
 float *state_conv(const struct model_state *s, uint32_t layer);
+
+/* For the linear layers of a tentative step of n_rows rows (tentative.c). Channels [c0, c0 + n) of the
+ * columns before the rows and of the rows, u [n_rows, 2K + V]; then each head's part of a row. */
+void tentative_keep_columns(const struct model_state *s, uint32_t layer, const float *u,
+                            size_t n_rows, size_t c0, size_t n);
+void tentative_keep_k(const struct model_state *s, uint32_t layer, size_t row, size_t k_head,
+                      const float *k);
+void tentative_keep_v(const struct model_state *s, uint32_t layer, size_t row, size_t v_head,
+                      const float *v, float decay, float beta);
+/* Let columns [col0, col1) of a head's state learn the pending rows of s. sink: [lin_v_dim]. */
+void tentative_replay(const struct model_state *s, uint32_t layer, size_t v_head, float *recurrent,
+                      size_t col0, size_t col1, float *sink);
+/* The same of all heads of dst, which has src's recurrent state. */
+void tentative_replay_into(struct model_state *dst, const struct model_state *src);
+/* A step is complete that read s: it has replayed, and its own rows are tentative (0: none). */
+void tentative_after_step(struct model_state *s, size_t n_tentative);
 
 /* One new token on its way through the layers. */
 struct row {
@@ -52,6 +81,7 @@ struct row_span {
     struct model_state *state;
     size_t row0, n;
     uint32_t pos0;
+    bool tentative;
 };
 
 /* A row whose final state somebody wants. */
@@ -109,6 +139,8 @@ struct run_buffers {
     float *expert_out;              /* [n * n_experts_used, d_model]                         */
 
     float *logits_tile; /* [n_threads, n, LOGITS_TILE]                                   */
+    float *head_states; /* [n_threads, lin_k_dim + 1, lin_v_dim]: a head's state that will be
+                           forgotten, and answers that nobody reads                      */
 };
 
 struct model_run {
@@ -119,6 +151,7 @@ struct model_run {
     size_t n_rows, n_spans, n_outs; /* of the current step */
     size_t n_crowds;                /* of the current layer */
     size_t n_logits; /* outs[0 .. n_logits) want logits, the others only hidden states */
+    size_t n_ids;    /* how many each of them wants                                    */
 };
 
 /* Widths that follow from a shape. */
@@ -151,6 +184,13 @@ static inline size_t lin_v_width(const struct model_shape *s)
 static inline size_t conv_width(const struct model_shape *s)
 {
     return 2 * lin_k_width(s) + lin_v_width(s);
+}
+
+/* Which key head a value head reads: folders repeat each key head, GGUF files go round. */
+static inline size_t lin_key_head(const struct model_shape *s, size_t v_head)
+{
+    size_t ratio = s->lin_v_heads / s->lin_k_heads;
+    return s->lin_v_interleaved ? v_head % s->lin_k_heads : v_head / ratio;
 }
 
 /* KT_E_LIMIT when 'bytes' is more than this machine has in all. 'what' says what they are for. */

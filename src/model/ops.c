@@ -281,5 +281,5 @@ void project_logits(struct model_run *r, const struct mat *head)
 {
     struct logits_job j = { r, head };
     if (r->n_logits)
-        pool_for(r->m->pool, head->n_rows, LOGITS_TILE, logits_range, &j);
+        pool_for(r->m->pool, r->n_ids, LOGITS_TILE, logits_range, &j);
 }

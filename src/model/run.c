@@ -94,6 +94,7 @@ static void layout(struct run_buffers *b, struct carver *c, const struct model_s
     c->used = MAX(end, c->used);
 
     b->logits_tile = carve(c, n * LOGITS_TILE, n_threads, sizeof(float));
+    b->head_states = carve_floats(c, n_threads * (lin ? s->lin_k_dim + 1 : 0), s->lin_v_dim);
 }
 
 bool scratch_size(size_t *out, const struct model_shape *s, size_t n_batch, size_t n_threads)

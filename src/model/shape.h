@@ -87,6 +87,9 @@ KT_MUST_CHECK bool state_sizes(struct state_sizes *out, const struct model_shape
 /* The same for the state of the multi-token head: one attention layer. */
 KT_MUST_CHECK bool mtp_state_sizes(struct state_sizes *out, const struct model_shape *s, size_t n_ctx,
                                    enum kv_type kv);
+/* Bytes beside a state so that the tokens of a step can be taken back, n_rows at most; false when
+ * that is more than TENTATIVE_MAX (model.h). */
+KT_MUST_CHECK bool tentative_size(size_t *bytes, const struct model_shape *s, size_t n_rows);
 /* Bytes of scratch memory for steps of up to n_batch rows and n_threads threads. */
 KT_MUST_CHECK bool scratch_size(size_t *out, const struct model_shape *s, size_t n_batch, size_t n_threads);
 

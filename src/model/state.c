@@ -110,6 +110,7 @@ void model_state_destroy(struct model_state *s)
 {
     if (!s)
         return;
+    free(s->tentative.raw);
     free(s->block);
     free(s);
 }
@@ -119,6 +120,7 @@ void model_state_destroy(struct model_state *s)
 void model_state_reset(struct model_state *s)
 {
     s->n_past = 0;
+    s->tentative.n_rows = s->tentative.n_pending = 0;
     memset(s->recurrent, 0, s->sizes.recurrent);
     memset(s->conv, 0, s->sizes.conv);
 }
@@ -155,6 +157,7 @@ void model_state_copy(struct model_state *dst, const struct model_state *src)
     assert(dst->mtp == src->mtp);
     assert(dst->kv_type == src->kv_type);
     assert(dst->n_ctx >= src->n_past);
+    assert(src->tentative.n_rows == 0); /* undecided */
     const struct model_shape *sh = &src->m->shape;
     if (src->mtp)
         copy_layer(dst, src, sh->n_layers);
@@ -164,5 +167,7 @@ void model_state_copy(struct model_state *dst, const struct model_state *src)
     }
     memcpy(dst->recurrent, src->recurrent, src->sizes.recurrent);
     memcpy(dst->conv, src->conv, src->sizes.conv);
+    tentative_replay_into(dst, src);
+    dst->tentative.n_rows = dst->tentative.n_pending = 0;
     dst->n_past = src->n_past;
 }
