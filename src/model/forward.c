@@ -122,6 +122,18 @@ static enum kt_status check_tokens(const struct model *m, const struct model_spa
     return KT_OK;
 }
 
+static enum kt_status check_positions(const struct model_span *sp, struct kt_error *err)
+{
+    for (size_t t = 0; sp->positions && t < sp->n_tokens; t++) {
+        for (size_t axis = 0; axis < 3; axis++) {
+            if (sp->positions[t][axis] >= MODEL_POSITION_MAX)
+                return kt_fail(err, KT_E_USAGE, "position %zu is %u, expected less than %d", t,
+                               sp->positions[t][axis], MODEL_POSITION_MAX);
+        }
+    }
+    return KT_OK;
+}
+
 static enum kt_status check_span(const struct model *m, const struct model_span *sp, bool mtp,
                                  struct kt_error *err)
 {
@@ -133,6 +145,8 @@ static enum kt_status check_span(const struct model *m, const struct model_span 
         return kt_fail(err, KT_E_USAGE, "a state of the %s", mtp ? "trunk" : "multi-token head");
     if (sp->state->tentative.n_rows)
         return kt_fail(err, KT_E_USAGE, "a state with tentative tokens nobody has decided about");
+    if (sp->tentative && sp->positions)
+        return kt_fail(err, KT_E_USAGE, "tentative tokens with positions; only text is guessed");
     if (sp->tentative && (mtp || sp->n_tokens > sp->state->tentative.n_max))
         return kt_fail(err, KT_E_USAGE, "%zu tentative tokens, this state takes up to %zu",
                        sp->n_tokens, mtp ? 0 : sp->state->tentative.n_max);
@@ -147,7 +161,8 @@ static enum kt_status check_span(const struct model *m, const struct model_span 
         return kt_fail(err, KT_E_LIMIT,
                        "the context holds %zu tokens: %zu are in it and %zu more do not fit",
                        sp->state->n_ctx, sp->state->n_past, sp->n_tokens);
-    return check_tokens(m, sp, err);
+    enum kt_status st = check_positions(sp, err);
+    return st ? st : check_tokens(m, sp, err);
 }
 
 static enum kt_status check_step(const struct model_run *r, const struct model_span *spans,
@@ -196,6 +211,26 @@ static void add_out(struct model_run *r, const struct model_span *sp, size_t row
     r->b.outs[at] = o;
 }
 
+/* Where token t of a span is. */
+static void place_token(struct row *row, const struct model_span *sp, size_t t)
+{
+    uint32_t next = model_state_next_position(sp->state) + (uint32_t)t;
+    for (size_t axis = 0; axis < 3; axis++)
+        row->at[axis] = sp->positions ? sp->positions[t][axis] : next;
+}
+
+/* After the step: text goes on behind the largest position so far. */
+static void advance(struct model_state *s, const struct model_span *sp)
+{
+    int64_t next = model_state_next_position(s) + (sp->positions ? 0 : (int64_t)sp->n_tokens);
+    for (size_t t = 0; sp->positions && t < sp->n_tokens; t++) {
+        for (size_t axis = 0; axis < 3; axis++)
+            next = MAX(next, (int64_t)sp->positions[t][axis] + 1);
+    }
+    s->n_past += sp->n_tokens;
+    s->shift = next - (int64_t)s->n_past;
+}
+
 static void add_span(struct model_run *r, const struct model_span *sp)
 {
     uint32_t pos0 = (uint32_t)sp->state->n_past;
@@ -207,8 +242,10 @@ static void add_span(struct model_run *r, const struct model_span *sp)
             .state = sp->state,
             .pos = pos0 + (uint32_t)t,
             .token = sp->tokens[t],
+            .embed = sp->embeds ? sp->embeds[t] : NULL,
             .hidden_in = sp->hidden_in ? sp->hidden_in + t * r->m->shape.d_model : NULL,
         };
+        place_token(&r->b.rows[row0 + t], sp, t);
         add_out(r, sp, row0, t);
     }
     r->n_rows += sp->n_tokens;
@@ -231,7 +268,7 @@ static enum kt_status step(struct model_run *r, const struct model_span *spans, 
     else
         forward(r);
     for (size_t i = 0; i < n_spans; i++) {
-        spans[i].state->n_past += spans[i].n_tokens;
+        advance(spans[i].state, &spans[i]);
         tentative_after_step(spans[i].state, spans[i].tentative ? spans[i].n_tokens : 0);
     }
     return KT_OK;

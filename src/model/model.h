@@ -45,6 +45,8 @@ void model_state_destroy(struct model_state *s);
 void model_state_reset(struct model_state *s); /* n_past = 0, recurrent state zeroed */
 size_t model_state_n_past(const struct model_state *s);
 size_t model_state_n_ctx(const struct model_state *s);
+/* The position of the next token, if it is text: n_past, or less once there were images (below). */
+uint32_t model_state_next_position(const struct model_state *s);
 /* dst becomes equal to src; both of the same model, dst's n_ctx >= src's n_past. */
 void model_state_copy(struct model_state *dst, const struct model_state *src);
 
@@ -59,7 +61,8 @@ KT_MUST_CHECK enum kt_status model_state_allow_tentative(struct model_state *s, 
 void model_state_accept(struct model_state *s, size_t n_tokens);
 
 /* The state of the multi-token head; KT_E_UNSUPPORTED when the model has none. What is written above
- * holds for it too. model_state_cut() forgets all but the first n_tokens, of a state of this kind. */
+ * holds for it too. model_state_cut() forgets all but the first n_tokens, of a state of this kind; what
+ * comes next is then text after the same images, so it may not cut into or before one. */
 bool model_has_mtp(const struct model *m);
 KT_MUST_CHECK enum kt_status model_mtp_state_create(struct model_state **out, const struct model *m,
                                                     size_t n_ctx, enum kv_type kv,
@@ -70,6 +73,8 @@ KT_MUST_CHECK enum kt_status model_run_create(struct model_run **out, const stru
                                               size_t n_batch, struct kt_error *err);
 void model_run_destroy(struct model_run *r);
 size_t model_run_n_batch(const struct model_run *r);
+
+enum { MODEL_POSITION_MAX = 1 << 30 };
 
 enum span_output { OUT_NONE, OUT_LAST, OUT_ALL };
 
@@ -83,7 +88,15 @@ struct model_span {
                      of a step. The head is a third of a small model; whoever only guesses spares most of it. */
     float *hidden;         /* [n_tokens, d_model] after the final norm, or NULL */
     const float *hidden_in; /* [n_tokens, d_model], for model_mtp_step() only      */
-    bool tentative; /* wait for model_state_accept(); not for model_mtp_step(), whose states can be cut */
+    bool tentative; /* wait for model_state_accept(); not for model_mtp_step(), whose states can be cut,
+                       and only text: without positions */
+    /* Vectors of images: instead of token t's own embedding [d_model] the one at embeds[t], unless that
+     * is NULL; borrowed until the step is done. NULL: none. The token itself must be valid all the same. */
+    const float *const *embeds; /* [n_tokens] or NULL */
+    /* Time, row and column of each token, for models with such positions (see positions.h; others take
+     * the first); each below MODEL_POSITION_MAX. NULL: text, each token one further than the last. After a
+     * span with positions text goes on behind the largest that the sequence has had. */
+    const uint32_t (*positions)[3]; /* [n_tokens] or NULL */
 };
 
 /* The sum of n_tokens over spans is at most n_batch. On success every state has advanced. On failure
@@ -93,7 +106,8 @@ KT_MUST_CHECK enum kt_status model_step(struct model_run *r, const struct model_
 
 /* The same step of the multi-token head. The t-th entry of a sequence is the pair of hidden_in, what
  * 'hidden' was for its token t, and the token t + 1; its logits are about token t + 2. 'hidden'
- * becomes what the head itself ends with: beside a drafted token it is the next hidden_in. */
+ * becomes what the head itself ends with: beside a drafted token it is the next hidden_in. 'positions'
+ * are those of the tokens t, 'embeds' belong to the tokens t + 1. */
 KT_MUST_CHECK enum kt_status model_mtp_step(struct model_run *r, const struct model_span *spans,
                                             size_t n_spans, struct kt_error *err);
 

@@ -38,6 +38,7 @@ struct model_state {
     bool mtp; /* of the multi-token head: one attention layer, which counts as layer n_layers */
     enum kv_type kv_type;
     size_t n_ctx, n_past;
+    int64_t shift; /* the next text's position is n_past + shift: an image takes fewer than its vectors */
     struct state_sizes sizes;
     void *block;      /* what free() takes; the rest points into it */
     char *kv;         /* [attention layers, 2 (keys, values), n_kv_heads, n_ctx, head_dim] */
@@ -72,7 +73,9 @@ void tentative_after_step(struct model_state *s, size_t n_tentative);
 struct row {
     struct model_state *state;
     uint32_t pos; /* its index in the sequence, from 0 */
+    uint32_t at[3]; /* its rotary position: time, row, column; all the same for text */
     int32_t token;
+    const float *embed;     /* [d_model] instead of the token's, or NULL */
     const float *hidden_in; /* [d_model], for the multi-token head */
 };
 

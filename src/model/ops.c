@@ -54,10 +54,13 @@ static void embed_range(void *ctx, size_t row0, size_t row1, size_t thread_idx)
         qtype_traits(embd->type)->dequant;
     for (size_t i = row0; i < row1; i++) {
         const struct row *row = &r->b.rows[i];
-        dequant(r->b.x + i * s->d_model,
-                (const char *)embd->data + (size_t)row->token * embd->row_bytes, s->d_model);
+        float *x = r->b.x + i * s->d_model;
+        if (row->embed)
+            memcpy(x, row->embed, s->d_model * sizeof(*x));
+        else
+            dequant(x, (const char *)embd->data + (size_t)row->token * embd->row_bytes, s->d_model);
         if (s->rope_dims)
-            rope_angles(r->b.rope + i * s->rope_dims, s, r->m->inv_freq, row->pos);
+            rope_angles(r->b.rope + i * s->rope_dims, s, r->m->inv_freq, row->at);
     }
 }
 

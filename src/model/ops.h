@@ -18,7 +18,7 @@ bool any_integers(const struct mat *const *mats, size_t n);
  * how many elements a row's work touches; little work stays on the calling thread. */
 void for_rows(const struct model_run *r, size_t n, size_t row_floats, pool_fn fn, void *ctx);
 
-/* x = embedding of each row's token. */
+/* x = embedding of each row's token, or the vector that stands for it; and the angles of its position. */
 void embed_tokens(struct model_run *r, const struct mat *embd);
 /* pair = norm(x) | norm(hidden_in), with integers when the head's matrix wants them. */
 void pair_rows(struct model_run *r, const struct mtp *head);

@@ -12,11 +12,19 @@ void rope_frequencies(float *out, const struct model_shape *s)
     }
 }
 
-void rope_angles(float *out, const struct model_shape *s, const float *inv_freq, uint32_t pos)
+/* Which of the three coordinates turns pair i. */
+static size_t axis_of(const struct model_shape *s, size_t i)
+{
+    size_t axis = i % 3;
+    return axis && i < 3 * (size_t)s->mrope_sections[axis] ? axis : 0;
+}
+
+void rope_angles(float *out, const struct model_shape *s, const float *inv_freq,
+                 const uint32_t at[static 3])
 {
     size_t half = s->rope_dims / 2;
     for (size_t i = 0; i < half; i++) {
-        float angle = (float)pos * inv_freq[i];
+        float angle = (float)at[axis_of(s, i)] * inv_freq[i];
         out[i] = (float)cos((double)angle) * s->rope_attn_scale;
         out[half + i] = (float)sin((double)angle) * s->rope_attn_scale;
     }

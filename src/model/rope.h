@@ -14,8 +14,10 @@
 
 /* out: [rope_dims / 2], with the shape's factors applied. */
 void rope_frequencies(float *out, const struct model_shape *s);
-/* out: [rope_dims]: cosines for every pair, then sines, of one position. */
-void rope_angles(float *out, const struct model_shape *s, const float *inv_freq, uint32_t pos);
+/* out: [rope_dims]: cosines for every pair, then sines, of one position: time, row, column. Pairs take
+ * them in turn (T H W T H W ...) for as many as the shape's sections say, the rest take the first. */
+void rope_angles(float *out, const struct model_shape *s, const float *inv_freq,
+                 const uint32_t at[static 3]);
 /* Turn the first rope_dims elements of one head, in place. */
 void rope_apply(float *head, const struct model_shape *s, const float *angles);
 

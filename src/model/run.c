@@ -3,45 +3,8 @@
 #include <string.h>
 
 #include "base/status.h"
+#include "model/carve.h"
 #include "model/model_priv.h"
-
-/* Hands out parts of a block of memory in order. With base NULL it only adds up. */
-struct carver {
-    char *base;
-    size_t used;
-    bool overflow;
-};
-
-static void *carve(struct carver *c, size_t n, size_t m, size_t elem)
-{
-    size_t bytes, end;
-    if (c->overflow || !size_mul(&bytes, n, m) || !size_mul(&bytes, bytes, elem) ||
-        !size_add(&end, c->used, bytes) || end > SIZE_MAX / 2) {
-        c->overflow = true;
-        return NULL;
-    }
-    void *p = c->base ? c->base + c->used : NULL;
-    c->used = size_align(end, 64);
-    return p;
-}
-
-static float *carve_floats(struct carver *c, size_t n, size_t m)
-{
-    return carve(c, n, m, sizeof(float));
-}
-
-static struct act carve_act(struct carver *c, size_t n, size_t n_cols)
-{
-    size_t stride = act_stride(n_cols);
-    return (struct act){
-        .n_cols = n_cols,
-        .stride = stride,
-        .f = carve_floats(c, n, stride),
-        .q = carve(c, n, stride, sizeof(int8_t)),
-        .d = carve_floats(c, n, stride / 32),
-        .isum = carve(c, n, stride / 16, sizeof(int16_t)),
-    };
-}
 
 /* Fills *b with places in c's block for steps of n rows. */
 static void layout(struct run_buffers *b, struct carver *c, const struct model_shape *s, size_t n,

@@ -121,6 +121,7 @@ void model_state_reset(struct model_state *s)
 {
     s->n_past = 0;
     s->tentative.n_rows = s->tentative.n_pending = 0;
+    s->shift = 0;
     memset(s->recurrent, 0, s->sizes.recurrent);
     memset(s->conv, 0, s->sizes.conv);
 }
@@ -128,6 +129,11 @@ void model_state_reset(struct model_state *s)
 size_t model_state_n_past(const struct model_state *s)
 {
     return s->n_past;
+}
+
+uint32_t model_state_next_position(const struct model_state *s)
+{
+    return (uint32_t)((int64_t)s->n_past + s->shift);
 }
 
 size_t model_state_n_ctx(const struct model_state *s)
@@ -170,4 +176,5 @@ void model_state_copy(struct model_state *dst, const struct model_state *src)
     tentative_replay_into(dst, src);
     dst->tentative.n_rows = dst->tentative.n_pending = 0;
     dst->n_past = src->n_past;
+    dst->shift = src->shift;
 }

@@ -469,7 +469,7 @@ static void print_decoder(struct buf *b, const struct synth *m)
     buf_append_str(b, "}");
 }
 
-static void print_config(struct buf *b, const struct synth *m)
+void synth_print_config(struct buf *b, const struct synth *m, const char *more)
 {
     if (m->arch == ARCH_BERT) {
         buf_printf(
@@ -482,25 +482,30 @@ static void print_config(struct buf *b, const struct synth *m)
         return;
     }
     if (m->nested)
-        buf_printf(b, "{\"model_type\": \"%s\", \"tie_word_embeddings\": %s, \"text_config\": ",
-                   m->n_experts ? "qwen3_5_moe" : "qwen3_5", m->tied ? "true" : "false");
+        buf_printf(b, "{\"model_type\": \"%s\", \"tie_word_embeddings\": %s, %s\"text_config\": ",
+                   m->n_experts ? "qwen3_5_moe" : "qwen3_5", m->tied ? "true" : "false", more);
     print_decoder(b, m);
     if (m->nested)
         buf_append_str(b, "}");
 }
 
+void synth_put_folder(struct st_writer *w, const struct synth *m)
+{
+    struct visitor v = { .m = m, .visit = folder_entry, .folder = w };
+    each_entry(&v);
+}
+
 void synth_write_folder(const struct synth *m, const char *dir)
 {
     struct st_writer w = { 0 };
-    struct visitor v = { .m = m, .visit = folder_entry, .folder = &w };
-    each_entry(&v);
+    synth_put_folder(&w, m);
     char path[512];
     snprintf(path, sizeof(path), "%s/model.safetensors", dir);
     st_writer_save(&w, path);
     st_writer_deinit(&w);
 
     struct buf config = { 0 };
-    print_config(&config, m);
+    synth_print_config(&config, m, "");
     save_file(dir, "config.json", config.ptr, config.len);
     buf_deinit(&config);
 }

@@ -41,5 +41,10 @@ void synth_write_gguf(const struct synth *m, const char *path, enum qtype mats);
 /* The same into a writer, without a tokenizer: for tests that have more to say. */
 struct gguf_writer;
 void synth_put_gguf(struct gguf_writer *w, const struct synth *m, enum qtype mats);
+struct st_writer;
+void synth_put_folder(struct st_writer *w, const struct synth *m);
+/* config.json; 'more', of a nested one, stands in the outer object, ending with a comma. */
+struct buf;
+void synth_print_config(struct buf *b, const struct synth *m, const char *more);
 
 #endif

@@ -32,8 +32,21 @@ def to_bf16(x):
     return u.view(np.float32)
 
 
+def tower_rule(name, shape):
+    if name.endswith(".bias"):
+        return 0.0, 0.3
+    if "norm" in name:
+        return 1.0, 0.5
+    if "pos_embed" in name:
+        return 0.0, 1.0
+    gain = 2.0 if "qkv" in name else 1.0
+    return 0.0, float(np.float32(gain * np.sqrt(3.0 / np.prod(shape[1:]))))
+
+
 def rule(name, shape, zero_centred):
     """base, scale, kept in float32?"""
+    if ".visual." in name:
+        return tower_rule(name, shape) + (False,)
     if name.endswith("A_log"):
         return 0.0, 1.5, True
     if name.endswith("dt_bias"):
@@ -56,6 +69,10 @@ def weight(name, shape, zero_centred):
     base, scale, keep = rule(name, shape, zero_centred)
     w = np.float32(base) + values(name, int(np.prod(shape))) * np.float32(scale)
     return (w if keep else to_bf16(w)).reshape(shape)
+
+
+def pixels(name, n):
+    return (values(name, n).astype(np.float64) * 128.0 + 128.0).astype(np.uint8)
 
 
 def tokens(name, n, n_vocab):
@@ -82,3 +99,46 @@ MODELS = {
                    experts=16, used=4, ff_expert=96, ff_shared=160, mtp=True),
     "bert": dict(arch="bert", layers=3, heads=8, kv=8, dh=32, tied=True),
 }
+
+# The same with a vision tower (table 48 x 48), and with ids above TEXT_VOCAB for what stands in an image's place.
+TEXT_VOCAB, IMAGE_PAD, VIDEO_PAD, VISION_START, VISION_END = 1000, 1000, 1001, 1002, 1003
+SIGHTED = {
+    "sight-dense": dict(arch="qwen35", layers=4, heads=4, kv=2, dh=256, tied=True, theta=10000000.0, nk=2, nv=4,
+                        mtp=True, tower=dict(layers=2, d=128, heads=2, ff=256)),
+    "sight-moe": dict(arch="qwen35moe", layers=4, heads=4, kv=2, dh=256, tied=False, theta=10000000.0, nk=2, nv=4,
+                      experts=8, used=2, ff_expert=96, ff_shared=160, tower=dict(layers=3, d=144, heads=2, ff=272)),
+}
+
+# What a prompt is made of, in turn: so many tokens of text, or frames x height x width of pixels. A video is
+# in the old wrapper layout: before each pair of frames three tokens of time and vision_start, after it vision_end.
+SCENES = {
+    "images": [5, (1, 64, 96), 4, (1, 256, 256), 3, (1, 32, 320), 2, (1, 224, 160), 6],
+    "video": [4, (6, 64, 128), 7, (1, 96, 64), 2, (4, 96, 32), 3],
+}
+
+
+def scene(name):
+    """ids, kinds (0 text, 1 image, 2 video), media: list of uint8 [frames, height, width, 3]"""
+    ids, kinds, media = [], [], []
+    text = iter(tokens("text of " + name, 4096, TEXT_VOCAB).tolist())
+
+    def say(n):
+        ids.extend(next(text) for _ in range(n))
+        kinds.extend([0] * n)
+
+    def show(n, pad, kind):
+        ids.extend([VISION_START] + [pad] * n + [VISION_END])
+        kinds.extend([0] + [kind] * n + [0])
+
+    for part in SCENES[name]:
+        if isinstance(part, int):
+            say(part)
+            continue
+        frames, h, w = part
+        media.append(pixels("pixels %d of %s" % (len(media), name), frames * h * w * 3).reshape(frames, h, w, 3))
+        if frames == 1:
+            show(h * w // 1024, IMAGE_PAD, 1)
+        for _ in range(frames // 2):
+            say(3)
+            show(h * w // 1024, VIDEO_PAD, 2)
+    return np.array(ids), np.array(kinds), media
