@@ -43,15 +43,21 @@ static int run(int argc, char **argv)
 {
     const char *model = NULL;
     uint64_t n_prompt = 512, n_gen = 128, depth = 0, streams = 1, reps = 5, batch = 0;
-    bool json = false, kv_f32 = false;
+    bool json = false;
+    struct infer_memory memory = { 0 };
     const struct opt opts[] = {
-        { "--model", "-m", OPT_STR, &model },     { "--prompt", "-p", OPT_U64, &n_prompt },
-        { "--n", "-n", OPT_U64, &n_gen },         { "--depth", "-d", OPT_U64, &depth },
-        { "--streams", NULL, OPT_U64, &streams }, { "--reps", "-r", OPT_U64, &reps },
-        { "--batch", "-b", OPT_U64, &batch },     { "--kv-f32", NULL, OPT_FLAG, &kv_f32 },
+        { "--model", "-m", OPT_STR, &model },
+        { "--prompt", "-p", OPT_U64, &n_prompt },
+        { "--n", "-n", OPT_U64, &n_gen },
+        { "--depth", "-d", OPT_U64, &depth },
+        { "--streams", NULL, OPT_U64, &streams },
+        { "--reps", "-r", OPT_U64, &reps },
+        { "--batch", "-b", OPT_U64, &batch },
         { "--json", NULL, OPT_FLAG, &json },
+        INFER_MEMORY_OPTS(memory),
     };
-    if (!cli_parse(&cmd_bench, argc, argv, opts, ARRAY_LEN(opts), NULL))
+    if (!cli_parse(&cmd_bench, argc, argv, opts, ARRAY_LEN(opts), NULL) ||
+        !infer_memory_parse(&memory, &cmd_bench))
         return EXIT_USAGE;
     if (streams == 0 || reps == 0 || (n_prompt == 0 && n_gen == 0))
         return cli_usage(&cmd_bench,
@@ -66,7 +72,8 @@ static int run(int argc, char **argv)
         .n_streams = streams,
         .n_reps = reps,
         .n_batch = batch,
-        .kv = kv_f32 ? KT_KV_F32 : KT_KV_F16,
+        .kv = memory.kv,
+        .state = memory.state,
         .on_progress = progress,
         .callback_ctx = &json,
     };
@@ -95,7 +102,8 @@ const struct command cmd_bench = {
     "  --streams N       sequences decoded together in one step; tokens a second of all together\n"
     "  -r, --reps N      rounds (default 5)\n"
     "  -b, --batch N     prompt tokens a step (default 512)\n"
-    "  --kv-f32          keep keys and values in 32 bits instead of 16\n"
+    "  --kv TYPE         how keys and values are kept: f16 (default), q8 (8 bits) or f32\n"
+    "  --state TYPE      how a recurrent state is kept: f32 (default) or bf16\n"
     "  --json            print {\"pp\",\"tg\",...} in tokens a second\n",
     run,
 };

@@ -10,6 +10,7 @@ struct job {
     const char *model, *prompt, *tokens_path;
     bool raw, json, ignore_stop;
     uint64_t n, n_ctx;
+    struct infer_memory memory;
     struct infer_sampling sampling;
     struct str_list stop;
 };
@@ -63,7 +64,10 @@ static enum kt_status make_context(const struct job *j, struct kt_engine *e, siz
         n_ctx = n_prompt + j->n;
     if (!n_ctx)
         n_ctx = info.n_ctx_train;
-    return kt_context_create(c, e, &(struct kt_context_options){ .n_ctx = n_ctx }, err);
+    return kt_context_create(c, e,
+                             &(struct kt_context_options){
+                                 .n_ctx = n_ctx, .kv = j->memory.kv, .state = j->memory.state },
+                             err);
 }
 
 static enum kt_status generate(const struct job *j, struct kt_generate_result *r,
@@ -111,10 +115,12 @@ static int run(int argc, char **argv)
         { "--stop", NULL, OPT_STR_LIST, &j.stop },
         { "--ignore-stop", NULL, OPT_FLAG, &j.ignore_stop },
         { "--json", NULL, OPT_FLAG, &j.json },
+        INFER_MEMORY_OPTS(j.memory),
         INFER_SAMPLING_OPTS(j.sampling),
     };
     int rc = EXIT_USAGE;
-    if (!cli_parse(&cmd_generate, argc, argv, opts, ARRAY_LEN(opts), NULL))
+    if (!cli_parse(&cmd_generate, argc, argv, opts, ARRAY_LEN(opts), NULL) ||
+        !infer_memory_parse(&j.memory, &cmd_generate))
         goto end;
     if (!j.prompt == !j.tokens_path) {
         rc = cli_usage(&cmd_generate, "needs a prompt: -p TEXT, or --tokens FILE");
@@ -150,6 +156,8 @@ const struct command cmd_generate = {
     "  --raw             TEXT is the whole prompt\n"
     "  -n, --n N         at most N tokens (default 256; 0: until the context is full)\n"
     "  --ctx N           size of the context in tokens (default: what is needed)\n"
+    "  --kv TYPE         how keys and values are kept: f16 (default), q8 (8 bits) or f32\n"
+    "  --state TYPE      how a recurrent state is kept: f32 (default) or bf16\n"
     "  --temp T          0 (default): always the most likely token; else sample at temperature T\n"
     "  --top-k K, --top-p P, --min-p P, --presence X, --seed S    how to sample, in this order of "
     "filters\n"

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/size.h"
-#include "cli.h"
+#include "infer.h"
 #include "kernels/kernels.h"
 #include "model/model.h"
 #include "text/chat.h"
@@ -30,9 +30,9 @@ struct report {
     size_t n_classes;
     uint64_t n_params, weight_bytes;
     size_t n_ctx; /* 0: not asked for */
-    enum kv_type kv;
-    struct state_sizes state;
-    size_t scratch_bytes;
+    size_t n_streams;
+    struct infer_memory memory;
+    struct memory_plan plan;
 };
 
 /* ---- collecting ------------------------------------------------------------------------------ */
@@ -105,17 +105,31 @@ static size_t threads_of_engine(void)
     return n;
 }
 
+static struct state_types types_of(const struct infer_memory *m)
+{
+    return (struct state_types){
+        .kv = m->kv == KT_KV_F32  ? KV_F32
+              : m->kv == KT_KV_Q8 ? KV_Q8
+                                  : KV_F16,
+        .recurrent = m->state == KT_STATE_BF16 ? STATE_BF16 : STATE_F32,
+    };
+}
+
+/* As an engine does it: one block for each context, scratch memory once, steps of up to 512 rows. */
 static enum kt_status plan_context(struct report *r, struct kt_error *err)
 {
-    enum { N_BATCH = 512 };
     if (!r->n_ctx)
         return KT_OK;
     if (!r->has_shape)
         return kt_fail(err, r->model_err.status, "%s", r->model_err.text);
-    if (!state_sizes(&r->state, &r->shape, r->n_ctx, r->kv) ||
-        !scratch_size(&r->scratch_bytes, &r->shape, N_BATCH, threads_of_engine()))
-        return kt_fail(err, KT_E_LIMIT, "a context of %zu tokens needs more than 2^64 bytes",
-                       r->n_ctx);
+    struct memory_request rq = { .n_ctx = r->n_ctx,
+                                 .n_streams = r->n_streams,
+                                 .n_batch = MIN((size_t)512, r->n_ctx),
+                                 .n_threads = threads_of_engine(),
+                                 .types = types_of(&r->memory) };
+    if (!memory_plan(&r->plan, &r->shape, &rq))
+        return kt_fail(err, KT_E_LIMIT, "%zu contexts of %zu tokens need more than any memory",
+                       r->n_streams, r->n_ctx);
     return KT_OK;
 }
 
@@ -271,11 +285,16 @@ static json_t *context_json(const struct report *r)
 {
     if (!r->n_ctx)
         return json_null();
-    return json_pack("{s:I,s:s,s:I,s:I,s:I,s:I,s:I}", "n_ctx", (json_int_t)r->n_ctx, "kv_type",
-                     r->kv == KV_F16 ? "f16" : "f32", "kv_bytes", (json_int_t)r->state.kv,
-                     "recurrent_bytes", (json_int_t)r->state.recurrent, "conv_bytes",
-                     (json_int_t)r->state.conv, "state_bytes", (json_int_t)r->state.total,
-                     "scratch_bytes", (json_int_t)r->scratch_bytes);
+    const struct memory_plan *p = &r->plan;
+    return json_pack(
+        "{s:I,s:I,s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "n_ctx", (json_int_t)r->n_ctx,
+        "streams", (json_int_t)r->n_streams, "kv_type", infer_kv_name(r->memory.kv), "state_type",
+        infer_state_name(r->memory.state), "kv_bytes", (json_int_t)p->state.kv, "recurrent_bytes",
+        (json_int_t)p->state.recurrent, "conv_bytes", (json_int_t)p->state.conv, "parts_bytes",
+        (json_int_t)p->state.parts, "state_bytes", (json_int_t)p->state.total, "mtp_bytes",
+        (json_int_t)p->mtp.total, "scratch_bytes", (json_int_t)p->scratch, "weights_bytes",
+        (json_int_t)model_file_bytes(r->file), "total_bytes",
+        (json_int_t)(p->total + model_file_bytes(r->file)));
 }
 
 static json_t *metadata_json(const struct report *r)
@@ -403,19 +422,38 @@ static void print_classes(const struct report *r)
     }
 }
 
+/* Streams are listed one by one: what is said of a context holds for each. */
 static void print_context(const struct report *r)
 {
-    printf("  context     %zu tokens: ", r->n_ctx);
-    print_bytes((double)r->state.total);
-    printf(" (keys and values ");
-    print_bytes((double)r->state.kv);
-    if (r->state.recurrent) {
-        printf(", recurrent state ");
-        print_bytes((double)(r->state.recurrent + r->state.conv));
+    const struct state_sizes *z = &r->plan.state;
+    const struct {
+        const char *name;
+        size_t bytes;
+    } parts[] = {
+        { "keys and values", z->kv },
+        { "recurrent state", z->recurrent },
+        { "convolution", z->conv },
+        { "joining splits", z->parts },
+        { "multi-token head", r->plan.mtp.total },
+    };
+    printf("  context     %zu tokens, keys and values in %s, recurrent state in %s\n", r->n_ctx,
+           infer_kv_name(r->memory.kv), infer_state_name(r->memory.state));
+    for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+        if (!parts[i].bytes)
+            continue;
+        printf("    %-18s", parts[i].name);
+        print_bytes((double)parts[i].bytes);
+        printf("%s\n", r->n_streams > 1 ? " each" : "");
     }
-    printf(") and ");
-    print_bytes((double)r->scratch_bytes);
-    printf(" while computing\n");
+    printf("    %-18s", "while computing");
+    print_bytes((double)r->plan.scratch);
+    printf("\n    %-18s", "weights, mapped");
+    print_bytes((double)model_file_bytes(r->file));
+    printf("\n    %-18s", "together");
+    print_bytes((double)r->plan.total + (double)model_file_bytes(r->file));
+    if (r->n_streams > 1)
+        printf(" for %zu contexts", r->n_streams);
+    putchar('\n');
 }
 
 static int report_print(const struct report *r, bool with_all)
@@ -452,25 +490,27 @@ static int report_print(const struct report *r, bool with_all)
 static int run(int argc, char **argv)
 {
     bool as_json = false, all = false;
-    uint64_t n_ctx = 0;
-    const char *kv = "f16";
+    uint64_t n_ctx = 0, n_streams = 1;
+    struct infer_memory memory = { 0 };
     struct str_list paths = { 0 };
     const struct opt opts[] = {
         { "--json", NULL, OPT_FLAG, &as_json },
         { "--all", NULL, OPT_FLAG, &all },
         { "--context", "-c", OPT_U64, &n_ctx },
-        { "--kv", NULL, OPT_STR, &kv },
+        { "--streams", NULL, OPT_U64, &n_streams },
+        INFER_MEMORY_OPTS(memory),
     };
-    if (!cli_parse(&cmd_inspect, argc, argv, opts, ARRAY_LEN(opts), &paths))
+    if (!cli_parse(&cmd_inspect, argc, argv, opts, ARRAY_LEN(opts), &paths) ||
+        !infer_memory_parse(&memory, &cmd_inspect))
         return EXIT_USAGE;
     const char *path = paths.n == 1 ? paths.items[0] : NULL;
     if (!path)
         return cli_usage(&cmd_inspect, "takes one MODEL: a GGUF file or a folder with config.json");
-    if (strcmp(kv, "f16") != 0 && strcmp(kv, "f32") != 0)
-        return cli_usage(&cmd_inspect, "--kv is f16 or f32, not '%s'", kv);
+    if (n_streams == 0)
+        return cli_usage(&cmd_inspect, "--streams counts from 1");
 
     static struct report r;
-    r = (struct report){ .n_ctx = n_ctx, .kv = strcmp(kv, "f16") == 0 ? KV_F16 : KV_F32 };
+    r = (struct report){ .n_ctx = n_ctx, .n_streams = n_streams, .memory = memory };
     struct kt_error err = { 0 };
     int rc;
     if (collect(&r, path, &err))
@@ -485,12 +525,14 @@ static int run(int argc, char **argv)
 
 const struct command cmd_inspect = {
     .name = "inspect",
-    .args = "MODEL [--context N] [--kv f16|f32] [--all] [--json]",
+    .args = "MODEL [--context N] [--streams S] [--all] [--json]",
     .summary = "Say what a model file holds, whether it runs here and what a context costs.",
     .help =
         "MODEL is a GGUF file (the first part of a split one) or a folder with config.json.\n"
-        "  -c, --context N   add the memory that a context of N tokens takes\n"
-        "  --kv TYPE         how its keys and values are stored: f16 (default) or f32\n"
+        "  -c, --context N   add the memory that a context of N tokens takes, in bytes\n"
+        "  --streams S       ... that S of them take (default 1)\n"
+        "  --kv TYPE         how keys and values are kept: f16 (default), q8 (8 bits) or f32\n"
+        "  --state TYPE      how a recurrent state is kept: f32 (default) or bf16\n"
         "  --all             list every kind of tensor; with --json also all metadata and tensors\n"
         "  --json            print one object: "
         "{\"architecture\",\"runs\",\"reason\",\"shape\",\"types\",\n"

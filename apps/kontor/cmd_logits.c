@@ -33,12 +33,13 @@ static enum kt_status write_row(void *ctx, size_t pos, const float *logits, size
 }
 
 static enum kt_status write_all(struct writer *w, const char *model, const int32_t *ids, size_t n,
-                                size_t n_ctx, bool mtp, struct kt_error *err)
+                                size_t n_ctx, bool mtp, const struct infer_memory *memory,
+                                struct kt_error *err)
 {
     struct kt_engine *e = NULL;
     struct kt_context *c = NULL;
     enum kt_status st = infer_open(&e, cli_chat_model(model), err);
-    struct kt_context_options co = { .n_ctx = n_ctx, .kv = KT_KV_F32 };
+    struct kt_context_options co = { .n_ctx = n_ctx, .kv = memory->kv, .state = memory->state };
     if (!st)
         st = kt_context_create(&c, e, &co, err);
     w->n_total = mtp ? n - 1 : n;
@@ -53,7 +54,7 @@ static enum kt_status write_all(struct writer *w, const char *model, const int32
 }
 
 static enum kt_status logits(const char *model, const char *tokens, const char *out, uint64_t n_ctx,
-                             bool mtp, struct kt_error *err)
+                             bool mtp, const struct infer_memory *memory, struct kt_error *err)
 {
     int32_t *ids;
     size_t n;
@@ -71,7 +72,7 @@ static enum kt_status logits(const char *model, const char *tokens, const char *
     if (w.fd < 0)
         st = kt_fail(err, KT_E_IO, "%s: cannot be written: %s", part, strerror(errno));
     if (!st)
-        st = write_all(&w, model, ids, n, n_ctx ? n_ctx : n, mtp, err);
+        st = write_all(&w, model, ids, n, n_ctx ? n_ctx : n, mtp, memory, err);
     if (w.fd >= 0 && close(w.fd) != 0 && !st)
         st = kt_fail_errno(err, errno, "%s: cannot be written", part);
     if (!st && rename(part, out) != 0)
@@ -87,12 +88,14 @@ static int run(int argc, char **argv)
 {
     const char *model = NULL, *tokens = NULL, *out = NULL, *head = "main";
     uint64_t n_ctx = 0;
+    struct infer_memory memory = { .kv = KT_KV_F32 };
     const struct opt opts[] = {
         { "--model", "-m", OPT_STR, &model }, { "--tokens", NULL, OPT_STR, &tokens },
         { "--output", "-o", OPT_STR, &out },  { "--ctx", NULL, OPT_U64, &n_ctx },
-        { "--head", NULL, OPT_STR, &head },
+        { "--head", NULL, OPT_STR, &head },   INFER_MEMORY_OPTS(memory),
     };
-    if (!cli_parse(&cmd_logits, argc, argv, opts, ARRAY_LEN(opts), NULL))
+    if (!cli_parse(&cmd_logits, argc, argv, opts, ARRAY_LEN(opts), NULL) ||
+        !infer_memory_parse(&memory, &cmd_logits))
         return EXIT_USAGE;
     if (!tokens || !out)
         return cli_usage(&cmd_logits, "needs --tokens FILE and -o OUT");
@@ -103,20 +106,23 @@ static int run(int argc, char **argv)
         return cli_usage(&cmd_logits, "--head mtp reads all tokens as one text, without --ctx");
     cli_catch_signals();
     struct kt_error err;
-    return logits(model, tokens, out, n_ctx, mtp, &err) ? cli_fail("logits", &err) : EXIT_DONE;
+    return logits(model, tokens, out, n_ctx, mtp, &memory, &err) ? cli_fail("logits", &err)
+                                                                 : EXIT_DONE;
 }
 
 const struct command cmd_logits = {
     "logits",
     "-m MODEL --tokens FILE -o OUT",
     "Write a model's raw output for given token ids.",
-    "OUT becomes [n, vocab] little-endian float32: row i is what the model says after token i. "
-    "Keys and\n"
-    "values are kept in 32 bits.\n\n"
+    "OUT becomes [n, vocab] little-endian float32: row i is what the model says after token "
+    "i.\n\n"
     "  -m, --model M     the model; default: the configured chat model\n"
     "  --tokens FILE     token ids separated by white space (- is standard input)\n"
     "  -o, --output OUT  the file to write\n"
     "  --ctx N           start over after every N tokens, as perplexity does (default: never)\n"
+    "  --kv TYPE         how keys and values are kept: f32 (default), f16 or q8 (8 bits); of the\n"
+    "                    other head always f32\n"
+    "  --state TYPE      how a recurrent state is kept: f32 (default) or bf16\n"
     "  --head main|mtp   mtp: of the head that predicts one token further; row i is what it says\n"
     "                    after token i + 1, and there is one row less\n",
     run,

@@ -18,6 +18,7 @@ struct job {
     const char *model, *text_path, *tokens_path, *kl_path;
     bool json;
     uint64_t n_ctx;
+    struct infer_memory memory;
 };
 
 struct measure {
@@ -129,7 +130,9 @@ static enum kt_status measure(struct measure *m, const struct job *j, struct kt_
     }
     if (!st) {
         n_ctx = MIN(n_ctx, m->n_total);
-        struct kt_context_options co = { .n_ctx = n_ctx, .kv = KT_KV_F32 };
+        struct kt_context_options co = { .n_ctx = n_ctx,
+                                         .kv = j->memory.kv,
+                                         .state = j->memory.state };
         st = kt_context_create(&c, e, &co, err);
     }
     for (m->first = 0; !st && m->first + 1 < m->n_total; m->first += n_ctx) {
@@ -168,17 +171,17 @@ static int print(const struct measure *m, bool json)
 
 static int run(int argc, char **argv)
 {
-    struct job j = { 0 };
+    struct job j = { .memory.kv = KT_KV_F32 };
     struct str_list rest = { 0 };
     const struct opt opts[] = {
         { "--model", "-m", OPT_STR, &j.model }, { "--tokens", NULL, OPT_STR, &j.tokens_path },
         { "--kl", NULL, OPT_STR, &j.kl_path },  { "--ctx", NULL, OPT_U64, &j.n_ctx },
-        { "--json", NULL, OPT_FLAG, &j.json },
+        { "--json", NULL, OPT_FLAG, &j.json },  INFER_MEMORY_OPTS(j.memory),
     };
     bool ok = cli_parse(&cmd_perplexity, argc, argv, opts, ARRAY_LEN(opts), &rest);
     size_t n_rest = rest.n;
     j.text_path = n_rest ? rest.items[0] : NULL;
-    if (!ok)
+    if (!ok || !infer_memory_parse(&j.memory, &cmd_perplexity))
         return EXIT_USAGE;
     if (n_rest > 1 || !j.text_path == !j.tokens_path)
         return cli_usage(&cmd_perplexity, "needs one FILE, or --tokens FILE");
@@ -206,6 +209,9 @@ const struct command cmd_perplexity = {
     "from the same\n"
     "                    tokens and windows: mean and largest KL divergence, agreement of the top "
     "token\n"
+    "  --kv TYPE, --state TYPE    how keys and values are kept, f32 (default), f16 or q8; and a "
+    "recurrent\n"
+    "                    state, f32 (default) or bf16\n"
     "  --json            print {\"nll\",\"ppl\",\"tokens\"}\n",
     run,
 };

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/files.h"
+#include "base/size.h"
 
 #define TOKEN_FILE_MAX_BYTES ((size_t)1 << 30)
 #define JSON_LINE_MAX_BYTES  ((size_t)64 << 20)
@@ -95,6 +96,48 @@ enum kt_status infer_read_json_line(FILE *in, size_t line_no, char **text, struc
         st = kt_fail(err, KT_E_NOMEM, "out of memory");
     json_decref(value);
     return st;
+}
+
+static const char *const KV_NAMES[] = {
+    [KT_KV_F16] = "f16", [KT_KV_F32] = "f32", [KT_KV_Q8] = "q8"
+};
+static const char *const STATE_NAMES[] = { [KT_STATE_F32] = "f32", [KT_STATE_BF16] = "bf16" };
+
+/* The index of 'text', or n. */
+static size_t find_name(const char *const *names, size_t n, const char *text)
+{
+    size_t i = 0;
+    while (i < n && strcmp(names[i], text) != 0)
+        i++;
+    return i;
+}
+
+bool infer_memory_parse(struct infer_memory *m, const struct command *cmd)
+{
+    size_t kv = m->kv_text ? find_name(KV_NAMES, ARRAY_LEN(KV_NAMES), m->kv_text) : m->kv;
+    if (kv == ARRAY_LEN(KV_NAMES)) {
+        cli_usage(cmd, "--kv is f16, q8 or f32, not '%s'", m->kv_text);
+        return false;
+    }
+    size_t state =
+        m->state_text ? find_name(STATE_NAMES, ARRAY_LEN(STATE_NAMES), m->state_text) : m->state;
+    if (state == ARRAY_LEN(STATE_NAMES)) {
+        cli_usage(cmd, "--state is f32 or bf16, not '%s'", m->state_text);
+        return false;
+    }
+    m->kv = (enum kt_kv_type)kv;
+    m->state = (enum kt_state_type)state;
+    return true;
+}
+
+const char *infer_kv_name(enum kt_kv_type kv)
+{
+    return KV_NAMES[kv];
+}
+
+const char *infer_state_name(enum kt_state_type state)
+{
+    return STATE_NAMES[state];
 }
 
 struct kt_sampling infer_sampling(const struct infer_sampling *s)

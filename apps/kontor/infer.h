@@ -23,6 +23,22 @@ KT_MUST_CHECK enum kt_status infer_read_tokens(const char *path, int32_t **ids, 
 KT_MUST_CHECK enum kt_status infer_read_json_line(FILE *in, size_t line_no, char **text,
                                                   struct kt_error *err);
 
+/* Options of a context's memory. The types are set by infer_memory_parse(), from texts of which NULL
+ * is the default; it says what is wrong and returns false otherwise. */
+struct infer_memory {
+    const char *kv_text, *state_text;
+    enum kt_kv_type kv;
+    enum kt_state_type state;
+};
+#define INFER_MEMORY_OPTS(m)                                                                       \
+    { "--kv", NULL, OPT_STR, &(m).kv_text },                                                       \
+    {                                                                                              \
+        "--state", NULL, OPT_STR, &(m).state_text                                                  \
+    }
+bool infer_memory_parse(struct infer_memory *m, const struct command *cmd);
+const char *infer_kv_name(enum kt_kv_type kv);
+const char *infer_state_name(enum kt_state_type state);
+
 /* Options of sampling, shared by generate and chat. */
 struct infer_sampling {
     double temperature, top_p, min_p, presence;

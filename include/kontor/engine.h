@@ -69,11 +69,16 @@ kt_chat_tokens(const struct kt_engine *e, const struct kt_message *msgs, size_t 
 
 /* ---- generation ------------------------------------------------------------------------------ */
 
-enum kt_kv_type { KT_KV_F16, KT_KV_F32 };
+/* Keys and values, which grow with the context: 2 bytes a number, 4, or 1 and a 16-bit scale for
+ * each 32. And the recurrent state of Gated DeltaNet layers, which does not grow: 4 bytes or 2. What
+ * each costs in accuracy stands in docs/PERFORMANCE.md. */
+enum kt_kv_type { KT_KV_F16, KT_KV_F32, KT_KV_Q8 };
+enum kt_state_type { KT_STATE_F32, KT_STATE_BF16 };
 
 struct kt_context_options {
     size_t n_ctx; /* tokens; 0: the smaller of 4096 and what the model was trained for */
     enum kt_kv_type kv;
+    enum kt_state_type state;
     size_t n_batch; /* prefill chunk; 0: 512 */
 };
 KT_API KT_MUST_CHECK enum kt_status kt_context_create(struct kt_context **out, struct kt_engine *e,
@@ -192,6 +197,7 @@ struct kt_bench_request {
     size_t n_reps;    /* 0: 5; the medians are given                             */
     size_t n_batch;   /* prefill chunk; 0: 512                                   */
     enum kt_kv_type kv;
+    enum kt_state_type state;
     bool (*on_progress)(void *ctx, size_t n_reps_done, size_t n_reps); /* false cancels; may be NULL */
     void *callback_ctx;
 };

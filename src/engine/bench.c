@@ -35,12 +35,12 @@ static enum kt_status bench_init(struct bench *b, struct kt_error *err)
         return kt_fail(err, KT_E_LIMIT,
                        "bench: %zu tokens at depth %zu are more than any model takes", n_new,
                        rq->n_depth);
-    enum kv_type kv = rq->kv == KT_KV_F32 ? KV_F32 : KV_F16;
+    struct state_types types = engine_state_types(rq->kv, rq->state);
     enum kt_status st = model_run_create(&b->run, b->e->model, MAX(b->n_batch, b->n_streams), err);
     for (size_t i = 0; i < b->n_streams && !st; i++)
-        st = model_state_create(&b->states[i], b->e->model, n_ctx, kv, err);
+        st = model_state_create(&b->states[i], b->e->model, n_ctx, types, err);
     if (!st && rq->n_depth)
-        st = model_state_create(&b->deep, b->e->model, rq->n_depth, kv, err);
+        st = model_state_create(&b->deep, b->e->model, rq->n_depth, types, err);
     if (st)
         return st;
     size_t n_tokens = MAX(n_new, rq->n_depth);

@@ -40,7 +40,7 @@ enum kt_status kt_context_create(struct kt_context **out, struct kt_engine *e,
         st =
             kt_fail(err, KT_E_LIMIT, "context: %zu tokens are more than any model takes", c->n_ctx);
     if (!st)
-        st = model_state_create(&c->state, e->model, c->n_ctx, o.kv == KT_KV_F32 ? KV_F32 : KV_F16,
+        st = model_state_create(&c->state, e->model, c->n_ctx, engine_state_types(o.kv, o.state),
                                 err);
     if (!st)
         st = model_run_create(&c->run, e->model, c->n_batch, err);

@@ -29,7 +29,8 @@ enum kt_status engine_text_state(struct kt_engine *e, struct model_state **state
         n_ctx *= 2;
     model_state_destroy(*state);
     *state = NULL;
-    return model_state_create(state, e->model, MIN(n_ctx, engine_text_max(e)), KV_F16, err);
+    return model_state_create(state, e->model, MIN(n_ctx, engine_text_max(e)),
+                              (struct state_types){ .kv = KV_F16 }, err);
 }
 
 enum kt_status engine_text_prepare(struct kt_engine *e, size_t n_tokens, struct kt_error *err)

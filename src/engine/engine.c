@@ -8,6 +8,16 @@
 #include "base/size.h"
 #include "engine/sample.h"
 
+struct state_types engine_state_types(enum kt_kv_type kv, enum kt_state_type state)
+{
+    return (struct state_types){
+        .kv = kv == KT_KV_F32  ? KV_F32
+              : kv == KT_KV_Q8 ? KV_Q8
+                               : KV_F16,
+        .recurrent = state == KT_STATE_BF16 ? STATE_BF16 : STATE_F32,
+    };
+}
+
 /* A model without a tokenizer, or with one of a kind we do not read, still computes logits; what
  * needs text then says why it cannot. A damaged tokenizer is an error like any other damage. */
 static enum kt_status open_tokenizer(struct kt_engine *e, struct kt_error *err)

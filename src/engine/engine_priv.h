@@ -53,6 +53,8 @@ KT_MUST_CHECK enum kt_status engine_step(struct kt_engine *e, struct model_run *
 KT_MUST_CHECK enum kt_status engine_quote_vocab(struct kt_engine *e, const struct quote_vocab **out,
                                                 struct kt_error *err);
 
+struct state_types engine_state_types(enum kt_kv_type kv, enum kt_state_type state);
+
 /* ---- whole texts, for embedding and ranking; the caller holds the lazy lock ---- */
 
 /* What Qwen's embedding and ranking models are told to look for when nobody says anything else. */

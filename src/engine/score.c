@@ -39,7 +39,8 @@ static enum kt_status mtp_begin(struct mtp_pass *p, const struct kt_context *c, 
                                 struct kt_error *err)
 {
     const struct kt_engine *e = c->engine;
-    enum kt_status st = model_mtp_state_create(&p->state, e->model, n_pairs, KV_F32, err);
+    enum kt_status st =
+        model_mtp_state_create(&p->state, e->model, n_pairs, (struct state_types){ 0 }, err);
     if (st)
         return st;
     p->hidden = calloc(MTP_ROWS, model_shape_of(e->model)->d_model * sizeof(*p->hidden));

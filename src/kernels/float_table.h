@@ -18,7 +18,10 @@ void LEVEL(kernels_init_float)(struct kernels *k)
     k->gelu_tanh = gelu_tanh;
     k->softmax = softmax;
     k->conv4_silu = conv4_silu;
+    k->kv_store = kv_store;
     k->attention = attention;
+    k->attention_part = attention_part;
+    k->attention_join = attention_join;
     k->deltanet = deltanet;
     k->f32_to_f16 = f32_to_f16_row;
     k->f16_to_f32 = f16_to_f32_row;

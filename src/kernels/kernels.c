@@ -1,5 +1,6 @@
 /* kernels/kernels.c: the table is filled from the slowest level to the fastest, each overriding
- * what it does better; and the sizes of prepared activations. */
+ * what it does better; and the sizes of prepared activations and
+ * of rows of a cache. */
 #include "kernels/kernels.h"
 #include "kernels/ref/ref.h"
 
@@ -18,6 +19,13 @@ void kernels_init(struct kernels *k, uint32_t cpu)
     kernels_init_arm(k, cpu);
 #endif
     k->cpu = cpu;
+}
+
+size_t kv_row_bytes(enum kv_type type, size_t dh)
+{
+    if (type == KV_Q8)
+        return dh + (dh + KV_Q8_BLOCK - 1) / KV_Q8_BLOCK * 2;
+    return dh * (type == KV_F16 ? 2 : 4);
 }
 
 size_t act_stride(size_t n_cols)

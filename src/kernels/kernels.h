@@ -87,22 +87,35 @@ struct mat {
 typedef void (*matmul_fn)(float *restrict y, size_t ldy, const struct mat *w, const struct act *x,
                           size_t row0, size_t row1);
 
-/* Keys and values of one attention head group: 'n' positions, contiguous. */
-enum kv_type { KV_F32, KV_F16 };
+/* How keys and values are kept: rows of dh numbers, one a position, each row kv_row_bytes() long.
+ * KV_Q8: dh integers from -127 to 127, then one half-precision scale for each KV_Q8_BLOCK of them
+ * (the last may serve fewer); a number is (float)integer * scale, which is exact. Per block
+ *     scale = half(min(max |x| / 127, 65504)),  integer = round-half-even(x * (1 / scale)), clamped;
+ * all 0 where the scale rounds to 0. */
+enum kv_type { KV_F32, KV_F16, KV_Q8 };
+enum { KV_Q8_BLOCK = 32 };
+size_t kv_row_bytes(enum kv_type type, size_t dh);
 
 /* Softmax attention of n_q query rows of one KV head over its cache (online softmax, no matrix of
  * scores).
  *     q:    [n_q, dh] at stride q_stride floats, already normed and rotated
- *     k, v: [n_ctx, dh] of 'type', row stride dh elements; widening from half is exact
+ *     k, v: [n_ctx] rows of 'type'; widening is exact for every type
  *     out:  [n_q, dh] at stride out_stride floats
- * Row i sees positions [0, n_visible[i]). Order: m = -inf, l = 0, o = 0; for each tile of 64
- * positions, counted from position 0:
+ * Row i sees positions [0, n_visible[i]). The order has two levels. Within a split of ATTN_SPLIT
+ * positions, counted from position 0: m = -inf, l = 0, o = 0; for each tile of 64 positions
  *     s  = scale * lanes16dot(q, k)
  *     m' = max(m, max s),  c = exp(m - m'),  p = exp(s - m')
  *     l  = l * c + sum16(p)                   (two roundings)
  *     o  = o * c, then for each position of the tile in turn o = fma(p, v, o)
- * and at the end o / l. A tile sees only visible positions, so the result does not depend on what
- * lies behind them, nor on how the prompt was cut into chunks. */
+ * Then the splits are joined: M = -inf, L = 0, O = 0; for each split in turn
+ *     M' = max(M, m),  c = exp(M - M'),  d = exp(m - M')
+ *     L  = L * c + l * d                      (three roundings)
+ *     O  = O * c + o * d                      (three roundings)
+ * and at the end O / L. A tile sees only visible positions, so the result does not depend on what
+ * lies behind them, nor on how the prompt was cut into chunks; and splits may be computed by
+ * different threads. */
+enum { ATTN_SPLIT = 1024 };
+
 struct attn_args {
     enum kv_type type;
     size_t dh, n_q;
@@ -115,21 +128,47 @@ struct attn_args {
     size_t out_stride;
 };
 typedef void (*attention_fn)(const struct attn_args *a);
+/* One split alone, which every row sees some of. out: [n_q] parts at stride out_stride, each o [dh],
+ * then m, then l. */
+typedef void (*attention_part_fn)(const struct attn_args *a, size_t split);
+/* out[dh] = the n parts of one row, 'stride' floats apart, joined and divided. */
+typedef void (*attention_join_fn)(float *out, const float *parts, size_t stride, size_t n,
+                                  size_t dh);
+
+static inline size_t attn_part_floats(size_t dh)
+{
+    return dh + 2;
+}
+
+/* How the gated delta rule keeps its state. STATE_BF16 adds, before it cuts a float to its upper 16
+ * bits, an offset below one unit that depends on where the number stands and on the position of the
+ * token and is spread evenly over both:
+ *     bits(x) + ((uint32_t)(pos * STATE_DITHER_POS + i * STATE_DITHER_ROW + c * STATE_DITHER_COL) >> 16)
+ * Rounding to nearest would stop a slowly decaying state from decaying at all. */
+enum state_type { STATE_F32, STATE_BF16 };
+#define STATE_DITHER_POS 0x9E3779B9u
+#define STATE_DITHER_ROW 0x85EBCA6Bu
+#define STATE_DITHER_COL 0xC2B2AE35u
 
 /* Gated DeltaNet, one V head, n tokens in turn (spec 2.4.7), columns [col0, col1) of the state
- * only. Columns are independent, so ranges may run on different threads. s:    [dk, dv] row-major
- * by key index, updated in place q, k: rows of dk at q_stride, k_stride (q already divided by
- * sqrt(dk)) v:    rows of dv at v_stride;  out: rows of dv at o_stride decay = e^g and beta: [n] at
- * gate_stride Per token and column c, i ascending over dk: m = fma(decay * s[i][c], k[i], m);  then
- * delta = beta * (v[c] - m); s[i][c] = fma(k[i], delta, decay * s[i][c]);  o = fma(s[i][c], q[i],
- * o)  */
+ * only. Columns are independent, so ranges may run on different threads.
+ *     s:    [dk, dv] of 'type', row-major by key index, updated in place
+ *     q, k: rows of dk at q_stride, k_stride (q already divided by sqrt(dk))
+ *     v:    rows of dv at v_stride;  out: rows of dv at o_stride
+ *     decay = e^g and beta: [n] at gate_stride;  pos: of the first token
+ * Per token and column c, i ascending over dk: m = fma(decay * s[i][c], k[i], m);  then
+ *     delta = beta * (v[c] - m);  x = fma(k[i], delta, decay * s[i][c]);  o = fma(x, q[i], o)
+ * and s[i][c] becomes x, rounded if the type asks for it: at every token, so that a chunk of tokens
+ * leaves what single tokens would. */
 struct deltanet_args {
-    float *s;
+    void *s;
     size_t dk, dv, n, col0, col1;
     const float *q, *k, *v, *decay, *beta;
     size_t q_stride, k_stride, v_stride, gate_stride;
     float *out;
     size_t o_stride;
+    enum state_type type;
+    uint32_t pos;
 };
 typedef void (*deltanet_fn)(const struct deltanet_args *a);
 
@@ -163,7 +202,11 @@ struct kernels {
      * w: [n_ch, 4], y: [n, n_ch] at y_stride. Order: fma over taps 0..3 from acc = 0. */
     void (*conv4_silu)(float *y, size_t y_stride, const float *x, size_t x_stride, float *state,
                        const float *w, size_t n_ch, size_t n, size_t c0, size_t c1);
+    /* One row of a cache, from dh floats. */
+    void (*kv_store)(enum kv_type type, void *row, const float *x, size_t dh);
     attention_fn attention;
+    attention_part_fn attention_part;
+    attention_join_fn attention_join;
     deltanet_fn deltanet;
 
     void (*f32_to_f16)(uint16_t *y, const float *x, size_t n);

@@ -93,18 +93,16 @@ void linear_prepare(struct model_run *r, const struct layer *l, uint32_t layer)
 
 /* ---- recurrence ---- */
 
-/* A tentative span walks on in a copy of its columns: [lin_k_dim, their number]. */
-static void walk_copy(struct deltanet_args *a, float *copy)
+/* A tentative span walks on in a copy of its columns, which stand in it where they stood. */
+static void walk_copy(struct deltanet_args *a, void *copy)
 {
-    size_t n = a->col1 - a->col0;
-    for (size_t i = 0; i < a->dk; i++)
-        memcpy(copy + i * n, a->s + i * a->dv + a->col0, n * sizeof(*copy));
+    size_t elem = a->type == STATE_BF16 ? sizeof(uint16_t) : sizeof(float);
+    size_t n = (a->col1 - a->col0) * elem;
+    for (size_t i = 0; i < a->dk; i++) {
+        size_t at = (i * a->dv + a->col0) * elem;
+        memcpy((char *)copy + at, (const char *)a->s + at, n);
+    }
     a->s = copy;
-    a->dv = n;
-    a->v += a->col0;
-    a->out += a->col0;
-    a->col0 = 0;
-    a->col1 = n;
 }
 
 static void recur(const struct linear_job *j, const struct row_span *sp, size_t head, size_t part,
@@ -135,6 +133,8 @@ static void recur(const struct linear_job *j, const struct row_span *sp, size_t 
         .gate_stride = s->lin_v_heads,
         .out = r->b.mix.f + row * r->b.mix.stride + head * s->lin_v_dim,
         .o_stride = r->b.mix.stride,
+        .type = sp->state->types.recurrent,
+        .pos = sp->pos0,
     };
     if (sp->state->tentative.n_pending)
         tentative_replay(sp->state, j->layer, head, a.s, a.col0, a.col1, scratch);

@@ -6,9 +6,10 @@
  *
  * A step takes spans: each is some new tokens of one state. Decode rows of several sequences and a
  * prefill chunk may ride together; a sequence's numbers do not depend on its company, on the chunking or
- * on the thread count (see kernels.h). There is no truncate: recurrent state cannot be cut. It can be
- * copied (model_state_copy) and later put back; and of the tokens of the last step alone, if its span
- * was tentative, any number may be taken back (model_state_accept), for tokens that were only guessed.
+ * on the thread count (see kernels.h), whatever the types its state is kept in. There is no truncate:
+ * recurrent state cannot be cut. It can be copied (model_state_copy) and later put back; and of the
+ * tokens of the last step alone, if its span was tentative, any number may be taken back
+ * (model_state_accept), for tokens that were only guessed.
  *
  * Some models have a head more that predicts the token after the next one, from the trunk's hidden
  * state of a position and the token that follows it (docs/MODEL.md). It has a state of its own kind,
@@ -40,14 +41,15 @@ void model_destroy(struct model *m);
 const struct model_shape *model_shape_of(const struct model *m);
 
 KT_MUST_CHECK enum kt_status model_state_create(struct model_state **out, const struct model *m,
-                                                size_t n_ctx, enum kv_type kv, struct kt_error *err);
+                                                size_t n_ctx, struct state_types types,
+                                                struct kt_error *err);
 void model_state_destroy(struct model_state *s);
 void model_state_reset(struct model_state *s); /* n_past = 0, recurrent state zeroed */
 size_t model_state_n_past(const struct model_state *s);
 size_t model_state_n_ctx(const struct model_state *s);
 /* The position of the next token, if it is text: n_past, or less once there were images (below). */
 uint32_t model_state_next_position(const struct model_state *s);
-/* dst becomes equal to src; both of the same model, dst's n_ctx >= src's n_past. */
+/* dst becomes equal to src; both of the same model and types, dst's n_ctx >= src's n_past. */
 void model_state_copy(struct model_state *dst, const struct model_state *src);
 
 /* Make room for tentative spans of up to n_rows tokens, at most TENTATIVE_MAX; what is in the state
@@ -65,7 +67,7 @@ void model_state_accept(struct model_state *s, size_t n_tokens);
  * comes next is then text after the same images, so it may not cut into or before one. */
 bool model_has_mtp(const struct model *m);
 KT_MUST_CHECK enum kt_status model_mtp_state_create(struct model_state **out, const struct model *m,
-                                                    size_t n_ctx, enum kv_type kv,
+                                                    size_t n_ctx, struct state_types types,
                                                     struct kt_error *err);
 void model_state_cut(struct model_state *s, size_t n_tokens);
 

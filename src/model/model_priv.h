@@ -36,22 +36,26 @@ struct tentative {
 struct model_state {
     const struct model *m;
     bool mtp; /* of the multi-token head: one attention layer, which counts as layer n_layers */
-    enum kv_type kv_type;
+    struct state_types types;
     size_t n_ctx, n_past;
-    int64_t shift; /* the next text's position is n_past + shift: an image takes fewer than its vectors */
+    int64_t
+        shift; /* the next text's position is n_past + shift: an image takes fewer than its vectors */
     struct state_sizes sizes;
-    void *block;      /* what free() takes; the rest points into it */
-    char *kv;         /* [attention layers, 2 (keys, values), n_kv_heads, n_ctx, head_dim] */
-    float *recurrent; /* [linear layers, lin_v_heads, lin_k_dim, lin_v_dim]                */
-    float *conv;      /* [linear layers, 3, 2K + V]: oldest first, before the activation   */
+    void *block;     /* what free() takes; the rest points into it */
+    char *kv;        /* [attention layers, 2 (keys, values), n_kv_heads, n_ctx] rows      */
+    char *recurrent; /* [linear layers, lin_v_heads, lin_k_dim, lin_v_dim]                */
+    float *conv;     /* [linear layers, 3, 2K + V]: oldest first, before the activation   */
+    float *parts;    /* [n_heads, splits of n_ctx, head_dim + 2]: scratch of one layer    */
     struct tentative tentative;
 };
 
-/* The cache of one head of one layer: [n_ctx, head_dim]. */
+/* The cache of one head of one layer: n_ctx rows of kv_row_bytes(). */
 char *state_keys(const struct model_state *s, uint32_t layer, size_t kv_head);
 char *state_values(const struct model_state *s, uint32_t layer, size_t kv_head);
-float *state_recurrent(const struct model_state *s, uint32_t layer, size_t v_head);
+void *state_recurrent(const struct model_state *s, uint32_t layer, size_t v_head);
 float *state_conv(const struct model_state *s, uint32_t layer);
+/* Room for the parts of one query head, attn_part_floats() apart; n_ctx > ATTN_SPLIT. */
+float *state_parts(const struct model_state *s, size_t head);
 
 /* For the linear layers of a tentative step of n_rows rows (tentative.c). Channels [c0, c0 + n) of the
  * columns before the rows and of the rows, u [n_rows, 2K + V]; then each head's part of a row. */
@@ -62,7 +66,7 @@ void tentative_keep_k(const struct model_state *s, uint32_t layer, size_t row, s
 void tentative_keep_v(const struct model_state *s, uint32_t layer, size_t row, size_t v_head,
                       const float *v, float decay, float beta);
 /* Let columns [col0, col1) of a head's state learn the pending rows of s. sink: [lin_v_dim]. */
-void tentative_replay(const struct model_state *s, uint32_t layer, size_t v_head, float *recurrent,
+void tentative_replay(const struct model_state *s, uint32_t layer, size_t v_head, void *recurrent,
                       size_t col0, size_t col1, float *sink);
 /* The same of all heads of dst, which has src's recurrent state. */
 void tentative_replay_into(struct model_state *dst, const struct model_state *src);
@@ -72,7 +76,7 @@ void tentative_after_step(struct model_state *s, size_t n_tentative);
 /* One new token on its way through the layers. */
 struct row {
     struct model_state *state;
-    uint32_t pos; /* its index in the sequence, from 0 */
+    uint32_t pos;   /* its index in the sequence, from 0 */
     uint32_t at[3]; /* its rotary position: time, row, column; all the same for text */
     int32_t token;
     const float *embed;     /* [d_model] instead of the token's, or NULL */

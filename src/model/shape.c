@@ -249,28 +249,37 @@ enum kt_status model_shape_from_file(struct model_shape *s, const struct model_f
 
 /* ---- sizes ---- */
 
-/* Every part starts on a cache line; the last 64 bytes let an unaligned allocation be aligned. */
+/* Sizes of parts, and of the block that holds them: every part starts on a cache line; the last 64
+ * bytes let an unaligned allocation be aligned. */
 static bool sizes_of(struct state_sizes *out, const struct model_shape *s, size_t n_attention,
-                     size_t n_recurrent, size_t n_ctx, enum kv_type kv)
+                     size_t n_recurrent, size_t n_ctx, struct state_types types)
 {
-    size_t kv_elem = kv == KV_F16 ? 2 : 4;
+    size_t lin_elem = types.recurrent == STATE_BF16 ? 2 : 4;
     size_t conv_channels =
         2 * (size_t)s->lin_k_heads * s->lin_k_dim + (size_t)s->lin_v_heads * s->lin_v_dim;
-    bool ok = size_mul(&out->kv, n_attention * 2 * kv_elem, (size_t)s->n_kv_heads * s->head_dim) &&
-              size_mul(&out->kv, out->kv, n_ctx) &&
-              size_mul(&out->recurrent, n_recurrent * sizeof(float) * s->lin_v_heads,
-                       (size_t)s->lin_k_dim * s->lin_v_dim) &&
-              size_mul(&out->conv, n_recurrent * 3 * sizeof(float), conv_channels);
+    size_t n_splits =
+        n_ctx > ATTN_SPLIT ? (n_ctx - 1) / ATTN_SPLIT + 1 : 0; /* one needs no joining */
+    bool ok =
+        size_mul(&out->kv, n_attention * 2 * s->n_kv_heads, kv_row_bytes(types.kv, s->head_dim)) &&
+        size_mul(&out->kv, out->kv, n_ctx) &&
+        size_mul(&out->recurrent, n_recurrent * lin_elem * s->lin_v_heads,
+                 (size_t)s->lin_k_dim * s->lin_v_dim) &&
+        size_mul(&out->conv, n_recurrent * 3 * sizeof(float), conv_channels) &&
+        size_mul(&out->parts, s->n_heads * attn_part_floats(s->head_dim) * sizeof(float),
+                 n_attention ? n_splits : 0);
+    size_t *parts[] = { &out->kv, &out->recurrent, &out->conv, &out->parts };
     size_t largest = (size_t)1 << 62; /* so that rounding and adding below cannot wrap */
-    if (!ok || out->kv >= largest / 4 || out->recurrent >= largest / 4 || out->conv >= largest / 4)
-        return false;
-    out->total =
-        size_align(out->kv, 64) + size_align(out->recurrent, 64) + size_align(out->conv, 64) + 64;
+    out->total = 64;
+    for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+        if (!ok || *parts[i] >= largest / 8)
+            return false;
+        out->total += size_align(*parts[i], 64);
+    }
     return true;
 }
 
 bool state_sizes(struct state_sizes *out, const struct model_shape *s, size_t n_ctx,
-                 enum kv_type kv)
+                 struct state_types types)
 {
     *out = (struct state_sizes){ 0 };
     if (s->arch == ARCH_BERT)
@@ -278,12 +287,24 @@ bool state_sizes(struct state_sizes *out, const struct model_shape *s, size_t n_
     size_t n_recurrent = 0;
     for (uint32_t i = 0; i < s->n_layers; i++)
         n_recurrent += s->recurrent[i];
-    return sizes_of(out, s, s->n_layers - n_recurrent, n_recurrent, n_ctx, kv);
+    return sizes_of(out, s, s->n_layers - n_recurrent, n_recurrent, n_ctx, types);
 }
 
 bool mtp_state_sizes(struct state_sizes *out, const struct model_shape *s, size_t n_ctx,
-                     enum kv_type kv)
+                     struct state_types types)
 {
     *out = (struct state_sizes){ 0 };
-    return sizes_of(out, s, 1, 0, n_ctx, kv);
+    return sizes_of(out, s, 1, 0, n_ctx, types);
+}
+
+bool memory_plan(struct memory_plan *out, const struct model_shape *s,
+                 const struct memory_request *rq)
+{
+    *out = (struct memory_plan){ 0 };
+    size_t one, states;
+    return state_sizes(&out->state, s, rq->n_ctx, rq->types) &&
+           (!shape_has_mtp(s) || mtp_state_sizes(&out->mtp, s, rq->n_ctx, rq->types)) &&
+           scratch_size(&out->scratch, s, rq->n_batch, rq->n_threads) &&
+           size_add(&one, out->state.total, out->mtp.total) &&
+           size_mul(&states, one, rq->n_streams) && size_add(&out->total, states, out->scratch);
 }

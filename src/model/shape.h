@@ -75,22 +75,44 @@ static inline bool shape_has_mtp(const struct model_shape *s)
     return s->n_layers_mtp == 1 && arch_is_qwen35(s->arch);
 }
 
+/* How a sequence's memory is kept; all zero is 32-bit floats throughout. */
+struct state_types {
+    enum kv_type kv;
+    enum state_type recurrent;
+};
+
 /* Bytes, for one sequence of n_ctx tokens. */
 struct state_sizes {
     size_t kv;        /* keys and values of all attention layers            */
-    size_t recurrent; /* DeltaNet states, f32                               */
+    size_t recurrent; /* DeltaNet states                                    */
     size_t conv;      /* raw convolution columns                            */
-    size_t total;
+    size_t parts;     /* what the splits of a long attention leave for joining */
+    size_t total;     /* of the block that is allocated                     */
 };
 KT_MUST_CHECK bool state_sizes(struct state_sizes *out, const struct model_shape *s, size_t n_ctx,
-                               enum kv_type kv);
+                               struct state_types types);
 /* The same for the state of the multi-token head: one attention layer. */
 KT_MUST_CHECK bool mtp_state_sizes(struct state_sizes *out, const struct model_shape *s, size_t n_ctx,
-                                   enum kv_type kv);
+                                   struct state_types types);
 /* Bytes beside a state so that the tokens of a step can be taken back, n_rows at most; false when
  * that is more than TENTATIVE_MAX (model.h). */
 KT_MUST_CHECK bool tentative_size(size_t *bytes, const struct model_shape *s, size_t n_rows);
 /* Bytes of scratch memory for steps of up to n_batch rows and n_threads threads. */
 KT_MUST_CHECK bool scratch_size(size_t *out, const struct model_shape *s, size_t n_batch, size_t n_threads);
+
+/* What some sequences take beside the weights, added up from the three above. */
+struct memory_request {
+    size_t n_ctx, n_streams; /* tokens of each, and how many */
+    size_t n_batch, n_threads;
+    struct state_types types;
+};
+struct memory_plan {
+    struct state_sizes state, mtp; /* of one sequence; mtp: 0 when there is no multi-token head */
+    size_t scratch;                /* once, for all of them */
+    size_t total;                  /* n_streams * (state + mtp) + scratch */
+};
+/* False when that is more than a size_t holds. */
+KT_MUST_CHECK bool memory_plan(struct memory_plan *out, const struct model_shape *s,
+                               const struct memory_request *rq);
 
 #endif

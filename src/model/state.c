@@ -9,14 +9,14 @@
 #include "base/status.h"
 #include "model/model_priv.h"
 
-static size_t kv_elem(const struct model_state *s)
+static size_t row_bytes(const struct model_state *s)
 {
-    return s->kv_type == KV_F16 ? 2 : 4;
+    return kv_row_bytes(s->types.kv, s->m->shape.head_dim);
 }
 
 static size_t head_bytes(const struct model_state *s)
 {
-    return s->n_ctx * s->m->shape.head_dim * kv_elem(s);
+    return s->n_ctx * row_bytes(s);
 }
 
 char *state_keys(const struct model_state *s, uint32_t layer, size_t kv_head)
@@ -30,16 +30,23 @@ char *state_values(const struct model_state *s, uint32_t layer, size_t kv_head)
     return state_keys(s, layer, s->m->shape.n_kv_heads + kv_head);
 }
 
-float *state_recurrent(const struct model_state *s, uint32_t layer, size_t v_head)
+void *state_recurrent(const struct model_state *s, uint32_t layer, size_t v_head)
 {
     const struct model_shape *sh = &s->m->shape;
-    size_t one = (size_t)sh->lin_k_dim * sh->lin_v_dim;
+    size_t elem = s->types.recurrent == STATE_BF16 ? 2 : 4;
+    size_t one = (size_t)sh->lin_k_dim * sh->lin_v_dim * elem;
     return s->recurrent + (s->m->slot[layer] * (size_t)sh->lin_v_heads + v_head) * one;
 }
 
 float *state_conv(const struct model_state *s, uint32_t layer)
 {
     return s->conv + s->m->slot[layer] * 3 * conv_width(&s->m->shape);
+}
+
+float *state_parts(const struct model_state *s, size_t head)
+{
+    size_t n_splits = (s->n_ctx - 1) / ATTN_SPLIT + 1;
+    return s->parts + head * n_splits * attn_part_floats(s->m->shape.head_dim);
 }
 
 enum kt_status memory_check(size_t bytes, const char *what, struct kt_error *err)
@@ -55,12 +62,12 @@ enum kt_status memory_check(size_t bytes, const char *what, struct kt_error *err
 }
 
 static enum kt_status create(struct model_state **out, const struct model *m, size_t n_ctx,
-                             enum kv_type kv, bool mtp, struct kt_error *err)
+                             struct state_types types, bool mtp, struct kt_error *err)
 {
     if (n_ctx == 0 || n_ctx > UINT32_MAX / 2)
         return kt_fail(err, KT_E_USAGE, "a context of %zu tokens", n_ctx);
     struct state_sizes sizes;
-    if (!(mtp ? mtp_state_sizes : state_sizes)(&sizes, &m->shape, n_ctx, kv))
+    if (!(mtp ? mtp_state_sizes : state_sizes)(&sizes, &m->shape, n_ctx, types))
         return kt_fail(err, KT_E_LIMIT, "a context of %zu tokens is larger than any memory", n_ctx);
     enum kt_status st = memory_check(sizes.total, "a context of this length", err);
     if (st)
@@ -76,34 +83,36 @@ static enum kt_status create(struct model_state **out, const struct model *m, si
                        sizes.total >> 20);
     }
     *s = (struct model_state){
-        .m = m, .mtp = mtp, .kv_type = kv, .n_ctx = n_ctx, .sizes = sizes, .block = block
+        .m = m, .mtp = mtp, .types = types, .n_ctx = n_ctx, .sizes = sizes, .block = block
     };
     s->kv = (char *)size_align((size_t)block, 64);
-    s->recurrent = (float *)(void *)(s->kv + size_align(sizes.kv, 64));
-    s->conv = (float *)(void *)((char *)s->recurrent + size_align(sizes.recurrent, 64));
+    s->recurrent = s->kv + size_align(sizes.kv, 64);
+    char *conv = s->recurrent + size_align(sizes.recurrent, 64);
+    s->conv = (float *)(void *)conv;
+    s->parts = (float *)(void *)(conv + size_align(sizes.conv, 64));
     *out = s;
     return KT_OK;
 }
 
 enum kt_status model_state_create(struct model_state **out, const struct model *m, size_t n_ctx,
-                                  enum kv_type kv, struct kt_error *err)
+                                  struct state_types types, struct kt_error *err)
 {
     *out = NULL;
     if (m->shape.arch == ARCH_BERT)
         return kt_fail(err, KT_E_UNSUPPORTED,
                        "a bert model encodes whole texts; it has no sequence state");
-    return create(out, m, n_ctx, kv, false, err);
+    return create(out, m, n_ctx, types, false, err);
 }
 
 enum kt_status model_mtp_state_create(struct model_state **out, const struct model *m, size_t n_ctx,
-                                      enum kv_type kv, struct kt_error *err)
+                                      struct state_types types, struct kt_error *err)
 {
     *out = NULL;
     if (!model_has_mtp(m))
         return kt_fail(err, KT_E_UNSUPPORTED,
                        "%s has no multi-token head; take a file that was converted with it",
                        model_file_path(m->file));
-    return create(out, m, n_ctx, kv, true, err);
+    return create(out, m, n_ctx, types, true, err);
 }
 
 void model_state_destroy(struct model_state *s)
@@ -150,7 +159,7 @@ void model_state_cut(struct model_state *s, size_t n_tokens)
 
 static void copy_layer(struct model_state *dst, const struct model_state *src, uint32_t layer)
 {
-    size_t used = src->n_past * src->m->shape.head_dim * kv_elem(src);
+    size_t used = src->n_past * row_bytes(src);
     for (size_t h = 0; used && h < src->m->shape.n_kv_heads; h++) {
         memcpy(state_keys(dst, layer, h), state_keys(src, layer, h), used);
         memcpy(state_values(dst, layer, h), state_values(src, layer, h), used);
@@ -161,7 +170,8 @@ void model_state_copy(struct model_state *dst, const struct model_state *src)
 {
     assert(dst->m == src->m);
     assert(dst->mtp == src->mtp);
-    assert(dst->kv_type == src->kv_type);
+    assert(dst->types.kv == src->types.kv);
+    assert(dst->types.recurrent == src->types.recurrent);
     assert(dst->n_ctx >= src->n_past);
     assert(src->tentative.n_rows == 0); /* undecided */
     const struct model_shape *sh = &src->m->shape;

@@ -160,7 +160,7 @@ void model_state_accept(struct model_state *s, size_t n_rows)
     t->n_rows = 0;
 }
 
-void tentative_replay(const struct model_state *s, uint32_t layer, size_t v_head, float *recurrent,
+void tentative_replay(const struct model_state *s, uint32_t layer, size_t v_head, void *recurrent,
                       size_t col0, size_t col1, float *sink)
 {
     const struct model_shape *sh = &s->m->shape;
@@ -184,6 +184,8 @@ void tentative_replay(const struct model_state *s, uint32_t layer, size_t v_head
         .gate_stride = width,
         .out = sink,
         .o_stride = 0, /* each row's answer over the one before */
+        .type = s->types.recurrent,
+        .pos = (uint32_t)(s->n_past - s->tentative.n_pending),
     };
     s->m->k->deltanet(&a);
 }

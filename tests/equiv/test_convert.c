@@ -186,7 +186,7 @@ static float *run_model(const char *path, size_t *n_width)
         must(model_encode(r, tokens, N_TOKENS, out, &err), &err);
     } else {
         struct model_state *st;
-        must(model_state_create(&st, m, N_TOKENS, KV_F32, &err), &err);
+        must(model_state_create(&st, m, N_TOKENS, (struct state_types){ 0 }, &err), &err);
         struct model_span span = {
             .state = st, .tokens = tokens, .n_tokens = N_TOKENS, .logits_of = OUT_ALL, .logits = out
         };

@@ -27,12 +27,13 @@ static const struct {
     const char *synth;
     enum qtype mats;
     enum kv_type kv;
+    enum state_type recurrent;
 } CASES[] = {
-    { "llama-tied", QT_Q8_0, KV_F16 }, { "llama-rope3", QT_BF16, KV_F32 },
-    { "qwen2", QT_Q4_K, KV_F16 },      { "qwen3", QT_Q4_K, KV_F16 },
-    { "qwen35-r1", QT_Q8_0, KV_F16 },  { "qwen35-r2", QT_Q4_K, KV_F16 },
-    { "qwen35-r3", QT_BF16, KV_F32 },  { "moe-r2", QT_Q4_K, KV_F16 },
-    { "moe-r4", QT_BF16, KV_F32 },     { "moe-r4", QT_Q8_0, KV_F16 },
+    { "llama-tied", QT_Q8_0, KV_F16, STATE_F32 }, { "llama-rope3", QT_BF16, KV_F32, STATE_F32 },
+    { "qwen2", QT_Q4_K, KV_Q8, STATE_F32 },       { "qwen3", QT_Q4_K, KV_F16, STATE_F32 },
+    { "qwen35-r1", QT_Q8_0, KV_F16, STATE_BF16 }, { "qwen35-r2", QT_Q4_K, KV_F16, STATE_F32 },
+    { "qwen35-r3", QT_BF16, KV_F32, STATE_F32 },  { "moe-r2", QT_Q4_K, KV_F16, STATE_F32 },
+    { "moe-r4", QT_BF16, KV_Q8, STATE_BF16 },     { "moe-r4", QT_Q8_0, KV_F16, STATE_F32 },
 };
 
 /* One way of running: its own kernels, pool and model over a shared file. */
@@ -40,7 +41,7 @@ struct way {
     struct kernels k;
     struct pool *pool;
     struct model *m;
-    enum kv_type kv;
+    struct state_types types;
 };
 
 static void must(enum kt_status st, const struct kt_error *err)
@@ -50,11 +51,11 @@ static void must(enum kt_status st, const struct kt_error *err)
 }
 
 static void way_open(struct way *w, const struct model_file *f, size_t n_threads, uint32_t cpu,
-                     enum kv_type kv)
+                     struct state_types types)
 {
     struct kt_error err = { 0 };
     kernels_init(&w->k, cpu);
-    w->kv = kv;
+    w->types = types;
     must(pool_create(&w->pool, n_threads, &err), &err);
     must(model_create(&w->m, f, &w->k, w->pool, &err), &err);
 }
@@ -77,7 +78,7 @@ static struct model_state *new_state(const struct way *w)
 {
     struct kt_error err = { 0 };
     struct model_state *s;
-    must(model_state_create(&s, w->m, N_CTX, w->kv, &err), &err);
+    must(model_state_create(&s, w->m, N_CTX, w->types, &err), &err);
     return s;
 }
 
@@ -332,7 +333,7 @@ static struct model_state *new_mtp_state(const struct way *w)
 {
     struct kt_error err = { 0 };
     struct model_state *s;
-    must(model_mtp_state_create(&s, w->m, N_CTX, w->kv, &err), &err);
+    must(model_mtp_state_create(&s, w->m, N_CTX, w->types, &err), &err);
     return s;
 }
 
@@ -407,7 +408,7 @@ static void check_mtp(const struct way *one, const struct way *two, const struct
     struct model_state *s;
     unsigned seed = SEED;
     if (!model_has_mtp(one->m)) {
-        assert_int_equal(model_mtp_state_create(&s, one->m, N_CTX, one->kv, &err),
+        assert_int_equal(model_mtp_state_create(&s, one->m, N_CTX, one->types, &err),
                          KT_E_UNSUPPORTED);
         return;
     }
@@ -435,25 +436,25 @@ static void check_sizes(const struct way *w)
 {
     const struct model_shape *s = model_shape_of(w->m);
     struct state_sizes one, two;
-    assert_true(state_sizes(&one, s, N_CTX, w->kv));
-    assert_true(state_sizes(&two, s, 2 * N_CTX, w->kv));
+    assert_true(state_sizes(&one, s, N_CTX, w->types));
+    assert_true(state_sizes(&two, s, 2 * N_CTX, w->types));
     size_t n_linear = 0;
     for (uint32_t i = 0; i < s->n_layers; i++)
         n_linear += s->recurrent[i];
-    size_t elem = w->kv == KV_F16 ? 2 : 4;
-    assert_int_equal(one.kv,
-                     (s->n_layers - n_linear) * 2 * s->n_kv_heads * s->head_dim * elem * N_CTX);
+    size_t row = kv_row_bytes(w->types.kv, s->head_dim),
+           state = w->types.recurrent == STATE_BF16 ? 2 : 4;
+    assert_int_equal(one.kv, (s->n_layers - n_linear) * 2 * s->n_kv_heads * row * N_CTX);
     assert_int_equal(two.kv, 2 * one.kv);
-    assert_int_equal(one.recurrent, n_linear * s->lin_v_heads * 128 * 128 * 4);
+    assert_int_equal(one.recurrent, n_linear * s->lin_v_heads * 128 * 128 * state);
     assert_int_equal(one.conv, n_linear * 3 * 4 * 128 * (2 * s->lin_k_heads + s->lin_v_heads));
     assert_int_equal(two.recurrent, one.recurrent);
-    assert_true(mtp_state_sizes(&two, s, N_CTX, w->kv));
-    assert_int_equal(two.kv, 2 * s->n_kv_heads * s->head_dim * elem * N_CTX);
+    assert_true(mtp_state_sizes(&two, s, N_CTX, w->types));
+    assert_int_equal(two.kv, 2 * s->n_kv_heads * row * N_CTX);
     assert_int_equal(two.recurrent + two.conv, 0);
 
     struct kt_error err = { 0 };
     struct model_state *st;
-    assert_int_equal(model_state_create(&st, w->m, UINT32_MAX / 2, w->kv, &err), KT_E_LIMIT);
+    assert_int_equal(model_state_create(&st, w->m, UINT32_MAX / 2, w->types, &err), KT_E_LIMIT);
     assert_null(st);
     struct model_run *r;
     size_t bytes;
@@ -475,12 +476,13 @@ static void test_case(void **state)
     must(model_file_open(&f, path, &err), &err);
     make_tokens(tokens, "tokens");
 
+    struct state_types types = { CASES[i].kv, CASES[i].recurrent };
     struct way one, two, three, plain;
-    way_open(&one, f, 1, cpu_detect(), CASES[i].kv);
-    way_open(&two, f, 2, cpu_detect(), CASES[i].kv);
+    way_open(&one, f, 1, cpu_detect(), types);
+    way_open(&two, f, 2, cpu_detect(), types);
     way_open(&three, f, 3, cpu_detect() & ~(uint32_t)(CPU_AVX512 | CPU_AVX512VNNI | CPU_DOTPROD),
-             CASES[i].kv);
-    way_open(&plain, f, 2, 0, CASES[i].kv);
+             types);
+    way_open(&plain, f, 2, 0, types);
 
     float *want = read_in_chunks(&one, tokens, 0, &seed);
     same_and_free("two threads", want, read_in_chunks(&two, tokens, 0, &seed));
@@ -504,13 +506,81 @@ static void test_case(void **state)
     temp_dir_remove(dir);
 }
 
+/* ---- long caches ---- */
+
+enum { N_LONG = ATTN_SPLIT + 70, LONG_CTX = N_LONG + 5 };
+
+/* The last logits of N_LONG tokens: all but n_single of them in chunks, those one by one. */
+static float *read_long(const struct way *w, size_t chunk, size_t n_single)
+{
+    static int32_t tokens[N_LONG];
+    for (size_t i = 0; i < N_LONG; i++)
+        tokens[i] = (int32_t)(i * i * 7 + i * 13) % SYNTH_VOCAB;
+    struct kt_error err = { 0 };
+    struct model_state *s;
+    struct model_run *r;
+    must(model_state_create(&s, w->m, LONG_CTX, w->types, &err), &err);
+    must(model_run_create(&r, w->m, chunk, &err), &err);
+    float *logits = malloc(SYNTH_VOCAB * sizeof(float));
+    assert_non_null(logits);
+    for (size_t at = 0; at < N_LONG;) {
+        size_t left = N_LONG - at, n = left > n_single ? left - n_single : 1;
+        struct model_span sp = { .state = s,
+                                 .tokens = tokens + at,
+                                 .n_tokens = n < chunk ? n : chunk,
+                                 .logits_of = OUT_LAST,
+                                 .logits = logits };
+        must(model_step(r, &sp, 1, &err), &err);
+        at += sp.n_tokens;
+    }
+    model_run_destroy(r);
+    model_state_destroy(s);
+    return logits;
+}
+
+/* Where several threads share one row's cache, the numbers are those of one thread. */
+static void test_long_cache(void **state)
+{
+    static const struct {
+        const char *synth;
+        struct state_types types;
+    } LONG[] = {
+        { "qwen35-r2", { KV_Q8, STATE_BF16 } },
+        { "llama-rope3", { KV_F16, STATE_F32 } },
+    };
+    (void)state;
+    char *dir = temp_dir_make(), path[512];
+    snprintf(path, sizeof(path), "%s/model.gguf", dir);
+    for (size_t i = 0; i < sizeof(LONG) / sizeof(LONG[0]); i++) {
+        struct kt_error err = { 0 };
+        struct model_file *f;
+        struct way one, three;
+        synth_write_gguf(synth_named(LONG[i].synth), path, QT_Q8_0);
+        must(model_file_open(&f, path, &err), &err);
+        way_open(&one, f, 1, cpu_detect(), LONG[i].types);
+        way_open(&three, f, 3, cpu_detect() & ~(uint32_t)CPU_AVX512, LONG[i].types);
+        float *want = read_long(&one, N_LONG, 0), *some = read_long(&three, 700, 9),
+              *again = read_long(&one, 333, 3);
+        assert_memory_equal(want, some, SYNTH_VOCAB * sizeof(float));
+        assert_memory_equal(want, again, SYNTH_VOCAB * sizeof(float));
+        free(want);
+        free(some);
+        free(again);
+        way_close(&one);
+        way_close(&three);
+        model_file_close(f);
+    }
+    temp_dir_remove(dir);
+}
+
 int main(void)
 {
-    struct CMUnitTest tests[sizeof(CASES) / sizeof(CASES[0])];
-    const size_t n = sizeof(CASES) / sizeof(CASES[0]);
+    struct CMUnitTest tests[sizeof(CASES) / sizeof(CASES[0]) + 1];
+    size_t n = sizeof(CASES) / sizeof(CASES[0]);
     for (size_t i = 0; i < n; i++)
         tests[i] = (struct CMUnitTest){ .name = CASES[i].synth,
                                         .test_func = test_case,
                                         .initial_state = (void *)(uintptr_t)i };
+    tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_long_cache);
     return _cmocka_run_group_tests("model_equiv", tests, n, NULL, NULL);
 }

@@ -24,13 +24,13 @@ enum { N_TEXT = 352, N_CTX = N_TEXT + 16, ROWS_MAX = 9, EVERY = 16, SEED = 77 };
 static const struct {
     const char *synth;
     enum qtype mats;
-    enum kv_type kv;
+    struct state_types types;
     size_t n_threads;
 } CASES[] = {
-    { "llama-tied", QT_Q8_0, KV_F16, 1 },
-    { "qwen35-r1", QT_Q8_0, KV_F16, 2 },
-    { "qwen35-r3", QT_Q4_K, KV_F32, 1 },
-    { "moe-r2", QT_Q4_K, KV_F16, 1 },
+    { "llama-tied", QT_Q8_0, { KV_F16, STATE_F32 }, 1 },
+    { "qwen35-r1", QT_Q8_0, { KV_Q8, STATE_BF16 }, 2 },
+    { "qwen35-r3", QT_Q4_K, { KV_F32, STATE_F32 }, 1 },
+    { "moe-r2", QT_Q4_K, { KV_F16, STATE_F32 }, 1 },
 };
 
 static struct kt_error err;
@@ -52,14 +52,14 @@ struct setting {
     struct kernels k;
     struct pool *pool;
     struct model *m;
-    enum kv_type kv;
+    struct state_types types;
     const char *name;
 };
 
 static struct model_state *new_state(const struct setting *e)
 {
     struct model_state *s;
-    must(model_state_create(&s, e->m, N_CTX, e->kv, &err));
+    must(model_state_create(&s, e->m, N_CTX, e->types, &err));
     return s;
 }
 
@@ -166,7 +166,7 @@ static void compare_state(const struct walk *w, struct model_state *copy, const 
     const struct model_shape *s = &e->m->shape;
     model_state_copy(copy, w->s);
     assert_int_equal(copy->n_past, want->n_past);
-    size_t head = want->n_past * s->head_dim * (e->kv == KV_F16 ? 2 : 4);
+    size_t head = want->n_past * kv_row_bytes(e->types.kv, s->head_dim);
     for (uint32_t i = 0; i < s->n_layers; i++) {
         for (size_t h = 0; !s->recurrent[i] && h < s->n_kv_heads; h++) {
             same_bytes("keys", e, w->at, state_keys(copy, i, h), state_keys(want, i, h), head);
@@ -284,7 +284,7 @@ static void test_case(void **state)
     snprintf(path, sizeof(path), "%s/model.gguf", dir);
     synth_write_gguf(synth_named(CASES[i].synth), path, CASES[i].mats);
     must(model_file_open(&f, path, &err));
-    struct setting e = { .kv = CASES[i].kv, .name = CASES[i].synth };
+    struct setting e = { .types = CASES[i].types, .name = CASES[i].synth };
     struct plain a = { 0 }, b = { 0 };
     kernels_init(&e.k, cpu_detect());
     must(pool_create(&e.pool, CASES[i].n_threads, &err));

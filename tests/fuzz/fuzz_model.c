@@ -50,7 +50,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!st) {
         struct state_sizes sizes;
         size_t scratch;
-        (void)!state_sizes(&sizes, model_shape_of(m), 4096, KV_F16);
+        (void)!state_sizes(&sizes, model_shape_of(m), 4096, (struct state_types){ .kv = KV_F16 });
         (void)!scratch_size(&scratch, model_shape_of(m), 512, 4);
     }
     model_destroy(m);

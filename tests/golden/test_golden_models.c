@@ -67,7 +67,7 @@ static void run_trunk(const struct loaded *l, const struct gold *g, float *logit
 {
     struct kt_error err = { 0 };
     struct model_state *s;
-    must(model_state_create(&s, l->m, (size_t)g->n_tokens, KV_F32, &err), &err);
+    must(model_state_create(&s, l->m, (size_t)g->n_tokens, (struct state_types){ 0 }, &err), &err);
     struct model_span span = { .state = s,
                                .tokens = g->tokens,
                                .n_tokens = (size_t)g->n_tokens,
@@ -103,7 +103,7 @@ static float *run_mtp(const char *path, const struct gold *trunk, const struct g
     size_t n = (size_t)g->n_tokens;
     float *out = floats(n, (size_t)g->n_width), *hidden = floats(n + 1, SYNTH_HIDDEN);
     run_trunk(&l, trunk, NULL, hidden);
-    must(model_mtp_state_create(&s, l.m, n, KV_F32, &err), &err);
+    must(model_mtp_state_create(&s, l.m, n, (struct state_types){ 0 }, &err), &err);
     struct model_span span = { .state = s,
                                .tokens = g->tokens,
                                .n_tokens = n,

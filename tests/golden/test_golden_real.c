@@ -88,7 +88,7 @@ static void test_smollm2(void **state)
 
     struct model_state *s;
     struct model_run *r;
-    must(model_state_create(&s, l.m, window, KV_F16, &err), &err);
+    must(model_state_create(&s, l.m, window, (struct state_types){ .kv = KV_F16 }, &err), &err);
     must(model_run_create(&r, l.m, chunk, &err), &err);
     float *logits = malloc(n * vocab * sizeof(float));
     assert_non_null(logits);

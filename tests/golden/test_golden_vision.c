@@ -275,8 +275,8 @@ static void check_prompt(const struct sighted *m, const struct scene *s, const c
     float *whole = get(p->n, SYNTH_VOCAB * sizeof(float)),
           *parts = get(p->n, SYNTH_VOCAB * sizeof(float));
     load(&l, path, p->n, 1);
-    must(model_state_create(&st, l.m, p->n, KV_F32, &err), &err);
-    must(model_state_create(&copy, l.m, p->n, KV_F32, &err), &err);
+    must(model_state_create(&st, l.m, p->n, (struct state_types){ 0 }, &err), &err);
+    must(model_state_create(&copy, l.m, p->n, (struct state_types){ 0 }, &err), &err);
     advance(&l, st, p, 0, p->n, p->n, p->n, whole, NULL);
     snprintf(what, sizeof(what), "%s %s", m->text.name, container);
     check(what, s->name, whole, g);
@@ -295,7 +295,7 @@ static void check_prompt(const struct sighted *m, const struct scene *s, const c
     unload(&l);
 
     load(&l, path, p->n, 3);
-    must(model_state_create(&st, l.m, p->n, KV_F32, &err), &err);
+    must(model_state_create(&st, l.m, p->n, (struct state_types){ 0 }, &err), &err);
     advance(&l, st, p, 0, p->n, p->n, p->n, parts, NULL);
     assert_memory_equal(parts, whole, p->n * SYNTH_VOCAB * sizeof(float));
     model_state_destroy(st);
@@ -319,8 +319,8 @@ static void check_mtp(const struct sighted *m, const struct scene *s, const char
     float *hidden = get(p->n, SYNTH_HIDDEN * sizeof(float)),
           *logits = get(n, SYNTH_VOCAB * sizeof(float)), last[SYNTH_VOCAB];
     load(&l, path, p->n, 2);
-    must(model_state_create(&st, l.m, p->n, KV_F32, &err), &err);
-    must(model_mtp_state_create(&head, l.m, p->n, KV_F32, &err), &err);
+    must(model_state_create(&st, l.m, p->n, (struct state_types){ 0 }, &err), &err);
+    must(model_mtp_state_create(&head, l.m, p->n, (struct state_types){ 0 }, &err), &err);
     advance(&l, st, p, 0, p->n, p->n, p->n, NULL, hidden);
     struct model_span span = { .state = head,
                                .tokens = p->tokens + 1,

@@ -112,21 +112,36 @@ static void run_attention(const struct kernels *k, void *ctx)
     k->attention(ctx);
 }
 
-static void bench_attention(size_t dh, size_t n_q, uint32_t n_ctx)
+static void bench_attention(enum kv_type type, size_t dh, size_t n_q, uint32_t n_ctx)
 {
+    static const char *const NAMES[] = { "f32", "f16", "q8" };
     char what[64];
     uint32_t *visible = malloc(n_q * sizeof(uint32_t));
-    float *wide = noise_floats(2 * n_ctx * dh);
-    uint16_t *kv = malloc(2 * n_ctx * dh * sizeof(uint16_t));
+    size_t row = kv_row_bytes(type, dh);
+    float *wide = noise_floats(dh);
+    char *kv = malloc(2 * n_ctx * row);
     if (!visible || !kv)
         abort();
-    levels[0].k.f32_to_f16(kv, wide, 2 * n_ctx * dh);
+    for (size_t i = 0; i < 2 * n_ctx; i++) {
+        fill_floats(wide, dh, FILL_NOISE);
+        levels[0].k.kv_store(type, kv + i * row, wide, dh);
+    }
     for (size_t i = 0; i < n_q; i++)
         visible[i] = n_ctx;
-    struct attn_args a = { KV_F16,          dh,      n_q,    noise_floats(n_q * dh), dh, kv,
-                           kv + n_ctx * dh, visible, 0.125f, noise_floats(n_q * dh), dh };
-    snprintf(what, sizeof(what), "attention dh %zu, %zu rows, %u pos", dh, n_q, n_ctx);
-    report(what, run_attention, &a, (double)n_ctx * (double)dh * 4,
+    struct attn_args a = { type,
+                           dh,
+                           n_q,
+                           noise_floats(n_q * dh),
+                           dh,
+                           kv,
+                           kv + n_ctx * row,
+                           visible,
+                           0.125f,
+                           noise_floats(n_q * dh),
+                           dh };
+    snprintf(what, sizeof(what), "attention %s dh %zu, %zu rows, %u pos", NAMES[type], dh, n_q,
+             n_ctx);
+    report(what, run_attention, &a, 2.0 * (double)n_ctx * (double)row,
            4.0 * (double)n_ctx * (double)(dh * n_q));
     free((void *)(uintptr_t)a.q);
     free(a.out);
@@ -140,7 +155,7 @@ static void run_deltanet(const struct kernels *k, void *ctx)
     k->deltanet(ctx);
 }
 
-static void bench_deltanet(size_t n)
+static void bench_deltanet(enum state_type type, size_t n)
 {
     enum { D = 128 };
     char what[64];
@@ -163,9 +178,13 @@ static void bench_deltanet(size_t n)
                                D,
                                1,
                                noise_floats(n * D),
-                               D };
-    snprintf(what, sizeof(what), "deltanet [128, 128], %zu tokens", n);
-    report(what, run_deltanet, &a, 2.0 * D * D * 4 * (double)n, 7.0 * D * D * (double)n);
+                               D,
+                               type,
+                               0 };
+    bool half = type == STATE_BF16;
+    snprintf(what, sizeof(what), "deltanet %s [128, 128], %zu tokens", half ? "bf16" : "f32", n);
+    report(what, run_deltanet, &a, 2.0 * D * D * (half ? 2 : 4) * (double)n,
+           7.0 * D * D * (double)n);
     free(gates);
     free(a.s);
     free((void *)(uintptr_t)a.q);
@@ -229,10 +248,16 @@ void bench(void)
     }
     bench_matmul(QT_Q4_1, 576, 576, 128);
     bench_matmul(QT_Q4_1, 49152, 576, 1);
-    bench_attention(64, 3, 512);
-    bench_attention(64, 96, 512);
-    bench_attention(256, 4, 2048);
-    bench_deltanet(1);
-    bench_deltanet(64);
+    bench_attention(KV_F16, 64, 3, 512);
+    bench_attention(KV_F16, 64, 96, 512);
+    for (int type = KV_F32; type <= KV_Q8; type++) {
+        bench_attention((enum kv_type)type, 256, 1, 4096);
+        bench_attention((enum kv_type)type, 256, 4, 4096);
+        bench_attention((enum kv_type)type, 256, 32, 4096);
+    }
+    for (int type = STATE_F32; type <= STATE_BF16; type++) {
+        bench_deltanet((enum state_type)type, 1);
+        bench_deltanet((enum state_type)type, 64);
+    }
     bench_rows();
 }

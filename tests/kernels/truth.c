@@ -156,6 +156,53 @@ static void truth_attention(void)
     }
 }
 
+/* |x - q d| is at most half a step of d, and d is half of a 127th of the largest within its own
+ * rounding: by values that one block may hold. */
+static void truth_kv_store(void)
+{
+    enum { DH = 80 };
+    float x[DH], one[KV_Q8_BLOCK];
+    int8_t row[DH + 6];
+    check(kv_row_bytes(KV_Q8, DH) == sizeof(row), "kv_row_bytes %zu", kv_row_bytes(KV_Q8, DH));
+    for (int round = 0; round < 20; round++) {
+        fill_floats(x, DH, FILL_NOISE);
+        levels[0].k.kv_store(KV_Q8, row, x, DH);
+        for (size_t i = 0; i < DH; i++) {
+            uint16_t scale;
+            memcpy(&scale, row + DH + i / KV_Q8_BLOCK * 2, 2);
+            levels[0].k.f16_to_f32(one, &scale, 1);
+            double error = fabs(x[i] - (double)row[i] * one[0]);
+            check(error <= one[0] * 0.57, "kv_store q8: %g became %d * %g", (double)x[i], row[i],
+                  (double)one[0]);
+        }
+    }
+}
+
+/* The offsets of STATE_BF16 are spread evenly: a state that only decays follows the exact one,
+ * where rounding to nearest would keep it where it is. */
+static void truth_state_decay(void)
+{
+    enum { DK = 16, DV = 8, N = 4000 };
+    static float q[N * DK], v[N * DV], decay[N], beta[N], out[N * DV];
+    uint16_t s[DK * DV];
+    for (size_t i = 0; i < DK * DV; i++)
+        s[i] = 0x3F80; /* 1 */
+    for (size_t t = 0; t < N; t++)
+        decay[t] = 0.9995f;
+    levels[0].k.deltanet(&(struct deltanet_args){ s, DK, DV, N, 0, DV, q, q, v, decay, beta, DK, DK,
+                                                  DV, 1, out, DV, STATE_BF16, 0 });
+    double truth = pow((double)0.9995f, N), sum = 0;
+    for (size_t i = 0; i < DK * DV; i++) {
+        uint32_t bits = (uint32_t)s[i] << 16;
+        float x;
+        memcpy(&x, &bits, 4);
+        sum += x / truth;
+        check(fabs(x / truth - 1) < 0.03, "a state that decays is %g, should be %g", (double)x,
+              truth);
+    }
+    check(fabs(sum / (DK * DV) - 1) < 0.01, "on average off by a factor of %g", sum / (DK * DV));
+}
+
 /* The recurrence as the specification writes it, S <- a S; m = S'k; S <- S + k (b (v - m))'; o =
  * S'q. */
 static void truth_deltanet(void)
@@ -172,7 +219,7 @@ static void truth_deltanet(void)
         beta[t] = 0.9f;
     }
     levels[0].k.deltanet(&(struct deltanet_args){ s, DK, DV, N, 0, DV, q, k, v, decay, beta, DK, DK,
-                                                  DV, 1, out, DV });
+                                                  DV, 1, out, DV, STATE_F32, 0 });
     for (size_t t = 0; t < N; t++) {
         for (size_t c = 0; c < DV; c++) {
             double m = 0, o = 0;
@@ -234,7 +281,9 @@ void test_truth(void)
     truth_quantize();
     truth_norms();
     truth_attention();
+    truth_kv_store();
     truth_deltanet();
+    truth_state_decay();
     for (int type = 0; type < QT_COUNT; type++)
         if (qtype_traits((enum qtype)type))
             truth_matmul((enum qtype)type, 768);

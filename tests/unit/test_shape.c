@@ -135,11 +135,11 @@ static void test_sizes(void **state)
     for (uint32_t i = 0; i < 32; i++)
         s.recurrent[i] = (i + 1) % 4 != 0;
     struct state_sizes z;
-    assert_true(state_sizes(&z, &s, 8192, KV_F16));
+    assert_true(state_sizes(&z, &s, 8192, (struct state_types){ .kv = KV_F16 }));
     assert_int_equal(z.kv, (size_t)256 << 20);
     assert_int_equal(z.recurrent, 50331648);
     assert_int_equal(z.conv, 2359296);
-    assert_false(state_sizes(&z, &s, SIZE_MAX / 8, KV_F16));
+    assert_false(state_sizes(&z, &s, SIZE_MAX / 8, (struct state_types){ .kv = KV_F16 }));
 }
 
 /* ---- wrong ones ---- */

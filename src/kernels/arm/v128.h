@@ -236,6 +236,26 @@ static inline vf v_load_bf16(const void *p)
     return v_from_bits(vshll_n_u16(vreinterpret_u16_u8(vld1_u8(p)), 16));
 }
 
+/* V_ROWS small integers as floats */
+static inline vf v_load_i8(const int8_t *p)
+{
+    int32_t four;
+    memcpy(&four, p, sizeof(four));
+    int16x8_t wide = vmovl_s8(vreinterpret_s8_s32(vdup_n_s32(four)));
+    return vcvtq_f32_s32(vmovl_s16(vget_low_s16(wide)));
+}
+
+static inline vf v_set_half(uint16_t h)
+{
+    return vcvt_f32_f16(vreinterpret_f16_u16(vdup_n_u16(h)));
+}
+
+/* the upper 16 bits of each element */
+static inline void v_store_upper16(uint16_t *p, vi x)
+{
+    vst1_u16(p, vshrn_n_u32(x, 16));
+}
+
 /* ---- 16 running sums, folded as kernels.h says ---- */
 
 enum { V_PER_16 = 4 };

@@ -39,7 +39,10 @@ void ref_gelu_tanh(float *y, const float *x, size_t n);
 void ref_softmax(float *x, size_t n);
 void ref_conv4_silu(float *y, size_t y_stride, const float *x, size_t x_stride, float *state,
                     const float *w, size_t n_ch, size_t n, size_t c0, size_t c1);
+void ref_kv_store(enum kv_type type, void *row, const float *x, size_t dh);
 void ref_attention(const struct attn_args *a);
+void ref_attention_part(const struct attn_args *a, size_t split);
+void ref_attention_join(float *out, const float *parts, size_t stride, size_t n, size_t dh);
 void ref_deltanet(const struct deltanet_args *a);
 void ref_f32_to_f16(uint16_t *y, const float *x, size_t n);
 void ref_f16_to_f32(float *y, const uint16_t *x, size_t n);

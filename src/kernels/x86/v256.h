@@ -243,6 +243,25 @@ static inline vf v_load_bf16(const void *p)
         _mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)p)), 16));
 }
 
+/* V_ROWS small integers as floats */
+static inline vf v_load_i8(const int8_t *p)
+{
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadu_si64(p)));
+}
+
+static inline vf v_set_half(uint16_t h)
+{
+    return _mm256_cvtph_ps(_mm_set1_epi16((short)h));
+}
+
+/* the upper 16 bits of each element */
+static inline void v_store_upper16(uint16_t *p, vi x)
+{
+    x = _mm256_srli_epi32(x, 16);
+    x = _mm256_permute4x64_epi64(_mm256_packus_epi32(x, x), 0x08);
+    _mm_storeu_si128((__m128i *)p, _mm256_castsi256_si128(x));
+}
+
 /* ---- 16 running sums, folded as kernels.h says ---- */
 
 enum { V_PER_16 = 2 };

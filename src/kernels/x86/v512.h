@@ -240,6 +240,23 @@ static inline vf v_load_bf16(const void *p)
         _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p)), 16));
 }
 
+/* V_ROWS small integers as floats */
+static inline vf v_load_i8(const int8_t *p)
+{
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)));
+}
+
+static inline vf v_set_half(uint16_t h)
+{
+    return _mm512_cvtph_ps(_mm256_set1_epi16((short)h));
+}
+
+/* the upper 16 bits of each element */
+static inline void v_store_upper16(uint16_t *p, vi x)
+{
+    _mm256_storeu_si256((__m256i *)p, _mm512_cvtepi32_epi16(_mm512_srli_epi32(x, 16)));
+}
+
 /* ---- 16 running sums, folded as kernels.h says ---- */
 
 enum { V_PER_16 = 1 };
