@@ -56,7 +56,7 @@ int main(int argc, char **argv)
         line[strcspn(line, "\n")] = '\0';
         struct kt_hit *hits;
         size_t n;
-        struct terms terms;
+        struct question_terms terms;
         struct span texts[RETRIEVE];
         if (kt_office_search(matter, line, KT_SEARCH_HYBRID, RETRIEVE, embedder, &hits, &n, &err))
             return fail(&err);

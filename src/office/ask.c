@@ -46,7 +46,7 @@ struct ask {
     struct kt_matter *matter;
     const struct kt_ask_options *opts;
     struct span question;
-    struct terms terms;
+    struct question_terms terms;
     struct kt_hit *hits;
     size_t n_hits, n_passages;
     struct sentences sentences; /* best first */

@@ -162,7 +162,7 @@ static struct span surroundings(const struct sentences *s, size_t i, const struc
                     to - h->place.start);
 }
 
-static void measure(struct sentences *s, struct span question, const struct terms *terms,
+static void measure(struct sentences *s, struct span question, const struct question_terms *terms,
                     const struct kt_hit *hits)
 {
     enum kind kind = kind_of_question(question);
@@ -229,8 +229,8 @@ static int best_first(const void *x, const void *y)
 }
 
 enum kt_status sentences_rank(struct sentences *out, struct span question,
-                              const struct terms *terms, const struct kt_hit *hits, size_t n_hits,
-                              struct kt_engine *embedder, struct kt_error *err)
+                              const struct question_terms *terms, const struct kt_hit *hits,
+                              size_t n_hits, struct kt_engine *embedder, struct kt_error *err)
 {
     out->n = 0;
     for (size_t h = 0; h < n_hits; h++)

@@ -41,8 +41,8 @@ struct sentences {
 
 /* Sentences of hits [0, n_hits). 'terms' as weighed by terms_weigh(). */
 KT_MUST_CHECK enum kt_status sentences_rank(struct sentences *out, struct span question,
-                                            const struct terms *terms, const struct kt_hit *hits,
-                                            size_t n_hits, struct kt_engine *embedder,
-                                            struct kt_error *err);
+                                            const struct question_terms *terms,
+                                            const struct kt_hit *hits, size_t n_hits,
+                                            struct kt_engine *embedder, struct kt_error *err);
 
 #endif

@@ -18,22 +18,22 @@ enum { TERMS_MAX = 64, TERM_BYTES = 48 };
 
 /* The question's content words: folded (lower case, ä/ae/a alike), without function words of German
  * and English. */
-struct terms {
+struct question_terms {
     size_t n;
-    struct term {
-        char stem[TERM_BYTES]; /* what must be found */
+    struct question_term {
+        char text[TERM_BYTES]; /* what must be found, as the index spells it */
         float weight;
         bool exact; /* numbers, file numbers: found as they are */
     } items[TERMS_MAX];
 };
-void terms_of_question(struct terms *out, struct span question);
+void terms_of_question(struct question_terms *out, struct span question);
 
 /* Terms that stand in nearly every passage found say little about which one answers: weigh them
  * down by how many of the n texts hold them. */
-void terms_weigh(struct terms *t, const struct span *texts, size_t n);
+void terms_weigh(struct question_terms *t, const struct span *texts, size_t n);
 
 /* Weight share of the terms that stand in 'text', 0..1; 0 without terms. */
-float terms_coverage(const struct terms *t, struct span text);
+float terms_coverage(const struct question_terms *t, struct span text);
 
 struct support {
     float coverage; /* of the best passage */
