@@ -153,6 +153,12 @@ class Chat(WithFolder):
         self.assertEqual(p.wait(60), 0)
 
 
+def log_softmax(row):
+    top = max(row)
+    shift = top + math.log(math.fsum(math.exp(x - top) for x in row))
+    return [x - shift for x in row]
+
+
 class Numbers(WithFolder):
     def logits(self, ids, *options):
         out = self.dir / "logits"
@@ -181,14 +187,40 @@ class Numbers(WithFolder):
         windows = self.logits(ids, "--ctx", 4)
         self.assertEqual(windows[:4], rows[:4])
         self.assertNotEqual(windows[5], rows[5])
-        m = json.loads(kontor("perplexity", "-m", CHAT, "--tokens", self.dir / "tokens", "--ctx", 4, "--kl",
-                              self.dir / "logits", "--json").stdout)
-        self.assertAlmostEqual(m["kl"], 0, places=9)
-        self.assertEqual(m["same_top"], 1)
-        kontor("logits", "-m", CHAT, "--tokens", self.dir / "tokens", "-o", self.dir / "logits")
-        m = json.loads(kontor("perplexity", "-m", CHAT, "--tokens", self.dir / "tokens", "--ctx", 4, "--kl",
-                              self.dir / "logits", "--json").stdout)
-        self.assertGreater(m["kl"], 0.01)
+        m = json.loads(kontor("perplexity", "-m", CHAT, "--tokens", self.dir / "tokens", "--ctx", 4, "--json").stdout)
+        self.assertEqual(m["tokens"], len(ids) - -(-len(ids) // 4))
+
+    def test_divergence_from_saved_logits(self):
+        """What is said of two models is worked out here from their logits."""
+        ids = tokenize("The rent is due on the first")
+        base, tokens = self.dir / "base", self.token_file(ids)
+        m = json.loads(kontor("perplexity", "-m", CHAT, "--tokens", tokens, "--save-logits", base, "--json").stdout)
+        same = json.loads(kontor("perplexity", "-m", CHAT, "--kl", base, "--json").stdout)
+        self.assertEqual((same["nll"], same["same_top"]), (m["nll"], 1))
+        self.assertLess(same["kl_max"], 1e-6)
+        self.assertAlmostEqual(same["ppl_base"], m["ppl"], places=2)
+        p = kontor("perplexity", "-m", CHAT, "--tokens", tokens, "--kl", base, "--ctx", 4, ok=(2,))
+        self.assertIn(b"windows", p.stderr)
+        other = self.dir / "other"
+        other.write_text(" ".join(map(str, ids[:-1] + [ids[-1] ^ 1])))
+        p = kontor("perplexity", "-m", CHAT, "--tokens", other, "--kl", base, ok=(2,))
+        self.assertIn(b"another text", p.stderr)
+
+        small = self.dir / "small.gguf"
+        kontor("quantize", CHAT, small, "-t", "Q4_0")
+        kontor("logits", "-m", CHAT, "--tokens", tokens, "-o", self.dir / "logits")
+        b = array.array("f", (self.dir / "logits").read_bytes())
+        kontor("logits", "-m", small, "--tokens", tokens, "-o", self.dir / "logits")
+        a = array.array("f", (self.dir / "logits").read_bytes())
+        kls, changes = [], []
+        for i in range(len(ids) - 1):
+            p, q = (log_softmax(r[i * VOCAB:(i + 1) * VOCAB]) for r in (b, a))
+            kls.append(math.fsum(math.exp(x) * (x - y) for x, y in zip(p, q)))
+            changes.append(math.exp(q[ids[i + 1]]) - math.exp(p[ids[i + 1]]))
+        m = json.loads(kontor("perplexity", "-m", small, "--kl", base, "--json").stdout)
+        self.assertAlmostEqual(m["kl"], sum(kls) / len(kls), delta=1e-4 * m["kl"] + 1e-6)
+        self.assertAlmostEqual(m["kl_max"], max(kls), delta=1e-3 * m["kl_max"])
+        self.assertAlmostEqual(m["dp_rms"], math.sqrt(sum(x * x for x in changes) / len(changes)), places=5)
 
     def test_perplexity_of_a_text(self):
         path = self.dir / "text.txt"
@@ -210,6 +242,7 @@ class Numbers(WithFolder):
         (self.dir / "short").write_bytes(bytes(100))
         (self.dir / "bad").write_text("1 2 3")
         kontor("perplexity", "-m", CHAT, "--tokens", self.dir / "bad", "--kl", self.dir / "short", ok=(3,))
+        kontor("perplexity", "-m", CHAT, "--kl", self.dir / "none", ok=(3,))
 
     def test_a_full_disk_is_said(self):
         p = kontor("logits", "-m", CHAT, "--tokens", self.token_file([1, 2]), "-o", "/dev/full/x", ok=(1,))
