@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kontor/media.h"
 #include "kontor/status.h"
 
 struct kt_engine;
@@ -22,6 +23,9 @@ struct kt_context;
 struct kt_engine_options {
     uint32_t n_threads; /* 0: the processors this process may use */
     uint32_t cpu_mask;  /* instruction sets to do without, as CPU_* bits (tests, doctor) */
+    /* The vision part of a GGUF model, a GGUF file of its own. NULL: the one file mmproj*.gguf beside the model, if
+     * there is one and it fits. A folder has its own. */
+    const char *mmproj_path;
 };
 
 /* Open the model at 'path': a GGUF file (the first part of a split one) or a folder with
@@ -42,6 +46,8 @@ struct kt_engine_info {
     uint32_t n_vocab, n_ctx_train, d_model, n_layers;
     uint32_t n_threads;
     bool is_encoder; /* embeds, does not generate             */
+    bool sees;       /* images and videos may stand in a prompt */
+    int32_t image_pad, video_pad; /* ids of the tokens in whose place they stand, -1: none */
 };
 KT_API void kt_engine_info(const struct kt_engine *e, struct kt_engine_info *out);
 
@@ -66,6 +72,24 @@ struct kt_message {
 KT_API KT_MUST_CHECK enum kt_status
 kt_chat_tokens(const struct kt_engine *e, const struct kt_message *msgs, size_t n_msgs,
                int32_t **ids, size_t *n_ids, struct kt_error *err);
+
+/* ---- images and videos ----------------------------------------------------------------------- */
+
+/* How many pads an image or a video takes in a prompt: one for every 32 x 32 pixels of an image, or of a pair of
+ * frames. 0: it is not of the form that struct kt_vision_input promises.
+ *
+ * Requests below carry a list of them in the order of their pads: an image is one run of info.image_pad, a video
+ * one run of info.video_pad for each pair of frames, with text between (its time). Pixels are the caller's and
+ * are read during the call only. The same pixels are looked at once: what they became is kept for a while. */
+KT_API size_t kt_vision_tokens(const struct kt_vision_input *in);
+
+/* What a model sees: vectors [kt_vision_tokens(in), d_model], the caller's memory: row by row, pair after pair.
+ * on_progress may be NULL; false cancels (KT_E_CANCELLED). KT_E_UNSUPPORTED says why this model cannot see. Seconds for
+ * a photograph, more for a video. */
+KT_API KT_MUST_CHECK enum kt_status
+kt_vision_embed(struct kt_engine *e, const struct kt_vision_input *in, float *vectors,
+                bool (*on_progress)(void *ctx, size_t n_done, size_t n_total), void *callback_ctx,
+                struct kt_error *err);
 
 /* ---- generation ------------------------------------------------------------------------------ */
 
@@ -124,6 +148,9 @@ enum kt_finish { KT_FINISH_STOP, KT_FINISH_LENGTH, KT_FINISH_CANCELLED, KT_FINIS
 struct kt_generate_request {
     const int32_t *prompt; /* the whole prefix */
     size_t n_prompt;
+    /* [n_media] what its pads stand for. KT_E_USAGE names the pad or the image that has no partner. */
+    const struct kt_vision_input *media;
+    size_t n_media;
     size_t n_max; /* tokens to generate at most; 0: until the context is full */
     struct kt_sampling sampling;
     const char *const *stop; /* [n_stop] the answer ends before the first of these */
@@ -172,7 +199,13 @@ typedef enum kt_status (*kt_logits_fn)(void *ctx, size_t pos, const float *logit
 KT_API KT_MUST_CHECK enum kt_status kt_logits(struct kt_context *c, const int32_t *tokens,
                                               size_t n_tokens, kt_logits_fn fn, void *ctx,
                                               struct kt_error *err);
-/* The same of the multi-token head: row i, made of token i's hidden state and token i + 1, is about
+/* The same with images. */
+KT_API KT_MUST_CHECK enum kt_status kt_logits_media(struct kt_context *c, const int32_t *tokens,
+                                                    size_t n_tokens,
+                                                    const struct kt_vision_input *media,
+                                                    size_t n_media, kt_logits_fn fn, void *ctx,
+                                                    struct kt_error *err);
+/* The same of the multi-token head, of a prompt without images: row i, made of token i's hidden state and token i + 1, is about
  * token i + 2; n_tokens - 1 rows of n_tokens >= 2. Its keys and values are kept in 32 bits.
  * KT_E_UNSUPPORTED when the model has no such head. */
 KT_API KT_MUST_CHECK enum kt_status kt_logits_mtp(struct kt_context *c, const int32_t *tokens,
@@ -186,6 +219,11 @@ KT_API double kt_logprob(const float *logits, size_t n_vocab, int32_t id);
 KT_API KT_MUST_CHECK enum kt_status kt_score(struct kt_context *c, const int32_t *prefix,
                                              size_t n_prefix, const int32_t *tail, size_t n_tail,
                                              double *logprob, struct kt_error *err);
+/* The same with images in 'prefix'. */
+KT_API KT_MUST_CHECK enum kt_status
+kt_score_media(struct kt_context *c, const int32_t *prefix, size_t n_prefix,
+               const struct kt_vision_input *media, size_t n_media, const int32_t *tail,
+               size_t n_tail, double *logprob, struct kt_error *err);
 
 /* ---- measuring ------------------------------------------------------------------------------- */
 

@@ -4,6 +4,7 @@
  * the rest is computed; otherwise everything is: a recurrent state cannot be cut back, only started
  * over. */
 #include "engine/engine_priv.h"
+#include "engine/feed.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -47,7 +48,9 @@ enum kt_status kt_context_create(struct kt_context **out, struct kt_engine *e,
     if (!st) {
         c->history = malloc(c->n_ctx * sizeof(*c->history));
         c->logits = malloc(e->n_vocab * sizeof(*c->logits));
-        if (!c->history || !c->logits)
+        c->embeds = calloc(c->n_batch, sizeof(*c->embeds));
+        c->positions = calloc(c->n_batch, sizeof(*c->positions));
+        if (!c->history || !c->logits || !c->embeds || !c->positions)
             st = kt_fail(err, KT_E_NOMEM, "context: out of memory for %zu tokens", c->n_ctx);
     }
     if (st) {
@@ -66,12 +69,16 @@ void kt_context_destroy(struct kt_context *c)
     model_state_destroy(c->state);
     free(c->history);
     free(c->logits);
+    free(c->seen);
+    free(c->embeds);
+    free(c->positions);
     free(c);
 }
 
 void context_reset(struct kt_context *c)
 {
     model_state_reset(c->state);
+    c->n_seen = 0;
     c->has_logits = false;
 }
 
@@ -87,45 +94,124 @@ enum kt_status context_check_tokens(const struct kt_context *c, const int32_t *t
     return KT_OK;
 }
 
-static enum kt_status step(struct kt_context *c, const int32_t *tokens, size_t n,
-                           enum span_output what, float *logits, struct kt_error *err)
+/* What a step is made of, beside the context and its tokens. */
+struct step {
+    enum span_output what;
+    float *logits;
+    struct feed *feed; /* NULL: text */
+    progress_fn progress;
+    void *ctx;
+    size_t n_done, n_total; /* of the prompt, for 'progress' */
+};
+
+/* While an image is looked at, the prompt does not get on. */
+static bool still_there(void *ctx, size_t n_tiles, size_t n_tiles_total)
+{
+    (void)n_tiles;
+    (void)n_tiles_total;
+    const struct step *s = ctx;
+    return !s->progress || s->progress(s->ctx, s->n_done, s->n_total);
+}
+
+/* Room for the runs of vectors that begin among n tokens from 'start' on. */
+static enum kt_status reserve_seen(struct kt_context *c, size_t n, struct kt_error *err)
+{
+    if (n <= c->cap_seen - c->n_seen)
+        return KT_OK;
+    size_t cap = 2 * c->cap_seen + n;
+    struct seen_run *seen = realloc(c->seen, cap * sizeof(*seen));
+    if (!seen)
+        return kt_fail(err, KT_E_NOMEM, "context: out of memory for %zu images", cap);
+    c->seen = seen;
+    c->cap_seen = cap;
+    return KT_OK;
+}
+
+static struct seen_run seen_run_of(const struct feed *f, size_t r)
+{
+    const struct feed_run *run = &f->runs[r];
+    return (struct seen_run){ run->start, run->vector0, f->list[run->media].key };
+}
+
+/* Those that a step over [start, start + n) has brought into the state; there is room for them. */
+static void remember_seen(struct kt_context *c, const struct feed *f, size_t start, size_t n)
+{
+    for (size_t r = c->n_seen; r < f->n_runs && f->runs[r].start < start + n; r++)
+        c->seen[c->n_seen++] = seen_run_of(f, r);
+}
+
+static enum kt_status take_step(struct kt_context *c, const int32_t *tokens, size_t n,
+                                struct step *s, struct kt_error *err)
 {
     size_t n_past = model_state_n_past(c->state);
-    struct model_span span = {
-        .state = c->state, .tokens = tokens, .n_tokens = n, .logits_of = what, .logits = logits
-    };
-    enum kt_status st = engine_step(c->engine, c->run, &span, 1, err);
+    struct model_span span = { .state = c->state,
+                               .tokens = tokens,
+                               .n_tokens = n,
+                               .logits_of = s->what,
+                               .logits = s->logits };
+    enum kt_status st = KT_OK;
+    bool covers = s->feed && feed_covers(s->feed, n_past, n);
+    if (covers) {
+        st = reserve_seen(c, s->feed->n_runs - c->n_seen, err);
+        if (!st)
+            st = feed_take(s->feed, n_past, n, c->embeds, c->positions, still_there, s, err);
+        span.embeds = c->embeds;
+        span.positions = (const uint32_t(*)[3])c->positions;
+    }
+    if (!st)
+        st = engine_step(c->engine, c->run, &span, 1, err);
     if (st)
         return st;
     memmove(c->history + n_past, tokens, n * sizeof(*tokens));
-    c->has_logits = logits == c->logits;
+    c->has_logits = s->logits == c->logits;
+    if (covers)
+        remember_seen(c, s->feed, n_past, n);
     return KT_OK;
 }
 
 enum kt_status context_append(struct kt_context *c, int32_t token, struct kt_error *err)
 {
-    return step(c, &token, 1, OUT_LAST, c->logits, err);
+    struct step s = { .what = OUT_LAST, .logits = c->logits };
+    return take_step(c, &token, 1, &s, err);
+}
+
+/* Are the vectors in the state those that the feed would give? */
+static bool seen_the_same(const struct kt_context *c, const struct feed *f)
+{
+    size_t n_past = model_state_n_past(c->state), n = 0;
+    while (f && n < f->n_runs && f->runs[n].start < n_past)
+        n++;
+    if (n != c->n_seen)
+        return false;
+    for (size_t r = 0; r < n; r++) {
+        struct seen_run now = seen_run_of(f, r);
+        if (now.start != c->seen[r].start || now.vector0 != c->seen[r].vector0 ||
+            !digest_eq(&now.key, &c->seen[r].key))
+            return false;
+    }
+    return true;
 }
 
 /* Is the whole of what is computed the beginning of tokens? If it is all of them, their last logits
  * must be at hand, too. */
-static bool continues(const struct kt_context *c, const int32_t *tokens, size_t n_tokens)
+static bool continues(const struct kt_context *c, const int32_t *tokens, size_t n_tokens,
+                      const struct feed *feed)
 {
     size_t n_past = model_state_n_past(c->state);
     if (n_past > n_tokens || (n_past == n_tokens && !c->has_logits))
         return false;
-    return memcmp(c->history, tokens, n_past * sizeof(*tokens)) == 0;
+    return memcmp(c->history, tokens, n_past * sizeof(*tokens)) == 0 && seen_the_same(c, feed);
 }
 
 enum kt_status context_advance(struct kt_context *c, const int32_t *tokens, size_t n_tokens,
-                               size_t *n_cached, progress_fn progress, void *ctx,
+                               struct feed *feed, size_t *n_cached, progress_fn progress, void *ctx,
                                struct kt_error *err)
 {
     *n_cached = 0;
     enum kt_status st = context_check_tokens(c, tokens, n_tokens, err);
     if (st)
         return st;
-    if (!continues(c, tokens, n_tokens))
+    if (!continues(c, tokens, n_tokens, feed))
         context_reset(c);
     *n_cached = model_state_n_past(c->state);
     for (size_t i = *n_cached; i < n_tokens;) {
@@ -133,7 +219,14 @@ enum kt_status context_advance(struct kt_context *c, const int32_t *tokens, size
             return kt_fail(err, KT_E_CANCELLED, "cancelled");
         size_t n = MIN(c->n_batch, n_tokens - i);
         bool last = i + n == n_tokens;
-        st = step(c, tokens + i, n, last ? OUT_LAST : OUT_NONE, last ? c->logits : NULL, err);
+        struct step s = { .what = last ? OUT_LAST : OUT_NONE,
+                          .logits = last ? c->logits : NULL,
+                          .feed = feed,
+                          .progress = progress,
+                          .ctx = ctx,
+                          .n_done = i,
+                          .n_total = n_tokens };
+        st = take_step(c, tokens + i, n, &s, err);
         if (st)
             return st;
         i += n;
@@ -142,7 +235,8 @@ enum kt_status context_advance(struct kt_context *c, const int32_t *tokens, size
 }
 
 enum kt_status context_append_all(struct kt_context *c, const int32_t *tokens, size_t n_tokens,
-                                  kt_logits_fn fn, void *ctx, struct kt_error *err)
+                                  struct feed *feed, kt_logits_fn fn, void *ctx,
+                                  struct kt_error *err)
 {
     size_t n_vocab = c->engine->n_vocab;
     size_t n_rows = MIN(c->n_batch, MAX((size_t)1, LOGITS_BYTES_MAX / (n_vocab * sizeof(float))));
@@ -152,7 +246,8 @@ enum kt_status context_append_all(struct kt_context *c, const int32_t *tokens, s
     enum kt_status st = KT_OK;
     for (size_t i = 0; i < n_tokens && !st;) {
         size_t n = MIN(n_rows, n_tokens - i);
-        st = step(c, tokens + i, n, OUT_ALL, logits, err);
+        struct step s = { .what = OUT_ALL, .logits = logits, .feed = feed };
+        st = take_step(c, tokens + i, n, &s, err);
         for (size_t k = 0; k < n && !st; k++)
             st = fn(ctx, i + k, logits + k * n_vocab, n_vocab, err);
         i += n;

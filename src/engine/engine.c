@@ -62,6 +62,7 @@ enum kt_status kt_engine_open(struct kt_engine **out, const char *path,
         return kt_fail(err, KT_E_NOMEM, "%s: out of memory", path);
     pthread_mutex_init(&e->step_lock, NULL);
     pthread_mutex_init(&e->lazy_lock, NULL);
+    pthread_mutex_init(&e->sight.lock, NULL);
     kernels_init(&e->kernels, cpu_detect() & ~(opts ? opts->cpu_mask : 0));
 
     enum kt_status st = model_file_open(&e->file, path, err);
@@ -73,6 +74,8 @@ enum kt_status kt_engine_open(struct kt_engine **out, const char *path,
         st = open_tokenizer(e, err);
     if (!st)
         st = find_samplable(e, err);
+    if (!st)
+        st = sight_open(e, path, opts ? opts->mmproj_path : NULL, err);
     if (st) {
         kt_engine_close(e);
         return st;
@@ -90,11 +93,13 @@ void kt_engine_close(struct kt_engine *e)
     model_run_destroy(e->embed_run);
     quote_vocab_destroy(e->quote_vocab);
     free(e->samplable);
+    sight_close(e);
     tokenizer_close(e->tokenizer);
     model_destroy(e->model);
     pool_destroy(e->pool);
     model_file_close(e->file);
     pthread_mutex_destroy(&e->lazy_lock);
+    pthread_mutex_destroy(&e->sight.lock);
     pthread_mutex_destroy(&e->step_lock);
     free(e);
 }
@@ -107,13 +112,17 @@ void kt_engine_info(const struct kt_engine *e, struct kt_engine_info *out)
         .tokenizer = e->tokenizer ? tokenizer_kind(e->tokenizer) : NULL,
         .chat_layout = e->layout != CHAT_NONE ? chat_layout_name(e->layout) : NULL,
         .cpu_level = cpu_level_name(e->kernels.cpu),
-        .weight_bytes = model_file_bytes(e->file),
+        .weight_bytes =
+            model_file_bytes(e->file) + (e->sight.file ? model_file_bytes(e->sight.file) : 0),
         .n_vocab = s->n_vocab,
         .n_ctx_train = s->n_ctx_train,
         .d_model = s->d_model,
         .n_layers = s->n_layers,
         .n_threads = (uint32_t)pool_threads(e->pool),
         .is_encoder = s->arch == ARCH_BERT,
+        .sees = e->sight.tower != NULL,
+        .image_pad = e->sight.tower ? e->sight.image_pad : -1,
+        .video_pad = e->sight.tower ? e->sight.video_pad : -1,
     };
 }
 

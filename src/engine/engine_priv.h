@@ -7,6 +7,7 @@
 #include "base/pool.h"
 #include "base/status.h"
 #include "engine/quote.h"
+#include "engine/sight.h"
 #include "kernels/kernels.h"
 #include "kontor/engine.h"
 #include "model/model.h"
@@ -24,6 +25,7 @@ struct kt_engine {
     enum chat_layout layout;
     size_t n_vocab;      /* rows of logits                                       */
     uint64_t *samplable; /* bits: ids that may ever be produced                  */
+    struct sight sight;
 
     pthread_mutex_t step_lock; /* one step at a time: the pool serves one caller */
     pthread_mutex_t lazy_lock; /* guards what follows: made when first needed    */
@@ -31,6 +33,15 @@ struct kt_engine {
     struct model_run *embed_run;
     struct model_state *embed_state; /* decoders only: the text that is read          */
     struct model_state *rank_state;  /* what the documents of one question begin with */
+};
+
+struct feed;
+
+/* Vectors in a context's state: which tokens they stand for, and of which pixels they are. */
+struct seen_run {
+    size_t start;
+    size_t vector0;
+    struct digest key;
 };
 
 struct kt_context {
@@ -41,6 +52,11 @@ struct kt_context {
     int32_t *history; /* [n_ctx] the tokens in 'state'; as many as it has  */
     float *logits;    /* [n_vocab] after the last of them                  */
     bool has_logits;
+    /* Vectors among the tokens in 'state': the same tokens with other pixels are another beginning. */
+    struct seen_run *seen;
+    size_t n_seen, cap_seen;
+    const float **embeds;     /* [n_batch] of a step */
+    uint32_t (*positions)[3]; /* [n_batch] */
 };
 
 /* Fails with the reason why the model has no tokenizer. */
@@ -78,19 +94,20 @@ KT_MUST_CHECK enum kt_status engine_text_read(struct kt_engine *e, struct model_
 typedef bool (*progress_fn)(void *ctx, size_t n_done, size_t n_total);
 
 /* Bring the timeline to exactly 'tokens' (n >= 1, at most n_ctx) with the logits after the last
- * one. What was computed before is kept if it is the beginning of 'tokens'; a recurrent state
- * cannot be cut, so anything else starts over. KT_E_CANCELLED when progress said so; what was
+ * one, 'feed' saying what its pads stand for. What was computed before is kept if it is the
+ * beginning of 'tokens' with the same pixels; a recurrent state cannot be cut, so anything else starts over. KT_E_CANCELLED when progress said so; what was
  * computed stays and counts next time. */
 KT_MUST_CHECK enum kt_status context_advance(struct kt_context *c, const int32_t *tokens,
-                                             size_t n_tokens, size_t *n_cached,
+                                             size_t n_tokens, struct feed *feed, size_t *n_cached,
                                              progress_fn progress, void *ctx, struct kt_error *err);
 /* One more token; its logits replace the last. */
 KT_MUST_CHECK enum kt_status context_append(struct kt_context *c, int32_t token,
                                             struct kt_error *err);
-/* Tokens whose logits are wanted, after what is there already; handed to fn row by row. */
+/* Tokens whose logits are wanted, after what is there already; handed to fn row by row. 'feed' is of a prompt that
+ * begins with what is there; NULL: text. */
 KT_MUST_CHECK enum kt_status context_append_all(struct kt_context *c, const int32_t *tokens,
-                                                size_t n_tokens, kt_logits_fn fn, void *ctx,
-                                                struct kt_error *err);
+                                                size_t n_tokens, struct feed *feed, kt_logits_fn fn,
+                                                void *ctx, struct kt_error *err);
 void context_reset(struct kt_context *c);
 /* Every id in [0, n_vocab)? */
 KT_MUST_CHECK enum kt_status context_check_tokens(const struct kt_context *c, const int32_t *tokens,

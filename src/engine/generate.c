@@ -6,6 +6,7 @@
  * back: not the beginning of a stop string, not a part of a character, and no quotation before its
  * closing mark. */
 #include "engine/engine_priv.h"
+#include "engine/feed.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -320,8 +321,14 @@ static enum kt_status generation_run(struct generation *g, struct kt_generate_re
 {
     const struct kt_generate_request *rq = g->rq;
     uint64_t start = clock_now_ns();
-    enum kt_status st = context_advance(g->c, rq->prompt, rq->n_prompt, &out->tokens_cached,
-                                        rq->on_progress, rq->callback_ctx, err);
+    struct feed feed;
+    enum kt_status st =
+        feed_open(&feed, g->c->engine, rq->prompt, rq->n_prompt, rq->media, rq->n_media, err);
+    if (st)
+        return st;
+    st = context_advance(g->c, rq->prompt, rq->n_prompt, &feed, &out->tokens_cached,
+                         rq->on_progress, rq->callback_ctx, err);
+    feed_close(&feed);
     out->tokens_prompt = rq->n_prompt;
     out->prompt_s = seconds_since(start);
     if (st == KT_E_CANCELLED) {

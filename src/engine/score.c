@@ -1,5 +1,6 @@
 /* engine/score.c: logits handed out, and the probability of given text. */
 #include "engine/engine_priv.h"
+#include "engine/feed.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -11,14 +12,26 @@ enum { MTP_ROWS = 64 }; /* of one step: their logits are some 60 MB at most */
 enum kt_status kt_logits(struct kt_context *c, const int32_t *tokens, size_t n_tokens,
                          kt_logits_fn fn, void *ctx, struct kt_error *err)
 {
+    return kt_logits_media(c, tokens, n_tokens, NULL, 0, fn, ctx, err);
+}
+
+enum kt_status kt_logits_media(struct kt_context *c, const int32_t *tokens, size_t n_tokens,
+                               const struct kt_vision_input *media, size_t n_media, kt_logits_fn fn,
+                               void *ctx, struct kt_error *err)
+{
     if (n_tokens > c->n_ctx)
         return kt_fail(err, KT_E_LIMIT, "logits: %zu tokens, the context holds %zu", n_tokens,
                        c->n_ctx);
     enum kt_status st = context_check_tokens(c, tokens, n_tokens, err);
+    struct feed feed;
+    if (!st)
+        st = feed_open(&feed, c->engine, tokens, n_tokens, media, n_media, err);
     if (st)
         return st;
     context_reset(c);
-    return context_append_all(c, tokens, n_tokens, fn, ctx, err);
+    st = context_append_all(c, tokens, n_tokens, &feed, fn, ctx, err);
+    feed_close(&feed);
+    return st;
 }
 
 /* Memory of a pass with the multi-token head, for MTP_ROWS rows at a time. */
@@ -133,6 +146,14 @@ static enum kt_status add_row(void *ctx, size_t pos, const float *logits, size_t
 enum kt_status kt_score(struct kt_context *c, const int32_t *prefix, size_t n_prefix,
                         const int32_t *tail, size_t n_tail, double *logprob, struct kt_error *err)
 {
+    return kt_score_media(c, prefix, n_prefix, NULL, 0, tail, n_tail, logprob, err);
+}
+
+enum kt_status kt_score_media(struct kt_context *c, const int32_t *prefix, size_t n_prefix,
+                              const struct kt_vision_input *media, size_t n_media,
+                              const int32_t *tail, size_t n_tail, double *logprob,
+                              struct kt_error *err)
+{
     *logprob = 0;
     if (n_prefix == 0 || n_tail == 0)
         return kt_fail(err, KT_E_USAGE, "score: %zu tokens after %zu; both need at least one",
@@ -142,14 +163,19 @@ enum kt_status kt_score(struct kt_context *c, const int32_t *prefix, size_t n_pr
                        n_prefix, n_tail, c->n_ctx);
     enum kt_status st = context_check_tokens(c, tail, n_tail, err);
     size_t n_cached;
+    struct feed feed;
     if (!st)
-        st = context_advance(c, prefix, n_prefix, &n_cached, NULL, NULL, err);
+        st = feed_open(&feed, c->engine, prefix, n_prefix, media, n_media, err);
+    if (st)
+        return st;
+    st = context_advance(c, prefix, n_prefix, &feed, &n_cached, NULL, NULL, err);
+    feed_close(&feed);
     if (st)
         return st;
     struct scoring s = { tail, n_tail, kt_logprob(c->logits, c->engine->n_vocab, tail[0]) };
     /* The last token of the tail is judged, never needed as input. */
     if (n_tail > 1)
-        st = context_append_all(c, tail, n_tail - 1, add_row, &s, err);
+        st = context_append_all(c, tail, n_tail - 1, NULL, add_row, &s, err);
     if (!st && !isfinite(s.logprob))
         st = kt_fail(err, KT_E_INTERNAL,
                      "score: the probability is not a number; try `kontor inspect`");

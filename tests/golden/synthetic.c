@@ -679,7 +679,7 @@ static void put_decoder_meta(struct gguf_writer *w, const struct synth *m)
 
 /* Byte-level tokens and one merge: enough for other programs to load the file. Bytes that GPT-2
  * does not print stand as U+0100 and up. */
-static void put_tokenizer(struct gguf_writer *w)
+static void put_tokenizer(struct gguf_writer *w, bool pads)
 {
     static char text[SYNTH_VOCAB][16];
     const char *tokens[SYNTH_VOCAB];
@@ -699,6 +699,11 @@ static void put_tokenizer(struct gguf_writer *w)
                      (char)(0x80 | (c & 63)));
         tokens[i] = text[i];
         types[i] = 1;
+    }
+    if (pads) { /* SIGHTED_IMAGE_PAD and SIGHTED_VIDEO_PAD, control tokens */
+        tokens[1000] = "<|image_pad|>";
+        tokens[1001] = "<|video_pad|>";
+        types[1000] = types[1001] = 3;
     }
     const char *merge = "a b";
     gguf_put_str(w, "tokenizer.ggml.model", "gpt2");
@@ -762,7 +767,7 @@ void synth_write_gguf(const struct synth *m, const char *path, enum qtype mats)
     struct gguf_writer w = { 0 };
     synth_put_gguf(&w, m, mats);
     if (m->arch != ARCH_BERT)
-        put_tokenizer(&w);
+        put_tokenizer(&w, arch_is_qwen35(m->arch));
     gguf_writer_save(&w, path);
     gguf_writer_deinit(&w);
 }
