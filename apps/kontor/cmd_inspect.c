@@ -8,6 +8,7 @@
 #include "infer.h"
 #include "kernels/kernels.h"
 #include "model/model.h"
+#include "model/vision.h"
 #include "text/chat.h"
 
 enum { CLASSES_MAX = 512 };
@@ -22,6 +23,9 @@ struct report {
     struct model_file *file;
     struct model *model; /* NULL: it does not run here, see 'model_err' */
     struct kt_error model_err;
+    bool has_vision;       /* there is a tower in the file */
+    struct vision *vision; /* NULL: it does not run here, see 'vision_err' */
+    struct kt_error vision_err;
     struct model_shape shape;
     bool has_shape;
     struct tokenizer *tokenizer; /* NULL: none, see 'tokenizer_err' */
@@ -88,6 +92,11 @@ static void try_model(struct report *r)
     r->has_shape = model_shape_from_file(&r->shape, r->file, &r->model_err) == KT_OK;
     if (r->has_shape && model_create(&r->model, r->file, &k, NULL, &r->model_err) != KT_OK)
         r->model = NULL;
+    r->has_vision = vision_in_file(r->file);
+    if (r->has_vision &&
+        vision_create(&r->vision, r->file, &k, NULL, r->has_shape ? r->shape.d_model : 0,
+                      &r->vision_err) != KT_OK)
+        r->vision = NULL;
     if (tokenizer_open(&r->tokenizer, r->file, &r->tokenizer_err) != KT_OK)
         r->tokenizer = NULL;
 }
@@ -149,6 +158,7 @@ static void report_deinit(struct report *r)
     for (size_t c = 0; c < r->n_classes; c++)
         free(r->classes[c].name);
     tokenizer_close(r->tokenizer);
+    vision_destroy(r->vision);
     model_destroy(r->model);
     model_file_close(r->file);
 }
@@ -226,6 +236,34 @@ static json_t *shape_json(const struct model_shape *s)
             json_pack("{s:I,s:I,s:I,s:I,s:I}", "k_heads", (json_int_t)s->lin_k_heads, "v_heads",
                       (json_int_t)s->lin_v_heads, "k_dim", (json_int_t)s->lin_k_dim, "v_dim",
                       (json_int_t)s->lin_v_dim, "conv_kernel", (json_int_t)s->conv_kernel));
+    return o;
+}
+
+/* What a full-sized photograph of today's takes, after it was made smaller: for orientation. */
+static const struct vision_grid HD = { .n_pairs = 1,
+                                       .rows = 1088 / VISION_UNIT,
+                                       .cols = 1920 / VISION_UNIT };
+
+static size_t hd_bytes(const struct vision_shape *s)
+{
+    size_t bytes;
+    return vision_scratch_size(&bytes, s, &HD, threads_of_engine()) ? bytes : SIZE_MAX;
+}
+
+static json_t *vision_json(const struct report *r)
+{
+    if (!r->has_vision)
+        return json_null();
+    json_t *o = json_pack("{s:b,s:o}", "runs", r->vision != NULL, "reason",
+                          reason_json(&r->vision_err, r->vision != NULL));
+    if (r->vision) {
+        const struct vision_shape *s = vision_shape_of(r->vision);
+        json_object_update_new(o, json_pack("{s:I,s:I,s:I,s:I,s:I,s:I}", "n_layers",
+                                            (json_int_t)s->n_layers, "d", (json_int_t)s->d,
+                                            "n_heads", (json_int_t)s->n_heads, "n_ff",
+                                            (json_int_t)s->n_ff, "d_model", (json_int_t)s->d_model,
+                                            "scratch_bytes_1920x1088", (json_int_t)hd_bytes(s)));
+    }
     return o;
 }
 
@@ -338,17 +376,17 @@ static json_t *report_json(const struct report *r, bool with_all)
         json_array_append_new(classes, class_json(&r->classes[c]));
     const char *path = model_file_path(r->file);
     json_t *o = json_pack(
-        "{s:o,s:s,s:o,s:o,s:I,s:I,s:I,s:I,s:b,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:b,s:o}", "path",
+        "{s:o,s:s,s:o,s:o,s:I,s:I,s:I,s:I,s:b,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:b,s:o}", "path",
         cli_json_text(path, strlen(path)), "container",
         model_file_container(r->file) == MODEL_GGUF ? "gguf" : "safetensors", "architecture",
         span_json(arch_of(r)), "name", span_json(name_of(r)), "file_bytes",
         (json_int_t)model_file_bytes(r->file), "weight_bytes", (json_int_t)r->weight_bytes,
         "parameters", (json_int_t)r->n_params, "tensors", (json_int_t)model_file_n_tensors(r->file),
         "runs", r->model != NULL, "reason", reason_json(&r->model_err, r->model != NULL), "shape",
-        r->has_shape ? shape_json(&r->shape) : json_null(), "types", types_json(r), "quantisation",
-        classes, "tokenizer", tokenizer_json(r->tokenizer), "tokenizer_reason",
-        reason_json(&r->tokenizer_err, r->tokenizer != NULL), "template", str_json(layout_of(r)),
-        "has_template", has_template(r), "context", context_json(r));
+        r->has_shape ? shape_json(&r->shape) : json_null(), "vision", vision_json(r), "types",
+        types_json(r), "quantisation", classes, "tokenizer", tokenizer_json(r->tokenizer),
+        "tokenizer_reason", reason_json(&r->tokenizer_err, r->tokenizer != NULL), "template",
+        str_json(layout_of(r)), "has_template", has_template(r), "context", context_json(r));
     if (with_all) {
         json_object_set_new(o, "metadata", metadata_json(r));
         json_object_set_new(o, "tensor_list", tensors_json(r));
@@ -389,6 +427,21 @@ static void print_shape(const struct model_shape *s)
     printf("              vocabulary %u, trained for %u tokens%s%s\n", s->n_vocab, s->n_ctx_train,
            s->tied_head && s->causal ? ", head shared with the embedding" : "",
            shape_has_mtp(s) ? ", multi-token head" : "");
+}
+
+static void print_vision(const struct report *r)
+{
+    if (!r->vision) {
+        printf("  vision      does not run here: %s\n", r->vision_err.text);
+        return;
+    }
+    const struct vision_shape *s = vision_shape_of(r->vision);
+    printf("  vision      %u layers of width %u, %u heads of %u, feed-forward %u, vectors of %u\n"
+           "              an image of 1920 x 1088 takes %zu tokens, and ",
+           s->n_layers, s->d, s->n_heads, s->d / s->n_heads, s->n_ff, s->d_model,
+           vision_n_vectors(&HD));
+    print_bytes((double)hd_bytes(s));
+    printf(" while it is looked at\n");
 }
 
 static void print_weights(const struct report *r)
@@ -468,6 +521,8 @@ static int report_print(const struct report *r, bool with_all)
     printf(")\n");
     if (r->has_shape)
         print_shape(&r->shape);
+    if (r->has_vision)
+        print_vision(r);
     print_weights(r);
     if (with_all)
         print_classes(r);
@@ -481,7 +536,12 @@ static int report_print(const struct report *r, bool with_all)
                                                    : "no template");
     if (r->n_ctx)
         print_context(r);
-    printf("  runs here   %s%s\n", r->model ? "yes" : "no: ", r->model ? "" : r->model_err.text);
+    bool alone = !r->model && r->vision; /* an mmproj file */
+    printf("  runs here   %s%s\n",
+           r->model ? "yes"
+           : alone  ? "yes, as the vision part of another file's model"
+                    : "no: ",
+           r->model || alone ? "" : r->model_err.text);
     return fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAILED;
 }
 
@@ -535,7 +595,7 @@ const struct command cmd_inspect = {
         "  --state TYPE      how a recurrent state is kept: f32 (default) or bf16\n"
         "  --all             list every kind of tensor; with --json also all metadata and tensors\n"
         "  --json            print one object: "
-        "{\"architecture\",\"runs\",\"reason\",\"shape\",\"types\",\n"
+        "{\"architecture\",\"runs\",\"reason\",\"shape\",\"vision\",\"types\",\n"
         "                    "
         "\"quantisation\":[{\"class\",\"tensors\",\"bytes\",\"types\"}],\"weight_bytes\",\n"
         "                    \"parameters\",\"tokenizer\",\"template\",\"context\",...}\n"

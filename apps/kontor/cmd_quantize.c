@@ -17,7 +17,7 @@
 struct job {
     const char *name; /* the command's */
     const char *in, *out, *type;
-    bool replace, json, has_no_tokenizer;
+    bool replace, json, vision, has_no_tokenizer;
 };
 
 static bool on_progress(void *ctx, uint64_t done, uint64_t total, struct span tensor)
@@ -86,6 +86,7 @@ static int do_job(struct job *j)
     struct convert_options opts = { .type = j->type,
                                     .pool = pool,
                                     .replace = j->replace,
+                                    .vision = j->vision,
                                     .ctx = j,
                                     .on_progress = on_progress,
                                     .put_tokenizer = put_tokenizer };
@@ -123,6 +124,7 @@ int convert_run(const struct command *cmd, int argc, char **argv, const char *ty
     const struct opt opts[] = {
         { "--type", "-t", OPT_STR, &type },
         { "--replace", NULL, OPT_FLAG, &j.replace },
+        { "--vision", NULL, OPT_FLAG, &j.vision },
         { "--json", NULL, OPT_FLAG, &j.json },
     };
     if (!cli_parse(cmd, argc, argv, opts, ARRAY_LEN(opts), &paths))
@@ -148,7 +150,7 @@ static int run(int argc, char **argv)
 
 const struct command cmd_quantize = {
     .name = "quantize",
-    .args = "MODEL OUT.gguf --type TYPE [--replace] [--json]",
+    .args = "MODEL OUT.gguf --type TYPE [--vision] [--replace] [--json]",
     .summary = "Write a model's weights in fewer bits, as one GGUF file.",
     .help =
         "MODEL is a GGUF file or a folder with config.json and safetensors; best one in bf16, f16 "
@@ -161,6 +163,8 @@ const struct command cmd_quantize = {
         "original\n"
         "                    Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K: one format for all but the head\n"
         "                    BF16, F16, F32: not quantised\n"
+        "  --vision          write the folder's vision part instead, best as Q8_0 or BF16: see "
+        "`kontor convert`\n"
         "  --replace         OUT.gguf may exist and is replaced\n"
         "  --json            print one object: {\"output\",\"type\",\"bytes_in\",\"bytes_out\",\n"
         "                    \"parameters\",\"tensors\",\"fallback\",\"requantised\",\"seconds\"}\n"

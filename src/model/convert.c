@@ -18,6 +18,7 @@
 #include "model/convert_priv.h"
 #include "model/model.h"
 #include "model/model_file_priv.h"
+#include "model/vision.h"
 #include "quant/quantize.h"
 
 /* Floats in a piece: 16 MB. A row of more is a piece of its own. */
@@ -101,11 +102,31 @@ static enum kt_status check_model(struct run *r, struct model_shape *s)
     return st;
 }
 
+static enum kt_status plan_tower(struct run *r)
+{
+    struct kernels k;
+    struct vision *v = NULL;
+    if (model_file_container(r->file) == MODEL_GGUF)
+        return kt_fail(r->err, KT_E_UNSUPPORTED,
+                       "%s: the vision part of a GGUF model is a file of its own already",
+                       model_file_path(r->file));
+    kernels_init(&k, cpu_detect());
+    enum kt_status st = vision_create(&v, r->file, &k, NULL, 0, r->err);
+    if (!st) {
+        put_vision_meta(r->out, vision_shape_of(v));
+        st = plan_vision(&r->plan, r->file, r->err);
+    }
+    vision_destroy(v);
+    return st;
+}
+
 static enum kt_status plan_and_meta(struct run *r)
 {
     struct model_shape s;
     enum kt_status st;
-    if (model_file_container(r->file) == MODEL_GGUF) {
+    if (r->opts->vision) {
+        st = plan_tower(r);
+    } else if (model_file_container(r->file) == MODEL_GGUF) {
         copy_meta(r);
         st = plan_gguf(r);
     } else {

@@ -5,6 +5,9 @@
  * GGUF expect: docs/FORMATS.md lists it). A folder's model must be one that we run, every tensor of
  * it is checked first; a GGUF file may be of any architecture whose types we read.
  *
+ * A folder's vision part becomes a file of its own, as readers of GGUF want it (an mmproj file): a run with
+ * 'vision' writes that and nothing else.
+ *
  * Tensors are read, turned and written a piece at a time: memory stays below some 100 MB (plus the
  * vocabulary) whatever the model's size. The output is the same bytes for any number of threads. */
 #ifndef MODEL_CONVERT_H
@@ -21,6 +24,7 @@ struct convert_options {
     const char *type;  /* a known name */
     struct pool *pool; /* NULL: the calling thread alone */
     bool replace;      /* the output may exist */
+    bool vision;       /* of a folder: its vision part; KT_E_NOTFOUND when it has none */
     void *ctx;         /* for the two functions, each of which may be NULL */
     /* Before and between pieces; false cancels. 'done' and 'total' in bytes of the output. */
     bool (*on_progress)(void *ctx, uint64_t done, uint64_t total, struct span tensor);

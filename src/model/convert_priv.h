@@ -3,6 +3,7 @@
  *   convert.c         the run: open, plan, describe, stream
  *   convert_folder.c  a folder's tensors under their GGUF names, with what changes in each
  *   convert_meta.c    a folder's shape as metadata
+ *   convert_vision.c  a folder's vision part
  *   convert_types.c   which tensor gets which type */
 #ifndef MODEL_CONVERT_PRIV_H
 #define MODEL_CONVERT_PRIV_H
@@ -55,6 +56,11 @@ struct item *plan_push(struct plan *p);
 
 KT_MUST_CHECK enum kt_status plan_folder(struct plan *p, const struct model_file *f,
                                          const struct model_shape *s, struct kt_error *err);
+
+struct vision_shape;
+KT_MUST_CHECK enum kt_status plan_vision(struct plan *p, const struct model_file *f,
+                                         struct kt_error *err);
+void put_vision_meta(struct gguf_write *w, const struct vision_shape *s);
 
 /* Which type every item gets; *n_fallback counts those whose rows do not fit. */
 void plan_types(struct plan *p, const char *type, size_t *n_fallback);

@@ -79,7 +79,7 @@ static bool has(struct span name, const char *part)
 static bool stays_float(const struct item *it)
 {
     static const char *const PARTS[] = { "ssm_conv1d.", "ffn_gate_inp", "position_embd.",
-                                         "token_types." };
+                                         "patch_embd.", "token_types." };
     if (it->n_dims == 1 || span_ends(it->name, SPAN("_norm.weight")) ||
         !span_ends(it->name, SPAN(".weight")))
         return true;

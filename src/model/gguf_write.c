@@ -135,6 +135,12 @@ void gguf_write_arr_i32(struct gguf_write *w, const char *key, const int32_t *v,
     buf_append(&w->metas, v, n * sizeof(*v));
 }
 
+void gguf_write_arr_f32(struct gguf_write *w, const char *key, const float *v, size_t n)
+{
+    put_array(w, span_of(key), GGUF_F32, n);
+    buf_append(&w->metas, v, n * sizeof(*v));
+}
+
 void gguf_write_arr_bool(struct gguf_write *w, const char *key, const bool *v, size_t n)
 {
     put_array(w, span_of(key), GGUF_BOOL, n);

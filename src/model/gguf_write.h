@@ -26,6 +26,7 @@ void gguf_write_f32(struct gguf_write *w, const char *key, float v);
 void gguf_write_bool(struct gguf_write *w, const char *key, bool v);
 void gguf_write_str(struct gguf_write *w, const char *key, struct span v);
 void gguf_write_arr_i32(struct gguf_write *w, const char *key, const int32_t *v, size_t n);
+void gguf_write_arr_f32(struct gguf_write *w, const char *key, const float *v, size_t n);
 void gguf_write_arr_bool(struct gguf_write *w, const char *key, const bool *v, size_t n);
 /* An array of strings: the head, and then exactly n strings. */
 void gguf_write_arr_str(struct gguf_write *w, const char *key, size_t n);

@@ -79,6 +79,8 @@ class Convert(unittest.TestCase):
             self.kontor("quantize", *args, ok=(2,))
         self.kontor("convert", CHAT, out, "--type", "Q8_0", ok=(2,))
         self.assertIn(b"Q4_K_M", self.kontor("quantize", "--help").stdout)
+        self.assertIn(b"no vision tower", self.kontor("convert", EMBED, out, "--vision", ok=(3,)).stderr)
+        self.assertFalse(out.exists())
         self.kontor("quantize", self.dir / "none.gguf", out, "-t", "Q8_0", ok=(3,))
         out.write_bytes(b"mine")
         p = self.kontor("quantize", CHAT, out, "-t", "Q8_0", ok=(1, 2, 3))

@@ -24,9 +24,10 @@
 #include "base/files.h"
 #include "base/half.h"
 #include "base/size.h"
-#include "golden/synthetic.h"
+#include "golden/sighted.h"
 #include "model/convert.h"
 #include "model/model.h"
+#include "model/vision.h"
 #include "support/model_writer.h"
 
 enum { N_TOKENS = 24, PATH_LEN = 600 };
@@ -492,9 +493,115 @@ static void mixes_are_as_documented(void **state)
     temp_dir_remove(p.dir);
 }
 
+/* ---- vision --------------------------------------------------------------------------------- */
+
+/* What a tower makes of a small image: heap. */
+static float *look(const char *path)
+{
+    struct kt_error err = { 0 };
+    struct kernels k;
+    struct model_file *f;
+    struct vision *v;
+    struct vision_input in[SCENE_MEDIA_MAX];
+    kernels_init(&k, cpu_detect());
+    must(model_file_open(&f, path, &err), &err);
+    must(vision_create(&v, f, &k, NULL, SYNTH_HIDDEN, &err), &err);
+    scene_open(in, &SCENES[1]);
+    float *out = calloc(3 * 8, SYNTH_HIDDEN * sizeof(*out));
+    assert_non_null(out);
+    must(vision_encode(v, &in[0], out, NULL, NULL, &err), &err); /* three pairs of 64 x 128 */
+    scene_close(in);
+    vision_destroy(v);
+    model_file_close(f);
+    return out;
+}
+
+/* Every tensor as the tests' own writer has it (but the kernel's two slices, which are F32 here), and the same
+ * vectors to the bit. */
+static void check_tower(const struct sighted *m, const char *dir)
+{
+    struct kt_error err = { 0 };
+    struct convert_result result;
+    char out[PATH_LEN], own[PATH_LEN];
+    snprintf(out, sizeof(out), "%s/mmproj.gguf", dir);
+    snprintf(own, sizeof(own), "%s/own.gguf", dir);
+    sighted_write_folder(m, dir);
+    sighted_write_mmproj(m, own, QT_BF16);
+    float *want = look(dir);
+    const size_t bytes = (size_t)3 * 8 * SYNTH_HIDDEN * sizeof(float);
+    static const char *const TYPES[] = { "BF16", "F32" };
+    for (size_t i = 0; i < ARRAY_LEN(TYPES); i++) {
+        struct convert_options opts = { .type = TYPES[i], .replace = true, .vision = true };
+        must(model_convert(dir, out, &opts, &result, &err), &err);
+        float *got = look(out);
+        assert_memory_equal(got, want, bytes);
+        free(got);
+    }
+    free(want);
+
+    struct convert_options opts = { .type = "BF16", .replace = true, .vision = true };
+    must(model_convert(dir, out, &opts, &result, &err), &err);
+    struct model_file *a, *b;
+    must(model_file_open(&a, own, &err), &err);
+    must(model_file_open(&b, out, &err), &err);
+    assert_int_equal(model_file_n_tensors(a), model_file_n_tensors(b));
+    for (size_t i = 0; i < model_file_n_tensors(a); i++) {
+        const struct tensor *t = model_file_tensor_at(a, i);
+        char name[80];
+        snprintf(name, sizeof(name), "%.*s", (int)t->name.len, t->name.ptr);
+        const struct tensor *u = model_file_tensor(b, name);
+        if (!u || u->n_dims != t->n_dims || memcmp(u->dims, t->dims, sizeof(t->dims)) != 0)
+            fail_msg("%s: tensor %s is missing or of another shape", m->text.name, name);
+        bool slice = span_starts(t->name, SPAN("v.patch_embd.weight"));
+        if (!slice && (u->type != t->type || memcmp(u->data, t->data, t->bytes) != 0))
+            fail_msg("%s: tensor %s has another type or other bytes", m->text.name, name);
+    }
+    for (size_t i = 0; i < model_file_n_meta(a); i++) {
+        char key[80];
+        struct span k = model_file_meta_at(a, i)->key;
+        snprintf(key, sizeof(key), "%.*s", (int)k.len, k.ptr);
+        const struct meta *x = model_file_meta(a, key), *y = model_file_meta(b, key);
+        if (!y || y->type != x->type || y->i != x->i || y->f != x->f || !span_eq(y->s, x->s))
+            fail_msg("%s: %s is not the same", m->text.name, key);
+    }
+    model_file_close(a);
+    model_file_close(b);
+}
+
+static void vision_is_a_file_of_its_own(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < N_SIGHTED; i++) {
+        char *dir = temp_dir_make();
+        check_tower(&SIGHTED[i], dir);
+        temp_dir_remove(dir);
+    }
+}
+
+static void no_vision_no_file(void **state)
+{
+    (void)state;
+    struct kt_error err = { 0 };
+    struct convert_result result;
+    char *dir = temp_dir_make(), out[PATH_LEN], gguf[PATH_LEN];
+    struct convert_options opts = { .type = "BF16", .vision = true };
+    snprintf(out, sizeof(out), "%s/mmproj.gguf", dir);
+    snprintf(gguf, sizeof(gguf), "%s/model.gguf", dir);
+    synth_write_folder(synth_named("qwen35-r1"), dir);
+    synth_write_gguf(synth_named("qwen35-r1"), gguf, QT_BF16);
+    size_t n = n_files(dir);
+    assert_int_equal(model_convert(dir, out, &opts, &result, &err), KT_E_NOTFOUND);
+    assert_non_null(strstr(err.text, "no vision tower"));
+    assert_int_equal(model_convert(gguf, out, &opts, &result, &err), KT_E_UNSUPPORTED);
+    assert_int_equal(n_files(dir), n);
+    temp_dir_remove(dir);
+}
+
 int main(void)
 {
     struct CMUnitTest tests[64] = {
+        cmocka_unit_test(vision_is_a_file_of_its_own),
+        cmocka_unit_test(no_vision_no_file),
         cmocka_unit_test(threads_do_not_matter),
         cmocka_unit_test(a_file_keeps_its_metadata),
         cmocka_unit_test(a_nan_is_named),
@@ -503,7 +610,7 @@ int main(void)
         cmocka_unit_test(a_full_disk_leaves_nothing),
         cmocka_unit_test(mixes_are_as_documented),
     };
-    size_t n = 7;
+    size_t n = 9;
     for (size_t i = 0; i < N_SYNTHS; i++) {
         void *state = (void *)(uintptr_t)&SYNTHS[i];
         tests[n++] = (struct CMUnitTest){ .name = SYNTHS[i].name,

@@ -1,11 +1,12 @@
 /* Any bytes as a GGUF file, taken as far as an engine takes it: shape, weights, state sizes,
- * tokenizer. A file may be refused at each step, with a reason; nothing may be read that is not
+ * tokenizer; an mmproj file: shape, weights, size of its scratch memory. A file may be refused at each step, with a reason; nothing may be read that is not
  * there. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "kernels/kernels.h"
 #include "model/model.h"
+#include "model/vision.h"
 #include "text/chat.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -35,6 +36,21 @@ static void use_tokenizer(const struct model_file *f)
     tokenizer_close(t);
 }
 
+static void use_vision(const struct model_file *f, const struct kernels *k)
+{
+    struct vision *v;
+    struct kt_error err = { 0 };
+    if (!vision_in_file(f))
+        return;
+    enum kt_status st = vision_create(&v, f, k, NULL, 0, &err);
+    need_reason(st, &err);
+    if (st)
+        return;
+    size_t scratch;
+    (void)!vision_scratch_size(&scratch, vision_shape_of(v), &(struct vision_grid){ 1, 34, 60 }, 4);
+    vision_destroy(v);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct kernels k;
@@ -54,6 +70,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         (void)!scratch_size(&scratch, model_shape_of(m), 512, 4);
     }
     model_destroy(m);
+    use_vision(f, &k);
     use_tokenizer(f);
     model_file_close(f);
     return 0;

@@ -263,45 +263,66 @@ static size_t last_pad(const struct prompt *p)
     return last;
 }
 
-/* Whole; in pieces of 7 with the text behind the last image one by one, from a copied state; with three threads. */
-static void check_prompt(const struct sighted *m, const struct scene *s, const char *path,
-                         const char *container, const struct prompt *p, const struct gold *g)
+static struct model_state *new_state(const struct loaded *l, size_t n)
 {
     struct kt_error err = { 0 };
-    struct loaded l;
-    struct model_state *st, *copy;
-    size_t text = last_pad(p) + 1;
-    char what[64];
-    float *whole = get(p->n, SYNTH_VOCAB * sizeof(float)),
-          *parts = get(p->n, SYNTH_VOCAB * sizeof(float));
-    load(&l, path, p->n, 1);
-    must(model_state_create(&st, l.m, p->n, (struct state_types){ 0 }, &err), &err);
-    must(model_state_create(&copy, l.m, p->n, (struct state_types){ 0 }, &err), &err);
-    advance(&l, st, p, 0, p->n, p->n, p->n, whole, NULL);
-    snprintf(what, sizeof(what), "%s %s", m->text.name, container);
-    check(what, s->name, whole, g);
-    uint32_t next = model_state_next_position(st);
-    assert_int_equal(next, p->positions[p->n - 1][0] + 1);
+    struct model_state *st;
+    must(model_state_create(&st, l->m, n, (struct state_types){ .kv = KV_F32 }, &err), &err);
+    return st;
+}
 
+/* The whole prompt in one step: heap. */
+static float *run_whole(const char *path, const struct prompt *p, size_t n_threads)
+{
+    struct loaded l;
+    load(&l, path, p->n, n_threads);
+    struct model_state *st = new_state(&l, p->n);
+    float *out = get(p->n, SYNTH_VOCAB * sizeof(*out));
+    advance(&l, st, p, 0, p->n, p->n, p->n, out, NULL);
+    assert_int_equal(model_state_next_position(st), p->positions[p->n - 1][0] + 1);
+    model_state_destroy(st);
+    unload(&l);
+    return out;
+}
+
+/* In pieces of 7, which cut images, and the text behind the last image one by one from a copied state. */
+static float *run_parts(const char *path, const struct prompt *p)
+{
+    struct loaded l;
+    size_t text = last_pad(p) + 1;
+    load(&l, path, 7, 1);
+    struct model_state *st = new_state(&l, p->n), *copy = new_state(&l, p->n);
+    float *out = get(p->n, SYNTH_VOCAB * sizeof(*out));
+    advance(&l, st, p, 0, 9, 7, p->n, out, NULL); /* something to forget */
     model_state_reset(st);
     assert_int_equal(model_state_next_position(st), 0);
-    advance(&l, st, p, 0, text, 7, p->n, parts, NULL);
+    advance(&l, st, p, 0, text, 7, p->n, out, NULL);
     model_state_copy(copy, st);
-    advance(&l, copy, p, text, p->n, 1, text, parts, NULL);
-    assert_int_equal(model_state_next_position(copy), next);
-    assert_memory_equal(parts, whole, p->n * SYNTH_VOCAB * sizeof(float));
+    advance(&l, copy, p, text, p->n, 1, text, out, NULL);
+    assert_int_equal(model_state_next_position(copy), p->positions[p->n - 1][0] + 1);
     model_state_destroy(copy);
     model_state_destroy(st);
     unload(&l);
+    return out;
+}
 
-    load(&l, path, p->n, 3);
-    must(model_state_create(&st, l.m, p->n, (struct state_types){ 0 }, &err), &err);
-    advance(&l, st, p, 0, p->n, p->n, p->n, parts, NULL);
-    assert_memory_equal(parts, whole, p->n * SYNTH_VOCAB * sizeof(float));
-    model_state_destroy(st);
-    unload(&l);
+static void check_prompt(const struct sighted *m, const struct scene *s, const char *dir,
+                         const char *gguf, const struct prompt *p, const struct gold *g)
+{
+    char what[64];
+    size_t bytes = p->n * SYNTH_VOCAB * sizeof(float);
+    float *whole = run_whole(dir, p, 1), *parts = run_parts(dir, p), *three = run_whole(dir, p, 3),
+          *file = run_whole(gguf, p, 2);
+    snprintf(what, sizeof(what), "%s folder", m->text.name);
+    check(what, s->name, whole, g);
+    assert_memory_equal(parts, whole, bytes);
+    assert_memory_equal(three, whole, bytes);
+    snprintf(what, sizeof(what), "%s gguf", m->text.name);
+    check(what, s->name, file, g);
     free(whole);
     free(parts);
+    free(three);
+    free(file);
 }
 
 /* Pair t: the state of token t, where it is, and the vector or token t + 1. Whole, and cut inside the text at the
@@ -367,8 +388,7 @@ static void check_scene(const struct sighted *m, const struct scene *s, const ch
     assert_memory_equal(file, one, bytes);
 
     prompt_make(&p, &logits, s, one);
-    check_prompt(m, s, dir, "folder", &p, &logits);
-    check_prompt(m, s, gguf, "gguf", &p, &logits);
+    check_prompt(m, s, dir, gguf, &p, &logits);
     if (m->text.mtp)
         check_mtp(m, s, dir, &p);
     prompt_free(&p);
