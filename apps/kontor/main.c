@@ -7,6 +7,7 @@
 #include "cli.h"
 #include "extract/extract.h"
 #include "kontor/version.h"
+#include "media/media.h"
 
 /* One line a command, in the order of --help. */
 static const struct command *const COMMANDS[] = {
@@ -42,9 +43,11 @@ static const struct command *find(const char *name)
 
 int main(int argc, char **argv)
 {
-    /* The sandboxed reader of one document: nothing may run before it locks itself in. */
+    /* The sandboxed readers of one document or picture: nothing may run before it locks itself in. */
     if (argc >= 2 && strcmp(argv[1], "extract-worker") == 0)
         return extract_worker_main(argc - 1, argv + 1);
+    if (argc >= 2 && strcmp(argv[1], "media-worker") == 0)
+        return media_worker_main(argc - 1, argv + 1);
 
     if (sodium_init() < 0) {
         fputs("kontor: the system gives no random numbers; cannot work safely\n", stderr);

@@ -23,6 +23,9 @@ struct walls {
     const char
         *program; /* the one that may be executed; the pointer itself is part of the filter */
     const char *const *readable; /* files and folders it reads besides libraries; ends with NULL */
+    bool threads;                /* it may start threads */
+    int reopen_fd; /* a descriptor it opens again by name, for reading; 0: none. Where we are root and
+                      only root may read that file, the program stays root, without capabilities. */
 };
 struct walls_state { /* what stands now */
     int landlock_abi;
