@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/files.h"
 #include "base/utf8.h"
+#include "hub/models.h"
 #include "kontor/store.h"
 #include "settings.h"
 
@@ -324,24 +325,110 @@ void cli_progress_end(void)
     progress_shown = false;
 }
 
+/* "12.3 MB/s, 4 min left", from what the last call of a series saw; "" while too little is known. */
+static void rate_text(char out[static 48], uint64_t done, uint64_t total)
+{
+    static uint64_t start_ns, start_done, last_done;
+    uint64_t now = clock_now_ns();
+    if (!start_ns || done < last_done) {
+        start_ns = now;
+        start_done = done;
+    }
+    last_done = done;
+    double s = (double)(now - start_ns) / 1e9;
+    double rate = s > 0 ? (double)(done - start_done) / s : 0;
+    out[0] = '\0';
+    if (s < 0.5 || rate < 1)
+        return;
+    double left = (double)(total - done) / rate;
+    int n = rate < 1e6 ? snprintf(out, 24, "%.0f kB/s, ", rate / 1e3)
+                       : snprintf(out, 24, "%.1f MB/s, ", rate / 1e6);
+    if (left < 90)
+        snprintf(out + n, 24, "%.0f s left", left);
+    else if (left < 90 * 60)
+        snprintf(out + n, 24, "%.0f min left", left / 60);
+    else
+        snprintf(out + n, 24, "%.1f h left", left / 3600);
+}
+
+void cli_progress_bytes(const char *what, uint64_t done, uint64_t total, const char *item)
+{
+    static uint64_t last_ns;
+    bool tty = isatty(STDERR_FILENO);
+    uint64_t now = clock_now_ns();
+    char rate[48];
+    total = total < done ? done : total;
+    rate_text(rate, done, total);
+    if (last_ns && now - last_ns < (tty ? 200000000u : 10000000000u))
+        return;
+    last_ns = now;
+    double percent = total ? 100.0 * (double)done / (double)total : 100.0;
+    bool large = total >= 1000000000u;
+    double unit = large ? 1e9 : 1e6;
+    char line[160];
+    snprintf(line, sizeof(line), "%s  %5.1f %%  %.*f of %.*f %s  %s", what, percent, large ? 2 : 0,
+             (double)done / unit, large ? 2 : 0, (double)total / unit, large ? "GB" : "MB", rate);
+    if (!tty) {
+        fprintf(stderr, "%s\n", line);
+        return;
+    }
+    size_t columns = terminal_columns(), used = strlen(line) + 2;
+    fprintf(stderr, "\r\033[K%.*s  %.*s", (int)columns - 1, line,
+            used < columns ? fitting_bytes(item ? item : "", columns - used - 1) : 0,
+            item ? item : "");
+    fflush(stderr);
+    progress_shown = true;
+}
+
 /* ---- models ---------------------------------------------------------------------------------- */
 
-static const char *model_of_role(const char *option, const char *env_name, const char *setting)
+/* Paths found for names live as long as the program, like everything that comes from here. */
+static const char *keep_path(char *path)
 {
-    if (option)
-        return option;
-    const char *env = getenv(env_name);
-    if (env && env[0])
-        return env;
-    return settings_get(cli_home(), setting);
+    const char **item = malloc(sizeof(*item));
+    if (!item || !keep(item)) {
+        free(item);
+        return path; /* a leak at the end of memory */
+    }
+    *item = path;
+    return path;
+}
+
+const char *cli_model_path(const char *model)
+{
+    struct kt_error err = { 0 };
+    char *name = NULL, *path = NULL;
+    if (!model || !model[0] || file_exists(model) || strchr(model, '/'))
+        return model;
+    enum kt_status st = model_find(&name, cli_home(), model, &err);
+    if (!st && name)
+        st = model_open_path(&path, cli_home(), name, &err);
+    free(name);
+    if (st)
+        fprintf(stderr, "kontor: %s\n", err.text);
+    else if (!path)
+        fprintf(stderr,
+                "kontor: '%s' is no file, and no model of this home: `kontor models` lists those, "
+                "`kontor pull %s` may get it\n",
+                model, model);
+    return path ? keep_path(path) : model;
+}
+
+static const char *model_of_role(const char *option, const char *setting, enum model_role role)
+{
+    const char *model = option ? option : settings_get(cli_home(), setting);
+    char *name = NULL;
+    if (!model && model_default(&name, cli_home(), role, NULL) == KT_OK && name)
+        model = keep_path(name);
+    return cli_model_path(model);
 }
 
 const char *cli_chat_model(const char *option)
 {
-    return model_of_role(option, "KONTOR_CHAT_MODEL", "chat_model");
+    return model_of_role(option, "chat_model", ROLE_CHAT);
 }
 
 const char *cli_embed_model(const char *option)
 {
-    return model_of_role(option, "KONTOR_EMBED_MODEL", "embed_model");
+    return model_of_role(option, "embed_model", ROLE_EMBED);
 }

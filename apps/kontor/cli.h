@@ -41,6 +41,12 @@ extern const struct command cmd_perplexity;
 extern const struct command cmd_bench;
 extern const struct command cmd_convert;
 extern const struct command cmd_quantize;
+extern const struct command cmd_pull;
+extern const struct command cmd_import;
+extern const struct command cmd_export;
+extern const struct command cmd_verify;
+extern const struct command cmd_models;
+extern const struct command cmd_rm;
 
 /* ---- arguments ------------------------------------------------------------------------------- */
 
@@ -87,13 +93,18 @@ void cli_catch_signals(void);
  * --json or NO progress. */
 void cli_progress(const char *what, size_t done, size_t total, const char *item);
 void cli_progress_end(void);
+/* The same for bytes, with a rate and the time left. */
+void cli_progress_bytes(const char *what, uint64_t done, uint64_t total, const char *item);
 
 /* ---- models ---------------------------------------------------------------------------------- */
 
-/* The model for a role: the option if given, else settings ($KONTOR_CHAT_MODEL /
- * $KONTOR_EMBED_MODEL, settings.ini), else HOME/models/; NULL when none is configured. Borrowed for
- * the program's life. */
+/* The model for a role, as a path: the option if given, else settings ($KONTOR_CHAT_MODEL /
+ * $KONTOR_EMBED_MODEL, settings.ini), else the home's default (`kontor models --use`); NULL when none
+ * is configured. Names of models in the home become paths. Borrowed for the program's life. */
 const char *cli_chat_model(const char *option);
 const char *cli_embed_model(const char *option);
+/* A model named by a path or by a name of this home. What is neither is explained on stderr and given
+ * back as it is: opening it will fail. NULL stays NULL. */
+const char *cli_model_path(const char *model);
 
 #endif

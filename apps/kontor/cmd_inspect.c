@@ -563,7 +563,7 @@ static int run(int argc, char **argv)
     if (!cli_parse(&cmd_inspect, argc, argv, opts, ARRAY_LEN(opts), &paths) ||
         !infer_memory_parse(&memory, &cmd_inspect))
         return EXIT_USAGE;
-    const char *path = paths.n == 1 ? paths.items[0] : NULL;
+    const char *path = paths.n == 1 ? cli_model_path(paths.items[0]) : NULL;
     if (!path)
         return cli_usage(&cmd_inspect, "takes one MODEL: a GGUF file or a folder with config.json");
     if (n_streams == 0)

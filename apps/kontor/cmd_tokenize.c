@@ -154,7 +154,7 @@ static int run(int argc, char **argv)
         return cli_usage(&cmd_tokenize, "--frame is for encoding");
 
     struct kt_error err = { 0 };
-    struct job job = { .model = model,
+    struct job job = { .model = cli_model_path(model),
                        .mode = (special ? TOK_SPECIAL : 0u) | (frame ? TOK_FRAME : 0u),
                        .decode = decode,
                        .with_control = special };

@@ -83,6 +83,18 @@ class Structure(unittest.TestCase):
                         wrong.append(f"{path.relative_to(SOURCE)} includes {name}")
         self.assertEqual(wrong, [])
 
+    def test_only_pull_reaches_the_network(self):
+        """The client library in one module, which loads it when `kontor pull` runs."""
+        wrong, n = [], 0
+        for path in sources("src", "apps"):
+            for name in re.findall(r"^\s*#\s*include\s+<([^>]+)>", path.read_text(encoding="utf-8"), flags=re.M):
+                if name.startswith("curl/"):
+                    n += 1
+                    if path.relative_to(SOURCE).parts[:2] != ("src", "hub"):
+                        wrong.append(f"{path.relative_to(SOURCE)} includes {name}")
+        self.assertGreaterEqual(n, 1)
+        self.assertEqual(wrong, [])
+
     def test_nobody_includes_a_source_file(self):
         wrong = [f"{p.relative_to(SOURCE)}: {i}" for p in sources("src", "apps", "tests") for i in includes(p) if i.endswith(".c")]
         self.assertEqual(wrong, [])

@@ -1,0 +1,52 @@
+/* What a model needs and what the machine has. */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/files.h"
+#include "hub/catalogue.h"
+
+enum { N_BATCH = 512 }; /* as kontor inspect plans */
+
+bool memory_need(struct memory_need *out, const struct model_shape *s, uint64_t weight_bytes,
+                 size_t n_ctx, size_t n_threads)
+{
+    *out = (struct memory_need){ .weights = weight_bytes };
+    struct state_sizes state;
+    size_t scratch;
+    if (!state_sizes(&state, s, n_ctx, KV_F16) || !scratch_size(&scratch, s, N_BATCH, n_threads))
+        return false;
+    out->state = state.total;
+    out->scratch = scratch;
+    return !__builtin_add_overflow(out->weights, out->state, &out->total) &&
+           !__builtin_add_overflow(out->total, out->scratch, &out->total);
+}
+
+/* A control group's file holds a number, or "max". */
+static uint64_t limit_in_file(const char *path)
+{
+    struct buf text = { 0 };
+    uint64_t limit = UINT64_MAX;
+    if (file_exists(path) && file_read(&text, path, 64, NULL) == KT_OK && text.len &&
+        text.ptr[0] >= '0' && text.ptr[0] <= '9')
+        limit = strtoull(text.ptr, NULL, 10);
+    buf_deinit(&text);
+    return limit;
+}
+
+uint64_t memory_of_machine(void)
+{
+    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    uint64_t bytes = pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page : 0;
+    uint64_t v2 = limit_in_file("/sys/fs/cgroup/memory.max");
+    uint64_t v1 = limit_in_file("/sys/fs/cgroup/memory/memory.limit_in_bytes");
+    bytes = v2 < bytes ? v2 : bytes;
+    return v1 < bytes ? v1 : bytes;
+}
+
+enum fit memory_fit(uint64_t need, uint64_t machine)
+{
+    if (need > machine)
+        return FIT_NO;
+    return machine - need < machine / 8 ? FIT_TIGHT : FIT_YES;
+}
