@@ -242,6 +242,24 @@ static int print_pulled(const struct catalogue_build *b, bool was_here, bool as_
     return rc;
 }
 
+/* The build without the files that only images need. 'files' is heap. */
+static struct catalogue_build without_vision(const struct catalogue_build *b,
+                                             struct catalogue_file **files)
+{
+    struct catalogue_build out = *b;
+    *files = calloc(b->n_files, sizeof(**files));
+    out.files = *files;
+    out.n_files = 0;
+    out.bytes = 0;
+    for (size_t i = 0; i < b->n_files && *files; i++) {
+        if (b->files[i].vision)
+            continue;
+        out.files[out.n_files++] = b->files[i];
+        out.bytes += b->files[i].bytes;
+    }
+    return out;
+}
+
 static int pull(const struct catalogue_build *b, const char *hub_option, bool quiet, bool as_json)
 {
     struct kt_error err;
@@ -281,13 +299,13 @@ static int pull(const struct catalogue_build *b, const char *hub_option, bool qu
 
 static int run(int argc, char **argv)
 {
-    bool as_json = false, as_list = false, quiet = false;
+    bool as_json = false, as_list = false, quiet = false, no_vision = false;
     const char *hub = NULL, *own = NULL;
     struct str_list names = { 0 };
     const struct opt opts[] = {
         { "--list", NULL, OPT_FLAG, &as_list }, { "--json", NULL, OPT_FLAG, &as_json },
         { "--quiet", "-q", OPT_FLAG, &quiet },  { "--hub", NULL, OPT_STR, &hub },
-        { "--catalogue", NULL, OPT_STR, &own },
+        { "--catalogue", NULL, OPT_STR, &own }, { "--no-vision", NULL, OPT_FLAG, &no_vision },
     };
     if (!cli_parse(&cmd_pull, argc, argv, opts, ARRAY_LEN(opts), &names))
         return EXIT_USAGE;
@@ -298,7 +316,13 @@ static int run(int argc, char **argv)
     if (catalogues_open(&c, own, &err))
         return cli_fail("pull", &err);
     int rc;
+    struct catalogue_build text_only;
+    struct catalogue_file *files = NULL;
     const struct catalogue_build *b = as_list ? NULL : catalogues_find(&c, names.items[0]);
+    if (b && no_vision) {
+        text_only = without_vision(b, &files);
+        b = &text_only;
+    }
     if (as_list)
         rc = list(&c, as_json);
     else if (!b)
@@ -308,13 +332,14 @@ static int run(int argc, char **argv)
                        names.items[0]);
     else
         rc = pull(b, hub, quiet, as_json);
+    free(files);
     catalogues_close(&c);
     return rc;
 }
 
 const struct command cmd_pull = {
     "pull",
-    "NAME [--hub URL] [--catalogue FILE] [--quiet] [--json] | --list [--json]",
+    "NAME [--no-vision] [--hub URL] [--catalogue FILE] [--quiet] [--json] | --list [--json]",
     "Get a model: download it, check it, and keep it in this home.",
     "The only command that opens a connection, and only to the hub, by HTTPS. An interrupted "
     "download "
@@ -323,6 +348,7 @@ const struct command cmd_pull = {
     "against the\n"
     "catalogue, or against what the hub says at the first download (docs/MODELS.md).\n\n"
     "  --list            what there is: size, licence, and whether it fits this machine\n"
+    "  --no-vision       leave out the file that only images need\n"
     "  --hub URL         a mirror instead of the public hub (setting: hub; also hub_ca, "
     "hub_token)\n"
     "  --catalogue FILE  models of your own beside the built-in ones (setting: catalogue)\n"

@@ -3,7 +3,7 @@
  *   { "version": 1, "hub": "https://...", "models": [
  *     { "name", "title", "role": "chat|embed|rerank", "license", "about", "shape": {...}, "builds": [
  *       { "name", "quant", "repository", "revision", "files": [
- *         { "path", "as", "bytes", "sha256", "approximate" } ] } ] } ] }
+ *         { "path", "as", "bytes", "sha256", "approximate", "vision" } ] } ] } ] }
  *
  * Bounds are in limits.h. A model whose shape is absent can be pulled; only what it needs is then
  * told from its files alone. */
@@ -41,12 +41,13 @@ bool model_role_parse(enum model_role *out, const char *name)
 
 static void read_file(struct jread *r, const json_t *v, struct catalogue_file *f)
 {
-    jread_known(r, v, "path as bytes sha256 approximate");
+    jread_known(r, v, "path as bytes sha256 approximate vision");
     f->path = jread_text(r, v, "path", true, HUB_PATH_MAX);
     f->as = jread_text(r, v, "as", false, HUB_PATH_MAX);
     f->bytes = jread_u64(r, v, "bytes", true, 1, HUB_FILE_BYTES_MAX);
     f->sha256 = jread_sha256(r, v, "sha256", false);
     f->approximate = jread_bool(r, v, "approximate");
+    f->vision = jread_bool(r, v, "vision");
     if (!f->as[0]) {
         size_t n = strlen(f->path);
         const char *slash = strrchr(f->path, '/');

@@ -29,6 +29,7 @@ struct catalogue_file {
     uint64_t bytes;
     bool approximate;   /* 'bytes' is for planning only                               */
     const char *sha256; /* 64 hex digits, or ""                                       */
+    bool vision;        /* for images only: the model works without it                */
 };
 
 struct catalogue_build {

@@ -11,15 +11,18 @@ enum { N_BATCH = 512 }; /* as kontor inspect plans */
 bool memory_need(struct memory_need *out, const struct model_shape *s, uint64_t weight_bytes,
                  size_t n_ctx, size_t n_threads)
 {
+    const struct memory_request r = { .n_ctx = n_ctx,
+                                      .n_streams = 1,
+                                      .n_batch = N_BATCH,
+                                      .n_threads = n_threads,
+                                      .types = { .kv = KV_F16 } };
+    struct memory_plan p;
     *out = (struct memory_need){ .weights = weight_bytes };
-    struct state_sizes state;
-    size_t scratch;
-    if (!state_sizes(&state, s, n_ctx, KV_F16) || !scratch_size(&scratch, s, N_BATCH, n_threads))
+    if (!memory_plan(&p, s, &r))
         return false;
-    out->state = state.total;
-    out->scratch = scratch;
-    return !__builtin_add_overflow(out->weights, out->state, &out->total) &&
-           !__builtin_add_overflow(out->total, out->scratch, &out->total);
+    out->state = p.total - p.scratch;
+    out->scratch = p.scratch;
+    return !__builtin_add_overflow(out->weights, (uint64_t)p.total, &out->total);
 }
 
 /* A control group's file holds a number, or "max". */

@@ -155,6 +155,19 @@ class Pull(Base):
         self.assert_whole("s-q8", "x-00002-of-00002.gguf", parts[1])
         self.assert_whole("s-q8", "extra/config.json", small)
 
+    def test_without_vision(self):
+        eye = gguf(30_000)
+        HUB.files[("o/m", "mmproj-F16.gguf")] = eye
+        files = [{"path": "m.gguf", "bytes": len(MODEL), "sha256": sha256(MODEL)},
+                 {"path": "mmproj-F16.gguf", "bytes": len(eye), "sha256": sha256(eye), "vision": True}]
+        self.catalogue([entry(files=files)])
+        self.pull("m-q8", "--no-vision")
+        self.assert_whole()
+        self.assertFalse((self.model() / "mmproj-F16.gguf").exists())
+        self.kontor("rm", "m-q8", "--force")
+        self.pull()
+        self.assert_whole(file="mmproj-F16.gguf", data=eye)
+
     def test_damaged_manifest(self):
         self.pull()
         (self.model() / "manifest.json").write_text("{")

@@ -211,7 +211,8 @@ static void test_memory_of_catalogue(void **state)
         assert_true(memory_need(&n, &b->model->shape, b->bytes, 8192, 2));
         uint64_t exact = KNOWN[i].kv_per_token * 8192 + KNOWN[i].recurrent + KNOWN[i].conv;
         print_message("%s: %llu\n", KNOWN[i].name, (unsigned long long)n.state);
-        assert_in_range(n.state, exact, exact + 4 * 64); /* alignment */
+        /* Beside the arithmetic: alignment, and room to join what threads split. */
+        assert_in_range(n.state, exact, exact + exact / 100);
         assert_int_equal(n.total, n.weights + n.state + n.scratch);
     }
     catalogue_deinit(&c);
