@@ -1,0 +1,474 @@
+/* http/gate.c: one thread that listens, judges heads, and watches the clock and the clients.
+ *
+ * A head is looked at where it lies, in the socket's own buffer (MSG_PEEK), so that libmicrohttpd later
+ * reads exactly the bytes that were judged. A client that drips costs a descriptor and nothing else:
+ * threads begin when a head is whole. Only this thread frees connections; others change their state. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/size.h"
+#include "http/http_priv.h"
+
+enum { EVENTS = 64, TICK_MS = 200 };
+
+static uint64_t in_ms(unsigned ms)
+{
+    return clock_now_ns() + (uint64_t)ms * 1000000u;
+}
+
+void gate_wake(struct http_server *s)
+{
+    uint64_t one = 1;
+    if (write(s->wake_fd, &one, sizeof(one)) < 0)
+        return; /* it is awake already */
+}
+
+/* ---- connections; server.lock is held ------------------------------------------------------- */
+
+static void link_conn(struct http_server *s, struct conn *c)
+{
+    c->next = s->conns;
+    if (s->conns)
+        s->conns->prev = c;
+    s->conns = c;
+    s->n_conns++;
+}
+
+static void drop(struct http_server *s, struct conn *c)
+{
+    if (c->prev)
+        c->prev->next = c->next;
+    else
+        s->conns = c->next;
+    if (c->next)
+        c->next->prev = c->prev;
+    s->n_conns--;
+    s->n_heads -= c->state == CONN_HEAD;
+    epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, c->fd, NULL);
+    close(c->fd);
+    free(c);
+    pthread_cond_broadcast(&s->idle);
+}
+
+static void watch(struct http_server *s, struct conn *c, int op)
+{
+    struct epoll_event ev = { .events = EPOLLIN | EPOLLRDHUP | EPOLLET, .data.ptr = c };
+    epoll_ctl(s->epoll_fd, op, c->fd, &ev);
+}
+
+void gate_add(struct http_server *s, int fd, const struct conn *like)
+{
+    struct conn *c = calloc(1, sizeof(*c));
+    if (!c) {
+        close(fd);
+        return;
+    }
+    *c = (struct conn){ .fd = fd, .mhd_fd = -1, .is_tls = like->is_tls, .state = CONN_HEAD };
+    memcpy(c->peer, like->peer, sizeof(c->peer));
+    c->since_ns = clock_now_ns();
+    c->deadline_ns = in_ms(HTTP_HEAD_MS);
+    pthread_mutex_lock(&s->lock);
+    link_conn(s, c);
+    s->n_heads++;
+    pthread_mutex_unlock(&s->lock);
+    watch(s, c, EPOLL_CTL_ADD);
+}
+
+static void linger(struct http_server *s, struct conn *c)
+{
+    s->n_heads -= c->state == CONN_HEAD;
+    c->state = CONN_LINGER;
+    c->deadline_ns = in_ms(HTTP_LINGER_MS);
+    shutdown(c->fd, SHUT_WR);
+    watch(s, c, EPOLL_CTL_MOD);
+}
+
+/* A short answer of our own to what is not a request: nothing of it is echoed. */
+static void refuse_head(struct http_server *s, struct conn *c, int status, const char *why)
+{
+    char text[512], body[256];
+    int n_body = snprintf(body, sizeof(body),
+                          "{\"error\":{\"message\":\"%s\",\"type\":\"invalid_request_error\","
+                          "\"param\":null,\"code\":null}}\n",
+                          why);
+    int n = snprintf(text, sizeof(text),
+                     "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"
+                     "Connection: close\r\nX-Content-Type-Options: nosniff\r\n\r\n%s",
+                     status, http_reason(status), n_body, body);
+    s->refused_heads++;
+    if (send(c->fd, text, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT) < n)
+        log_event(LOG_DEBUG, "http.refusal_lost", LOG_I64("status", status), LOG_END);
+    log_event(LOG_INFO, "http.refused", LOG_I64("status", status), LOG_END);
+    linger(s, c);
+}
+
+/* ---- the states ------------------------------------------------------------------------------ */
+
+static void judge(struct http_server *s, struct conn *c, bool left)
+{
+    char bytes[HTTP_HEAD_BYTES];
+    ssize_t n = recv(c->fd, bytes, sizeof(bytes), MSG_PEEK | MSG_DONTWAIT);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n <= 0) {
+        drop(s, c);
+        return;
+    }
+    struct http_head head;
+    const char *why = "";
+    int status = http_head_judge(&head, (struct span){ bytes, (size_t)n }, &why);
+    if (status == 0) {
+        if (left)
+            drop(s, c);
+        return;
+    }
+    if (status != 200) {
+        refuse_head(s, c, status, why);
+        return;
+    }
+    s->n_heads--;
+    c->state = CONN_OPEN;
+    c->since_ns = clock_now_ns();
+    c->wants_body = head.has_body;
+    if (!bridge_take(s, c)) {
+        c->state = CONN_HEAD;
+        s->n_heads++;
+        refuse_head(s, c, 503, "too many connections; try again in a moment");
+    }
+}
+
+/* Read away what still comes, so that closing does not reset the connection under the answer. */
+static bool discard(struct conn *c)
+{
+    char bytes[16384];
+    for (int i = 0; i < 64; i++) { /* at most 1 MiB a turn */
+        ssize_t n = recv(c->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+        if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+            return false;
+        if (n < 0)
+            return true;
+    }
+    return true;
+}
+
+static void on_event(struct http_server *s, struct conn *c, uint32_t events)
+{
+    bool left = events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR);
+    switch (c->state) {
+    case CONN_HEAD:
+        judge(s, c, left);
+        break;
+    case CONN_OPEN:
+        if (left && !c->gone) {
+            c->gone = true;
+            if (c->request)
+                request_set_gone(c->request);
+        }
+        break;
+    case CONN_LINGER:
+        if (!discard(c))
+            drop(s, c);
+        break;
+    }
+}
+
+/* Slow bodies: after a while they must have come at a rate that a poor line reaches. */
+static bool is_too_slow(const struct conn *c, uint64_t now)
+{
+    uint64_t ms = (now - c->since_ns) / 1000000u;
+    return c->wants_body && ms > HTTP_BODY_GRACE_MS &&
+           c->body_bytes * 1000 < (uint64_t)HTTP_BODY_RATE * (ms - HTTP_BODY_GRACE_MS) + 1;
+}
+
+static void sweep(struct http_server *s)
+{
+    uint64_t now = clock_now_ns();
+    for (struct conn *c = s->conns, *next; c; c = next) {
+        next = c->next;
+        if (c->state == CONN_HEAD && now > c->deadline_ns)
+            refuse_head(s, c, 408, "the request did not arrive in time");
+        else if (c->state == CONN_LINGER && (now > c->deadline_ns || !discard(c)))
+            drop(s, c);
+        else if (c->state == CONN_OPEN && is_too_slow(c, now))
+            shutdown(c->fd, SHUT_RDWR); /* libmicrohttpd notices */
+    }
+}
+
+/* ---- accepting ------------------------------------------------------------------------------- */
+
+static bool is_loopback_peer(const char *peer)
+{
+    return strncmp(peer, "127.", 4) == 0 || strcmp(peer, "::1") == 0;
+}
+
+static void name_peer(struct conn *c, const struct sockaddr_storage *a)
+{
+    if (a->ss_family == AF_INET6) {
+        const struct in6_addr *ip = &((const struct sockaddr_in6 *)a)->sin6_addr;
+        if (IN6_IS_ADDR_V4MAPPED(ip))
+            inet_ntop(AF_INET, ip->s6_addr + 12, c->peer, sizeof(c->peer));
+        else
+            inet_ntop(AF_INET6, ip, c->peer, sizeof(c->peer));
+    } else if (a->ss_family == AF_INET) {
+        inet_ntop(AF_INET, &((const struct sockaddr_in *)a)->sin_addr, c->peer, sizeof(c->peer));
+    } else {
+        strcpy(c->peer, "local");
+    }
+}
+
+/* Room for one more? When all is taken, the head that has dripped longest makes room. */
+static bool make_room(struct http_server *s, const struct conn *fresh)
+{
+    size_t n_same = 0;
+    struct conn *oldest = NULL;
+    for (struct conn *c = s->conns; c; c = c->next) {
+        n_same += strcmp(c->peer, fresh->peer) == 0;
+        if (c->state == CONN_HEAD && (!oldest || c->since_ns < oldest->since_ns))
+            oldest = c;
+    }
+    if (n_same >= HTTP_PER_ADDRESS && !is_loopback_peer(fresh->peer))
+        return false;
+    if (s->n_conns + s->n_pumps < HTTP_CONNECTIONS)
+        return true;
+    if (oldest)
+        drop(s, oldest);
+    return oldest != NULL;
+}
+
+static void accept_all(struct http_server *s, int listen_fd)
+{
+    for (int i = 0; i < 64; i++) {
+        struct sockaddr_storage a = { 0 };
+        socklen_t len = sizeof(a);
+        int fd = accept4(listen_fd, (struct sockaddr *)&a, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0)
+            return;
+        struct conn fresh = { .is_tls = atomic_load(&s->tls) != NULL };
+        name_peer(&fresh, &a);
+        int one = 1;
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+        pthread_mutex_lock(&s->lock);
+        bool room = make_room(s, &fresh);
+        pthread_mutex_unlock(&s->lock);
+        if (!room)
+            close(fd);
+        else if (!fresh.is_tls)
+            gate_add(s, fd, &fresh);
+        else if (!tls_pump(s, fd, &fresh))
+            close(fd);
+    }
+}
+
+static void on_ready(struct http_server *s, const struct epoll_event *ev)
+{
+    uint64_t ignored;
+    if (ev->data.ptr == &s->wake_fd) {
+        if (read(s->wake_fd, &ignored, sizeof(ignored)) < 0)
+            return;
+        return;
+    }
+    for (size_t i = 0; i < s->n_listeners; i++) {
+        if (ev->data.ptr == &s->listeners[i]) {
+            accept_all(s, s->listeners[i].fd);
+            return;
+        }
+    }
+    pthread_mutex_lock(&s->lock);
+    on_event(s, ev->data.ptr, ev->events);
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* Connections that libmicrohttpd is done with; it has shut its side down, the client may still read. */
+static void adopt_closed(struct http_server *s)
+{
+    for (struct conn *c = s->conns, *next; c; c = next) {
+        next = c->next;
+        if (c->state == CONN_LINGER && !discard(c))
+            drop(s, c);
+    }
+}
+
+static void stop_listening(struct http_server *s)
+{
+    for (size_t i = 0; i < s->n_listeners; i++) {
+        if (s->listeners[i].fd >= 0)
+            close(s->listeners[i].fd);
+        s->listeners[i].fd = -1;
+    }
+    pthread_mutex_lock(&s->lock);
+    for (struct conn *c = s->conns, *next; c; c = next) {
+        next = c->next;
+        if (c->state == CONN_HEAD)
+            drop(s, c);
+    }
+    pthread_mutex_unlock(&s->lock);
+}
+
+void *gate_main(void *server)
+{
+    struct http_server *s = server;
+    struct epoll_event events[EVENTS];
+    uint64_t swept = 0;
+    bool listening = true;
+    while (s->gate_runs) {
+        int n = epoll_wait(s->epoll_fd, events, EVENTS, TICK_MS);
+        if (listening && atomic_load(&s->stopping)) {
+            /* connections may go here: their events of this round would point nowhere */
+            stop_listening(s);
+            listening = false;
+            continue;
+        }
+        /* An event may free a connection, but only its own; full rooms free others, so accepting
+         * comes last. */
+        for (int pass = 0; pass < 2; pass++) {
+            for (int i = 0; i < n; i++) {
+                bool accepts =
+                    (struct listener *)events[i].data.ptr >= s->listeners &&
+                    (struct listener *)events[i].data.ptr < s->listeners + s->n_listeners;
+                if (accepts == (pass == 1))
+                    on_ready(s, &events[i]);
+            }
+        }
+        pthread_mutex_lock(&s->lock);
+        adopt_closed(s);
+        if (clock_now_ns() - swept > (uint64_t)TICK_MS * 1000000u) {
+            sweep(s);
+            swept = clock_now_ns();
+        }
+        pthread_mutex_unlock(&s->lock);
+    }
+    pthread_mutex_lock(&s->lock);
+    while (s->conns)
+        drop(s, s->conns);
+    pthread_mutex_unlock(&s->lock);
+    return NULL;
+}
+
+/* ---- listening ------------------------------------------------------------------------------- */
+
+/* "127.0.0.1:80" or "[::1]:80"; numbers only, so that no name service decides where we listen. */
+static bool parse_address(const char *text, struct sockaddr_storage *out, socklen_t *len)
+{
+    char host[64];
+    const char *colon = strrchr(text, ':');
+    if (!colon || (size_t)(colon - text) >= sizeof(host))
+        return false;
+    char *end;
+    unsigned long port = strtoul(colon + 1, &end, 10);
+    if (end == colon + 1 || *end || port > 65535 || colon[1] == '-' || colon[1] == '+')
+        return false;
+    memcpy(host, text, (size_t)(colon - text));
+    host[colon - text] = 0;
+    *out = (struct sockaddr_storage){ 0 };
+    size_t n = strlen(host);
+    if (n > 2 && host[0] == '[' && host[n - 1] == ']') {
+        struct sockaddr_in6 *a = (struct sockaddr_in6 *)out;
+        host[n - 1] = 0;
+        a->sin6_family = AF_INET6;
+        a->sin6_port = htons((uint16_t)port);
+        *len = sizeof(*a);
+        return inet_pton(AF_INET6, host + 1, &a->sin6_addr) == 1;
+    }
+    struct sockaddr_in *a = (struct sockaddr_in *)out;
+    a->sin_family = AF_INET;
+    a->sin_port = htons((uint16_t)port);
+    *len = sizeof(*a);
+    return inet_pton(AF_INET, host, &a->sin_addr) == 1;
+}
+
+bool http_is_loopback(const char *address)
+{
+    struct sockaddr_storage a;
+    socklen_t len;
+    if (!parse_address(address, &a, &len))
+        return false;
+    if (a.ss_family == AF_INET6)
+        return IN6_IS_ADDR_LOOPBACK(&((struct sockaddr_in6 *)&a)->sin6_addr);
+    return ntohl(((struct sockaddr_in *)&a)->sin_addr.s_addr) >> 24 == 127;
+}
+
+static enum kt_status listen_on(int *out, const char *address, struct kt_error *err)
+{
+    struct sockaddr_storage a;
+    socklen_t len;
+    if (!parse_address(address, &a, &len))
+        return kt_fail(err, KT_E_USAGE,
+                       "'%s' is not an address to listen on; expected 127.0.0.1:8080 or [::1]:8080",
+                       address);
+    int one = 1, fd = socket(a.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return kt_fail_errno(err, errno, "%s: no socket", address);
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+    if (a.ss_family == AF_INET6)
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
+    if (bind(fd, (struct sockaddr *)&a, len) || listen(fd, 1024)) {
+        enum kt_status st = kt_fail_errno(err, errno, "%s: cannot listen there", address);
+        close(fd);
+        return st;
+    }
+    *out = fd;
+    return KT_OK;
+}
+
+static unsigned port_of(int fd)
+{
+    struct sockaddr_storage a;
+    socklen_t len = sizeof(a);
+    if (getsockname(fd, (struct sockaddr *)&a, &len))
+        return 0;
+    return a.ss_family == AF_INET6  ? ntohs(((struct sockaddr_in6 *)&a)->sin6_port)
+           : a.ss_family == AF_INET ? ntohs(((struct sockaddr_in *)&a)->sin_port)
+                                    : 0;
+}
+
+/* A descriptor a connection, three while it works with TLS: take what the system allows. */
+static void raise_descriptors(void)
+{
+    struct rlimit r;
+    if (getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur < r.rlim_max) {
+        r.rlim_cur = MIN(r.rlim_max, (rlim_t)16384);
+        setrlimit(RLIMIT_NOFILE, &r);
+    }
+}
+
+enum kt_status gate_open(struct http_server *s, struct kt_error *err)
+{
+    raise_descriptors();
+    s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    s->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (s->epoll_fd < 0 || s->wake_fd < 0)
+        return kt_fail_errno(err, errno, "http: no event queue");
+    struct epoll_event ev = { .events = EPOLLIN, .data.ptr = &s->wake_fd };
+    epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, s->wake_fd, &ev);
+    const struct http_options *o = &s->opts;
+    s->listeners = calloc(o->n_listen + o->n_listen_fds + 1, sizeof(*s->listeners));
+    if (!s->listeners)
+        return kt_fail(err, KT_E_NOMEM, "http: out of memory");
+    for (size_t i = 0; i < o->n_listen + o->n_listen_fds; i++) {
+        int fd = -1;
+        if (i < o->n_listen) {
+            enum kt_status st = listen_on(&fd, o->listen[i], err);
+            if (st)
+                return st;
+        } else {
+            fd = o->listen_fds[i - o->n_listen];
+            fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+            fcntl(fd, F_SETFD, FD_CLOEXEC);
+        }
+        s->listeners[s->n_listeners] = (struct listener){ fd, port_of(fd) };
+        ev.data.ptr = &s->listeners[s->n_listeners++];
+        epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, fd, &ev);
+    }
+    return KT_OK;
+}

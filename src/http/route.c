@@ -1,0 +1,62 @@
+/* http/route.c: from a method and a path to an index of the table. The table is short; it is read from the top. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "http/http_priv.h"
+
+/* Does path fit the pattern? The values of its braces point into path. */
+static bool fits(const char *pattern, const char *path, struct span params[HTTP_PARAMS])
+{
+    size_t n = 0;
+    while (*pattern && *path) {
+        if (*pattern == '{') {
+            size_t len = strcspn(path, "/");
+            if (len == 0 || n == HTTP_PARAMS)
+                return false;
+            params[n++] = (struct span){ path, len };
+            path += len;
+            pattern = strchr(pattern, '}') + 1;
+        } else if (*pattern++ != *path++) {
+            return false;
+        }
+    }
+    return !*pattern && !*path;
+}
+
+static bool keep_params(struct http_request *rq, const char *pattern,
+                        const struct span params[HTTP_PARAMS])
+{
+    rq->params_of = pattern;
+    for (size_t i = 0; i < HTTP_PARAMS && params[i].ptr; i++) {
+        rq->params[i] = strndup(params[i].ptr, params[i].len);
+        if (!rq->params[i])
+            return false;
+    }
+    return true;
+}
+
+size_t route_find(struct http_request *rq, bool *path_known)
+{
+    const struct http_options *o = &rq->server->opts;
+    *path_known = false;
+    for (size_t i = 0; i < o->n_routes; i++) {
+        struct span params[HTTP_PARAMS] = { 0 };
+        if (!fits(o->routes[i].path, rq->path, params))
+            continue;
+        *path_known = true;
+        if (strcmp(o->routes[i].method, rq->method) == 0)
+            return keep_params(rq, o->routes[i].path, params) ? i : SIZE_MAX;
+    }
+    return SIZE_MAX;
+}
+
+const char *http_param(const struct http_request *rq, const char *name)
+{
+    size_t i = 0, len = strlen(name);
+    for (const char *p = rq->params_of; p && (p = strchr(p, '{')); i++) {
+        p++;
+        if (strncmp(p, name, len) == 0 && p[len] == '}')
+            return i < HTTP_PARAMS ? rq->params[i] : NULL;
+    }
+    return NULL;
+}
