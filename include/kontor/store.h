@@ -10,7 +10,7 @@
  *
  * A matter has at most one writer process (KT_E_BUSY names it otherwise) and any number of readers.
  * Every document is stored by one transaction: after kill -9 it is there whole or not at all. A
- * store or matter handle belongs to one thread at a time. */
+ * matter's handle belongs to one thread at a time; a store, in which nothing changes, to any number. */
 #ifndef KONTOR_STORE_H
 #define KONTOR_STORE_H
 
@@ -43,8 +43,10 @@ KT_API KT_MUST_CHECK enum kt_status kt_matter_create(struct kt_store *s, const c
 /* Destroys the key first, then the files: what remains on the medium is unreadable. */
 KT_API KT_MUST_CHECK enum kt_status kt_matter_destroy(struct kt_store *s, const char *name,
                                                       struct kt_error *err);
+#define KT_MATTER_ID_LEN 32
 struct kt_matter_info {
     char *name;
+    char id[KT_MATTER_ID_LEN + 1]; /* hex; random, for good: a matter made later with this name has another */
     uint64_t n_documents, n_chunks, bytes;
 };
 KT_API KT_MUST_CHECK enum kt_status kt_matter_list(struct kt_store *s, struct kt_matter_info **out,
@@ -55,7 +57,17 @@ enum kt_access { KT_READ, KT_WRITE };
 KT_API KT_MUST_CHECK enum kt_status kt_matter_open(struct kt_matter **out, struct kt_store *s,
                                                    const char *name, enum kt_access access,
                                                    struct kt_error *err);
+/* The same by id; KT_E_NOTFOUND when there is none (any more), also for what is no id at all. */
+KT_API KT_MUST_CHECK enum kt_status kt_matter_open_id(struct kt_matter **out, struct kt_store *s,
+                                                      const char *id, enum kt_access access,
+                                                      struct kt_error *err);
 KT_API void kt_matter_close(struct kt_matter *m);
+KT_API const char *kt_matter_name(const struct kt_matter *m);
+KT_API const char *kt_matter_id(const struct kt_matter *m);
+/* The same of a matter that is not open: its name is looked up, not made. */
+KT_API KT_MUST_CHECK enum kt_status kt_matter_find_id(struct kt_store *s, const char *name,
+                                                      char id[static KT_MATTER_ID_LEN + 1],
+                                                      struct kt_error *err);
 
 /* ---- documents ------------------------------------------------------------------------------- */
 

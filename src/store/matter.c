@@ -24,6 +24,8 @@
 #include "store/store_priv.h"
 #include "store/terms.h"
 
+static_assert(KT_MATTER_ID_LEN == MATTER_ID_HEX, "the public length of an id");
+
 static const char NEW_PREFIX[] = ".new-";
 
 static bool is_matter_id(const char *s)
@@ -371,6 +373,17 @@ static enum kt_status find_or_make(struct kt_store *s, const char *name,
     return find_matter(s, name, id, err);
 }
 
+static struct kt_matter *new_handle(enum kt_access access)
+{
+    struct kt_matter *m = calloc(1, sizeof(*m));
+    if (!m)
+        return NULL;
+    m->lock_fd = -1;
+    m->access = access;
+    kernels_init(&m->kernels, cpu_detect());
+    return m;
+}
+
 enum kt_status kt_matter_open(struct kt_matter **out, struct kt_store *s, const char *name,
                               enum kt_access access, struct kt_error *err)
 {
@@ -378,12 +391,9 @@ enum kt_status kt_matter_open(struct kt_matter **out, struct kt_store *s, const 
     enum kt_status st = check_name(name, err);
     if (st)
         return st;
-    struct kt_matter *m = calloc(1, sizeof(*m));
+    struct kt_matter *m = new_handle(access);
     if (!m)
         return kt_fail(err, KT_E_NOMEM, "store: out of memory");
-    m->lock_fd = -1;
-    m->access = access;
-    kernels_init(&m->kernels, cpu_detect());
     m->name = strdup(name);
     st = m->name ? find_or_make(s, name, m->id, err)
                  : kt_fail(err, KT_E_NOMEM, "store: out of memory");
@@ -395,6 +405,52 @@ enum kt_status kt_matter_open(struct kt_matter **out, struct kt_store *s, const 
     }
     *out = m;
     return KT_OK;
+}
+
+enum kt_status kt_matter_open_id(struct kt_matter **out, struct kt_store *s, const char *id,
+                                 enum kt_access access, struct kt_error *err)
+{
+    *out = NULL;
+    if (!id || !is_matter_id(id))
+        return kt_fail(err, KT_E_NOTFOUND, "there is no such matter");
+    struct kt_matter *m = new_handle(access);
+    char *dir = m ? matter_dir(s, id) : NULL;
+    enum kt_status st = dir ? matter_key_load(NULL, &m->name, dir, id, s->master, err)
+                            : kt_fail(err, KT_E_NOMEM, "store: out of memory");
+    free(dir);
+    if (st == KT_E_NOTFOUND)
+        st = kt_fail(err, KT_E_NOTFOUND, "there is no such matter");
+    if (!st) {
+        memcpy(m->id, id, sizeof(m->id));
+        st = open_found(m, s, err);
+    }
+    if (st) {
+        kt_matter_close(m);
+        return st;
+    }
+    *out = m;
+    return KT_OK;
+}
+
+enum kt_status kt_matter_find_id(struct kt_store *s, const char *name,
+                                 char id[static KT_MATTER_ID_LEN + 1], struct kt_error *err)
+{
+    enum kt_status st = check_name(name, err);
+    if (!st)
+        st = find_matter(s, name, id, err);
+    if (!st && !id[0])
+        st = kt_fail(err, KT_E_NOTFOUND, "matter '%s': there is none of this name", name);
+    return st;
+}
+
+const char *kt_matter_name(const struct kt_matter *m)
+{
+    return m->name;
+}
+
+const char *kt_matter_id(const struct kt_matter *m)
+{
+    return m->id;
 }
 
 void kt_matter_close(struct kt_matter *m)
@@ -490,6 +546,7 @@ static enum kt_status list_entry(void *ctx, struct kt_store *s, const char *entr
         l->cap = cap;
     }
     l->list[l->n] = (struct kt_matter_info){ .name = name };
+    memcpy(l->list[l->n].id, entry, sizeof(l->list[l->n].id));
     return count_matter(&l->list[l->n++], s, err);
 }
 

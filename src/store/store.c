@@ -10,6 +10,7 @@
 
 #include "base/files.h"
 #include "store/home.h"
+#include "store/subkey.h"
 #include "store/store_priv.h"
 
 char *kt_default_home(void)
@@ -91,6 +92,20 @@ enum kt_status kt_store_open(struct kt_store **out, const char *home, const char
         return st;
     }
     *out = s;
+    return KT_OK;
+}
+
+const char *store_home(const struct kt_store *s)
+{
+    return s->home;
+}
+
+enum kt_status store_subkey(uint8_t *out, const struct kt_store *s, const char *purpose,
+                            struct kt_error *err)
+{
+    if (crypto_generichash(out, KEY_BYTES, (const uint8_t *)purpose, strlen(purpose), s->master,
+                           KEY_BYTES))
+        return kt_fail(err, KT_E_INTERNAL, "store: a key cannot be derived");
     return KT_OK;
 }
 
