@@ -63,6 +63,12 @@ KT_API KT_MUST_CHECK enum kt_status kt_tokenize(const struct kt_engine *e, const
                                                 size_t text_len, unsigned mode, int32_t **ids,
                                                 size_t *n_ids, struct kt_error *err);
 
+/* The other way, control tokens spelled out; the bytes may be a part of a character at either end. *text is
+ * the caller's to free(), terminated. */
+KT_API KT_MUST_CHECK enum kt_status kt_detokenize(const struct kt_engine *e, const int32_t *ids,
+                                                  size_t n_ids, char **text, size_t *text_len,
+                                                  struct kt_error *err);
+
 struct kt_message {
     const char *role; /* "system", "user", "assistant" */
     const char *text;
@@ -109,6 +115,10 @@ KT_API KT_MUST_CHECK enum kt_status kt_context_create(struct kt_context **out, s
                                                       const struct kt_context_options *opts,
                                                       struct kt_error *err);
 KT_API void kt_context_destroy(struct kt_context *c);
+/* What such a context takes at most; nothing is allocated. */
+KT_API KT_MUST_CHECK enum kt_status kt_context_bytes(const struct kt_engine *e,
+                                                     const struct kt_context_options *opts,
+                                                     uint64_t *bytes, struct kt_error *err);
 
 struct kt_sampling {
     float temperature;      /* 0: greedy (and everything below is ignored) */

@@ -1,0 +1,48 @@
+/* engine/size.c: what a context takes, before it is made; and tokens back to text. */
+#include "engine/engine_priv.h"
+
+#include "base/size.h"
+
+/* The same defaults as kt_context_create(). */
+enum { N_CTX_DEFAULT = 4096, N_BATCH_DEFAULT = 512 };
+
+enum kt_status kt_context_bytes(const struct kt_engine *e, const struct kt_context_options *opts,
+                                uint64_t *bytes, struct kt_error *err)
+{
+    struct kt_context_options o = opts ? *opts : (struct kt_context_options){ 0 };
+    const struct model_shape *s = model_shape_of(e->model);
+    size_t n_ctx = o.n_ctx ? o.n_ctx : MIN((size_t)s->n_ctx_train, (size_t)N_CTX_DEFAULT);
+    size_t n_batch = MIN(o.n_batch ? o.n_batch : (size_t)N_BATCH_DEFAULT, n_ctx);
+    struct state_sizes state;
+    size_t scratch, history, logits, sum = 0;
+    bool ok = state_sizes(&state, s, n_ctx, engine_state_types(o.kv, o.state)) &&
+              scratch_size(&scratch, s, n_batch, pool_threads(e->pool)) &&
+              size_mul(&history, n_ctx, sizeof(int32_t)) &&
+              size_mul(&logits, e->n_vocab, sizeof(float)) &&
+              size_add(&sum, state.total, scratch) && size_add(&sum, sum, history) &&
+              size_add(&sum, sum, logits);
+    *bytes = sum;
+    return ok ? KT_OK
+              : kt_fail(err, KT_E_LIMIT, "context: %zu tokens are more than any machine holds",
+                        n_ctx);
+}
+
+enum kt_status kt_detokenize(const struct kt_engine *e, const int32_t *ids, size_t n_ids,
+                             char **text, size_t *text_len, struct kt_error *err)
+{
+    *text = NULL;
+    *text_len = 0;
+    enum kt_status st = engine_need_tokenizer(e, err);
+    struct buf b = { 0 };
+    for (size_t i = 0; i < n_ids && !st; i++)
+        if (ids[i] < 0 || (size_t)ids[i] >= e->n_vocab)
+            st = kt_fail(err, KT_E_USAGE, "token %zu has id %d, expected 0 to %zu", i, ids[i],
+                         e->n_vocab - 1);
+    if (st)
+        return st;
+    tokenizer_decode(e->tokenizer, &b, ids, n_ids, true);
+    buf_append(&b, "", 0);
+    *text_len = b.len;
+    *text = buf_take(&b);
+    return *text ? KT_OK : kt_fail(err, KT_E_NOMEM, "detokenize: out of memory");
+}

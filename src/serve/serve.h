@@ -1,0 +1,76 @@
+/* serve/serve.h: who gets the models when.
+ *
+ * Two nouns: the desk, which owns the queues, and a visitor, who waits at it. Work on a model is handed to
+ * the desk, waits in a bounded queue, and is done on the desk's thread while the caller waits:
+ *
+ *   - a better class goes first (interactive before tool before background); within a class, the user who
+ *     was served least recently; within a user, in order
+ *   - the answering model and the finding model have a queue and a thread each
+ *   - warm contexts: the last conversations stay in memory as long as they fit the budget, so that the
+ *     next message of one costs only its own tokens; a context is never handed to another user or another
+ *     matter: it is destroyed and made anew
+ *   - a visitor who leaves is struck off the queue, or their work is cancelled between two steps
+ *
+ * How the work is done (one after the other today) is nobody's business above. */
+#ifndef SERVE_SERVE_H
+#define SERVE_SERVE_H
+
+#include "kontor/engine.h"
+
+struct desk;
+
+enum serve_class { SERVE_INTERACTIVE, SERVE_TOOL, SERVE_BACKGROUND, SERVE_CLASSES };
+
+struct desk_options {
+    struct kt_engine *chat;  /* NULL: none */
+    struct kt_engine *embed; /* NULL: none */
+    size_t n_ctx;            /* of a conversation; 0: 8192, or what the model was trained for */
+    uint64_t memory_bytes;   /* for warm contexts; 0: half of what is free */
+    size_t n_waiting;        /* at most, in each queue; 0: 64 */
+};
+
+/* KT_E_LIMIT when not even one conversation fits the memory: says what would. The engines are borrowed. */
+KT_MUST_CHECK enum kt_status desk_open(struct desk **out, const struct desk_options *opts,
+                                       struct kt_error *err);
+/* Cancels what runs, refuses what waits. */
+void desk_close(struct desk *d);
+
+struct visitor {
+    int64_t user;      /* whose turn it is, and whose warm contexts */
+    const char *scope; /* "" or a matter's id: contexts of one scope are not used in another */
+    enum serve_class class;
+    bool (*gone)(void *ctx); /* asked between steps and while waiting; may be NULL */
+    void *ctx;
+};
+
+/* kt_generate() with a context that is chosen here. KT_E_BUSY: the queue is full; KT_E_CANCELLED: the visitor
+ * left before the turn came; KT_E_UNSUPPORTED: no such model. The request's callbacks run on the desk's
+ * thread. *waited_s (may be NULL): in the queue. */
+KT_MUST_CHECK enum kt_status
+desk_generate(struct desk *d, const struct visitor *v, const struct kt_generate_request *rq,
+              struct kt_generate_result *out, double *waited_s, struct kt_error *err);
+/* Work of more than one step with a context; 'c' is NULL without an answering model. */
+typedef enum kt_status (*desk_fn)(void *arg, struct kt_context *c, struct kt_error *err);
+KT_MUST_CHECK enum kt_status desk_with_context(struct desk *d, const struct visitor *v, desk_fn fn,
+                                               void *arg, struct kt_error *err);
+/* Work with the finding model; 'c' is NULL. */
+KT_MUST_CHECK enum kt_status desk_with_embedder(struct desk *d, const struct visitor *v, desk_fn fn,
+                                                void *arg, struct kt_error *err);
+
+struct kt_engine *desk_chat(const struct desk *d);  /* NULL: none */
+struct kt_engine *desk_embed(const struct desk *d); /* NULL: none */
+size_t desk_n_ctx(const struct desk *d);
+/* A matter is gone: its contexts, too. */
+void desk_forget(struct desk *d, const char *scope);
+
+struct desk_counts {
+    size_t waiting, running; /* of both queues */
+    size_t warm, warm_max;   /* contexts */
+    uint64_t warm_bytes;     /* that they may take together */
+    uint64_t tokens_prompt, tokens_cached, tokens_generated;
+    uint64_t refused, cancelled;
+    double prompt_s, decode_s;
+};
+void desk_counts(struct desk *d, struct desk_counts *out);
+
+#endif
