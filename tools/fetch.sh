@@ -124,3 +124,36 @@ for group; do
         mv "$dest/models/qwen35.part" "$dest/models/qwen35"
     fi
 done
+
+# The clients that the server is tested with: wheels to the cache, unpacked into a folder of their own. No code of
+# theirs runs for that.
+clients() {
+    want=$(sha256 tools/clients.txt)
+    [ "$(cat "$dest/clients/.made-from" 2>/dev/null)" = "$want" ] && return
+    wheels=$cache/clients-$(printf %.16s "$want")
+    for python in python3 /usr/bin/python3; do
+        "$python" -m pip --version >/dev/null 2>&1 && break
+    done
+    if [ ! -d "$wheels" ]; then
+        say "fetching the clients of tools/clients.txt with pip"
+        if ! "$python" -m pip download -q --disable-pip-version-check --no-input --no-deps --only-binary :all: \
+            --require-hashes --retries 5 -d "$part/clients" -r tools/clients.txt >"$part/log" 2>&1 </dev/null; then
+            tail -n 5 "$part/log" >&2
+            fail "pip could not fetch the clients of tools/clients.txt (made for Python 3.11); its last words stand above." \
+                "Nothing was kept. Check that pip reaches its package registry, then run the same command again."
+        fi
+        mv "$part/clients" "$wheels"
+    fi
+    rm -rf "$dest/clients.part"
+    if ! "$python" -m pip install -q --disable-pip-version-check --no-input --no-deps --no-index --require-hashes \
+        --find-links "$wheels" --target "$dest/clients.part" -r tools/clients.txt >"$part/log" 2>&1 </dev/null; then
+        tail -n 5 "$part/log" >&2
+        fail "pip could not unpack the clients; its last words stand above. Remove $wheels and run it again."
+    fi
+    printf '%s\n' "$want" >"$dest/clients.part/.made-from"
+    rm -rf "$dest/clients"
+    mv "$dest/clients.part" "$dest/clients"
+}
+for group; do
+    if [ "$group" = check ]; then clients; fi
+done

@@ -47,6 +47,8 @@ extern const struct command cmd_export;
 extern const struct command cmd_verify;
 extern const struct command cmd_models;
 extern const struct command cmd_rm;
+extern const struct command cmd_serve;
+extern const struct command cmd_user;
 
 /* ---- arguments ------------------------------------------------------------------------------- */
 

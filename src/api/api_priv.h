@@ -1,0 +1,182 @@
+/* api/api_priv.h: what the files of this folder share.
+ *
+ *   routes.c      the table, and the one place where who-may-what is decided before a body is read
+ *   json.c        bodies in: bounded, strict; parameters by table
+ *   reply.c       answers and errors, in the style of the client's API; server-sent events
+ *   generate.c    one generation for all dialects
+ *   openai_*.c    chat, completions, embeddings, models, rerank, tokens
+ *   anthropic.c   messages
+ *   office.c      matters, documents, search, ask
+ *   session.c     log in and out
+ *   ops.c         health, metrics, the OpenAPI file */
+#ifndef API_API_PRIV_H
+#define API_API_PRIV_H
+
+#include <jansson.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "api/api.h"
+#include "base/size.h"
+#include "base/status.h"
+
+enum {
+    BODY_CHAT = 32 << 20,  /* a long conversation is 1 MiB; images will come */
+    BODY_SMALL = 64 << 10, /* a question, a name */
+    BODY_TEXTS = 8 << 20,  /* texts to embed or to rank */
+    JSON_DEPTH = 64,      /* of arrays and objects in one another; schemas are the deepest in use */
+    JSON_VALUES = 200000, /* a value takes some 100 bytes of memory, whatever its text */
+    MESSAGES_MAX = 4096,
+    STOPS_MAX = 16,
+    CHOICES_MAX = 8,
+    TEXTS_MAX = 2048,
+    EMBED_BATCH = 16, /* texts between two looks at the client */
+};
+
+enum style { STYLE_OPENAI, STYLE_ANTHROPIC };
+enum need { NEED_NOTHING, NEED_USER, NEED_ADMIN };
+
+struct call;
+struct route {
+    const char *method, *path;
+    size_t body_max;
+    enum style style;
+    enum need need;
+    enum access_right right; /* to the matter named by {matter} in the path or ?matter= */
+    void (*handle)(struct call *c);
+};
+extern const struct route routes[];
+extern const size_t n_routes;
+
+enum { MATTER_HANDLES = 8 }; /* open for reading between requests */
+
+struct api {
+    struct api_options opts;
+    struct http_server *http;
+    struct http_route *http_routes;
+    bool loopback_only;
+    int64_t started_unix;
+    struct matter_pool {
+        pthread_mutex_t lock;
+        struct kt_matter *idle[MATTER_HANDLES];
+        size_t n_idle;
+    } matters;
+    struct {
+        _Atomic uint64_t requests[6]; /* by the status' first digit; 0: nobody was left to answer */
+        _Atomic uint64_t seconds_us, n_seconds;
+        _Atomic uint64_t logins_failed, denied;
+    } counts;
+};
+
+/* One request, from before() to done(). */
+struct call {
+    struct api *api;
+    struct http_request *rq;
+    const struct route *route;
+    struct identity who;
+    char matter[KT_MATTER_ID_LEN + 1]; /* checked: the caller has route->right to it */
+    json_t *body;
+};
+
+/* ---- reply.c ---- */
+void reply_json(struct call *c, int status, json_t *value); /* takes the reference */
+/* 'param' may be NULL. The text may name parameters and numbers, never content. */
+void reply_error(struct call *c, int status, const char *type, const char *code, const char *param,
+                 const char *fmt, ...) KT_PRINTF(6, 7);
+void reply_kt_error(struct call *c, const struct kt_error *err);
+int status_of(enum kt_status st);
+/* An event; 'name' may be NULL. Takes the reference. False when nobody listens. */
+bool event_send(struct call *c, const char *name, json_t *value);
+json_t *error_json(enum style style, int status, const char *type, const char *code,
+                   const char *param, const char *message, const char *request_id);
+/* A string from bytes that may be ill-formed. */
+json_t *text_json(const char *text, size_t len);
+const char *type_of_status(enum style style, int status);
+
+/* ---- json.c ---- */
+/* c->body, an object; false after an answer. */
+bool body_parse(struct call *c);
+enum param_kind { PARAM_USED, PARAM_IGNORED, PARAM_ONLY };
+struct param {
+    const char *name;
+    enum param_kind kind;
+    const char
+        *only; /* PARAM_ONLY: the value, as JSON, that changes nothing here; null always is one */
+    const char *why; /* ... for others */
+};
+bool params_check(struct call *c, const struct param *table, size_t n);
+/* 'out' keeps its value when the parameter is absent or null; false after an answer. */
+bool param_number(struct call *c, const char *name, double min, double max, double *out);
+bool param_int(struct call *c, const char *name, int64_t min, int64_t max, int64_t *out);
+bool param_bool(struct call *c, const char *name, bool *out);
+bool param_string(struct call *c, const char *name, const char **out);
+bool param_required(struct call *c, const char *name);
+
+/* ---- generate.c ---- */
+struct generation {
+    struct call *call;
+    int32_t *prompt;
+    size_t n_prompt;
+    int64_t n_max; /* 0: what fits */
+    double temperature, top_p, min_p, presence;
+    int64_t top_k, seed; /* seed -1: a random one */
+    const char *stop[STOPS_MAX];
+    size_t n_stop;
+    /* of the one that runs; NULL when the answer is sent whole */
+    bool (*on_begin)(struct generation *g); /* the turn has come */
+    bool (*on_text)(struct generation *g, const char *text, size_t len);
+    void *ctx;
+    bool begun;
+    struct kt_generate_result result;
+    const char *stopped_by; /* the stop string; NULL */
+};
+bool generation_params(struct generation *g);
+bool generation_stop(struct generation *g, const char *name);
+/* Run it for the index-th choice. The result stays in g until the next. */
+enum kt_status generation_run(struct generation *g, size_t index, struct kt_error *err);
+void generation_deinit(struct generation *g);
+/* Is 'model' of the body the chat (or embedding) model? False after an answer. */
+bool model_is_chat(struct call *c);
+bool model_is_embed(struct call *c);
+/* Messages to tokens. Content is a string or an array of text parts. */
+bool chat_prompt(struct call *c, json_t *messages, const char *system, size_t system_len,
+                 int32_t **ids, size_t *n_ids);
+json_t *usage_json(size_t n_prompt, size_t n_cached, size_t n_generated);
+bool caller_gone(void *call);
+struct visitor visitor_of(struct call *c);
+
+/* ---- handlers ---- */
+void handle_models(struct call *c);
+void handle_model(struct call *c);
+void handle_chat(struct call *c);
+void handle_completions(struct call *c);
+void handle_embeddings(struct call *c);
+void handle_rerank(struct call *c);
+void handle_tokenize(struct call *c);
+void handle_detokenize(struct call *c);
+void handle_messages(struct call *c);
+void handle_count_tokens(struct call *c);
+void handle_health(struct call *c);
+void handle_ready(struct call *c);
+void handle_metrics(struct call *c);
+void handle_openapi(struct call *c);
+void handle_login(struct call *c);
+void handle_logout(struct call *c);
+void handle_session(struct call *c);
+void handle_matters(struct call *c);
+void handle_matter_create(struct call *c);
+void handle_matter_destroy(struct call *c);
+void handle_matter_rights(struct call *c);
+void handle_documents(struct call *c);
+void handle_document_add(struct call *c);
+void handle_document_remove(struct call *c);
+void handle_search(struct call *c);
+void handle_ask(struct call *c);
+
+/* ---- office.c: matters that stay open between requests ---- */
+KT_MUST_CHECK enum kt_status matter_take(struct kt_matter **out, struct call *c,
+                                         struct kt_error *err);
+void matter_give(struct call *c, struct kt_matter *m);
+void matters_close(struct api *a, const char *id); /* NULL: all */
+
+#endif

@@ -1,0 +1,293 @@
+/* api/generate.c: what the dialects have in common: parameters of sampling, messages to tokens, one answer. */
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/api_priv.h"
+
+bool caller_gone(void *call)
+{
+    return http_gone(((struct call *)call)->rq);
+}
+
+struct visitor visitor_of(struct call *c)
+{
+    return (struct visitor){ .user = c->who.user,
+                             .scope = c->matter,
+                             .class = SERVE_INTERACTIVE,
+                             .gone = caller_gone,
+                             .ctx = c };
+}
+
+/* ---- models ---------------------------------------------------------------------------------- */
+
+static bool model_is(struct call *c, const char *name, const char *what)
+{
+    const char *asked = NULL;
+    if (!param_required(c, "model") || !param_string(c, "model", &asked))
+        return false;
+    if (name && strcmp(asked, name) == 0)
+        return true;
+    const struct api_options *o = &c->api->opts;
+    bool other = (o->chat_name && strcmp(asked, o->chat_name) == 0) ||
+                 (o->embed_name && strcmp(asked, o->embed_name) == 0);
+    if (other)
+        reply_error(c, 400, NULL, "model_not_supported", "model", "this model does not %s", what);
+    else
+        reply_error(c, 404, NULL, "model_not_found", "model",
+                    "there is no such model here; GET /v1/models lists those there are");
+    return false;
+}
+
+bool model_is_chat(struct call *c)
+{
+    return model_is(c, c->api->opts.chat_name, "write text");
+}
+
+bool model_is_embed(struct call *c)
+{
+    return model_is(c, c->api->opts.embed_name, "make vectors");
+}
+
+/* ---- parameters ------------------------------------------------------------------------------ */
+
+bool generation_params(struct generation *g)
+{
+    struct call *c = g->call;
+    g->temperature = 1;
+    g->top_p = 1;
+    g->seed = -1;
+    int64_t seed = -1;
+    bool ok = param_number(c, "temperature", 0, 2, &g->temperature) &&
+              param_number(c, "top_p", 0, 1, &g->top_p) &&
+              param_number(c, "min_p", 0, 1, &g->min_p) &&
+              param_int(c, "top_k", 0, 1 << 20, &g->top_k) &&
+              param_number(c, "presence_penalty", -2, 2, &g->presence) &&
+              param_int(c, "seed", INT64_MIN, INT64_MAX, &seed);
+    if (ok && json_is_integer(json_object_get(c->body, "seed")))
+        g->seed = seed & INT64_MAX;
+    return ok;
+}
+
+bool generation_stop(struct generation *g, const char *name)
+{
+    struct call *c = g->call;
+    json_t *v = json_object_get(c->body, name);
+    if (!v || json_is_null(v))
+        return true;
+    size_t n = json_is_array(v) ? json_array_size(v) : 1;
+    bool ok = n <= STOPS_MAX;
+    for (size_t i = 0; i < n && ok; i++) {
+        json_t *s = json_is_array(v) ? json_array_get(v, i) : v;
+        ok = json_is_string(s) && json_string_length(s) > 0 && json_string_length(s) <= 1024 &&
+             strlen(json_string_value(s)) == json_string_length(s);
+        if (ok)
+            g->stop[g->n_stop++] = json_string_value(s);
+    }
+    if (!ok)
+        reply_error(c, 400, NULL, "invalid_value", name,
+                    "'%s' takes up to %d strings of 1 to 1024 bytes", name, STOPS_MAX);
+    return ok;
+}
+
+/* ---- messages -------------------------------------------------------------------------------- */
+
+/* A content as text: a string, or parts of type text. NULL after an answer. Heap. */
+static char *content_text(struct call *c, const json_t *content, size_t *len)
+{
+    struct buf b = { 0 };
+    if (json_is_string(content)) {
+        buf_append(&b, json_string_value(content), json_string_length(content));
+    } else if (json_is_array(content)) {
+        for (size_t i = 0; i < json_array_size(content); i++) {
+            const json_t *part = json_array_get(content, i);
+            const char *type = json_string_value(json_object_get(part, "type"));
+            const json_t *text = json_object_get(part, "text");
+            if (!type || (strcmp(type, "text") != 0 && strcmp(type, "input_text") != 0) ||
+                !json_is_string(text)) {
+                buf_deinit(&b);
+                reply_error(c, 400, NULL, "unsupported_content", "messages",
+                            "only content of type 'text' is taken by this server and model");
+                return NULL;
+            }
+            buf_append(&b, json_string_value(text), json_string_length(text));
+        }
+    } else if (content && !json_is_null(content)) {
+        reply_error(c, 400, NULL, "invalid_type", "messages",
+                    "a message's content is a string or an array of parts");
+        return NULL;
+    }
+    buf_append(&b, "", 0);
+    *len = b.len;
+    char *text = buf_take(&b);
+    if (!text)
+        reply_error(c, 503, NULL, NULL, NULL, "out of memory");
+    return text;
+}
+
+static const char *plain_role(struct call *c, const json_t *m)
+{
+    const char *role = json_string_value(json_object_get(m, "role"));
+    if (role && strcmp(role, "developer") == 0)
+        return "system";
+    if (role && (strcmp(role, "system") == 0 || strcmp(role, "user") == 0 ||
+                 strcmp(role, "assistant") == 0))
+        return role;
+    if (role && (strcmp(role, "tool") == 0 || strcmp(role, "function") == 0))
+        reply_error(c, 400, NULL, "unsupported_role", "messages",
+                    "answers of tools are not supported by this server");
+    else
+        reply_error(c, 400, NULL, "invalid_value", "messages",
+                    "a message's role is system, developer, user or assistant");
+    return NULL;
+}
+
+static bool read_message(struct call *c, const json_t *m, struct kt_message *out)
+{
+    if (!json_is_object(m)) {
+        reply_error(c, 400, NULL, "invalid_type", "messages", "a message is an object");
+        return false;
+    }
+    const json_t *calls = json_object_get(m, "tool_calls");
+    if (json_array_size(calls) > 0) {
+        reply_error(c, 400, NULL, "unsupported_parameter", "messages",
+                    "calls of tools are not supported by this server");
+        return false;
+    }
+    out->role = plain_role(c, m);
+    if (!out->role)
+        return false;
+    out->text = content_text(c, json_object_get(m, "content"), &out->text_len);
+    return out->text != NULL;
+}
+
+static void free_messages(struct kt_message *list, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        free((char *)list[i].text);
+    free(list);
+}
+
+bool chat_prompt(struct call *c, json_t *messages, const char *system, size_t system_len,
+                 int32_t **ids, size_t *n_ids)
+{
+    size_t n = json_array_size(messages), k = 0;
+    if (!json_is_array(messages) || n == 0 || n > MESSAGES_MAX) {
+        reply_error(c, 400, NULL, "invalid_value", "messages", "'messages' takes 1 to %d messages",
+                    MESSAGES_MAX);
+        return false;
+    }
+    struct kt_message *list = calloc(n + 1, sizeof(*list));
+    bool ok = list != NULL;
+    if (!ok)
+        reply_error(c, 503, NULL, NULL, NULL, "out of memory");
+    if (ok && system) {
+        list[k].role = "system";
+        list[k].text = strndup(system, system_len);
+        list[k].text_len = system_len;
+        ok = list[k++].text != NULL;
+    }
+    for (size_t i = 0; i < n && ok; i++)
+        ok = read_message(c, json_array_get(messages, i), &list[k++]);
+    struct kt_error err;
+    if (ok && kt_chat_tokens(desk_chat(c->api->opts.desk), list, k, ids, n_ids, &err)) {
+        reply_kt_error(c, &err);
+        ok = false;
+    }
+    if (list)
+        free_messages(list, k);
+    return ok;
+}
+
+json_t *usage_json(size_t n_prompt, size_t n_cached, size_t n_generated)
+{
+    return json_pack("{s:I,s:I,s:I,s:{s:I}}", "prompt_tokens", (json_int_t)n_prompt,
+                     "completion_tokens", (json_int_t)n_generated, "total_tokens",
+                     (json_int_t)(n_prompt + n_generated), "prompt_tokens_details", "cached_tokens",
+                     (json_int_t)n_cached);
+}
+
+/* ---- one answer ------------------------------------------------------------------------------ */
+
+static bool begin(struct generation *g)
+{
+    if (g->begun)
+        return true;
+    g->begun = true;
+    return !g->on_begin || g->on_begin(g);
+}
+
+static bool on_text(void *ctx, const char *text, size_t len)
+{
+    struct generation *g = ctx;
+    return begin(g) && (!g->on_text || g->on_text(g, text, len));
+}
+
+static bool on_progress(void *ctx, size_t n_done, size_t n_total)
+{
+    (void)n_done, (void)n_total;
+    return begin(ctx);
+}
+
+/* The result says that a stop string came, not which: the tokens still have it. */
+static const char *which_stop(const struct generation *g)
+{
+    const struct kt_generate_result *r = &g->result;
+    const char *found = NULL;
+    char *text;
+    size_t len;
+    struct kt_error ignored;
+    if (r->finish != KT_FINISH_STOP_STRING ||
+        kt_detokenize(desk_chat(g->call->api->opts.desk), r->tokens, r->n_tokens, &text, &len,
+                      &ignored))
+        return NULL;
+    for (size_t i = 0; i < g->n_stop && !found; i++)
+        if (span_starts(span_sub((struct span){ text, len }, r->text_len, len),
+                        span_of(g->stop[i])))
+            found = g->stop[i];
+    free(text);
+    return found ? found : g->stop[0];
+}
+
+enum kt_status generation_run(struct generation *g, size_t index, struct kt_error *err)
+{
+    struct desk *d = g->call->api->opts.desk;
+    size_t n_ctx = desk_n_ctx(d);
+    if (g->n_prompt >= n_ctx)
+        return kt_fail(err, KT_E_LIMIT,
+                       "the prompt has %zu tokens, a conversation here holds %zu with its answer; "
+                       "shorten it, or "
+                       "start the server with a larger --ctx",
+                       g->n_prompt, n_ctx);
+    uint64_t seed;
+    randombytes_buf(&seed, sizeof(seed));
+    if (g->seed >= 0)
+        seed = (uint64_t)g->seed + index;
+    struct kt_generate_request rq = {
+        .prompt = g->prompt,
+        .n_prompt = g->n_prompt,
+        .n_max = g->n_max ? MIN((size_t)g->n_max, n_ctx - g->n_prompt) : 0,
+        .sampling = { .temperature = (float)g->temperature,
+                      .top_p = (float)g->top_p,
+                      .min_p = (float)g->min_p,
+                      .top_k = (uint32_t)g->top_k,
+                      .presence_penalty = (float)g->presence,
+                      .seed = seed },
+        .stop = g->stop,
+        .n_stop = g->n_stop,
+        .on_text = on_text,
+        .on_progress = on_progress,
+        .callback_ctx = g,
+    };
+    kt_generate_result_deinit(&g->result);
+    struct visitor v = visitor_of(g->call);
+    enum kt_status st = desk_generate(d, &v, &rq, &g->result, NULL, err);
+    g->stopped_by = st ? NULL : which_stop(g);
+    return st;
+}
+
+void generation_deinit(struct generation *g)
+{
+    kt_generate_result_deinit(&g->result);
+    free(g->prompt);
+}

@@ -1,0 +1,526 @@
+/* api/office.c: matters, their documents, search and ask. The caller's right to the matter was decided in
+ * routes.c; what is opened here is c->matter and nothing else. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/api_priv.h"
+#include "base/log.h"
+#include "kontor/office.h"
+
+/* ---- matters that stay open ------------------------------------------------------------------ */
+
+/* Opening one means deriving keys and, for the first search, loading its vectors; so the last ones stay open,
+ * for reading. A handle serves one request at a time. */
+enum kt_status matter_take(struct kt_matter **out, struct call *c, struct kt_error *err)
+{
+    struct matter_pool *p = &c->api->matters;
+    *out = NULL;
+    pthread_mutex_lock(&p->lock);
+    for (size_t i = p->n_idle; i-- > 0 && !*out;) {
+        if (strcmp(kt_matter_id(p->idle[i]), c->matter) != 0)
+            continue;
+        *out = p->idle[i];
+        memmove(p->idle + i, p->idle + i + 1, (--p->n_idle - i) * sizeof(p->idle[0]));
+    }
+    pthread_mutex_unlock(&p->lock);
+    return *out ? KT_OK : kt_matter_open_id(out, c->api->opts.store, c->matter, KT_READ, err);
+}
+
+void matter_give(struct call *c, struct kt_matter *m)
+{
+    struct matter_pool *p = &c->api->matters;
+    struct kt_matter *oldest = NULL;
+    if (!m)
+        return;
+    pthread_mutex_lock(&p->lock);
+    if (p->n_idle == MATTER_HANDLES) {
+        oldest = p->idle[0];
+        memmove(p->idle, p->idle + 1, --p->n_idle * sizeof(p->idle[0]));
+    }
+    p->idle[p->n_idle++] = m;
+    pthread_mutex_unlock(&p->lock);
+    kt_matter_close(oldest);
+}
+
+void matters_close(struct api *a, const char *id)
+{
+    struct matter_pool *p = &a->matters;
+    size_t kept = 0;
+    pthread_mutex_lock(&p->lock);
+    for (size_t i = 0; i < p->n_idle; i++) {
+        if (id && strcmp(kt_matter_id(p->idle[i]), id) != 0)
+            p->idle[kept++] = p->idle[i];
+        else
+            kt_matter_close(p->idle[i]);
+    }
+    p->n_idle = kept;
+    pthread_mutex_unlock(&p->lock);
+}
+
+/* ---- matters --------------------------------------------------------------------------------- */
+
+static const char *right_name(enum access_right r)
+{
+    return r == ACCESS_WRITE ? "write" : r == ACCESS_READ ? "read" : "none";
+}
+
+/* Members see theirs; administrators see that there are others, too, to give rights to them. */
+static json_t *matter_json(struct call *c, const struct kt_matter_info *m, enum access_right right)
+{
+    (void)c;
+    json_t *j =
+        json_pack("{s:s,s:s,s:s}", "id", m->id, "name", m->name, "right", right_name(right));
+    if (right != ACCESS_NONE) {
+        json_object_set_new(j, "documents", json_integer((json_int_t)m->n_documents));
+        json_object_set_new(j, "chunks", json_integer((json_int_t)m->n_chunks));
+        json_object_set_new(j, "bytes", json_integer((json_int_t)m->bytes));
+    }
+    return j;
+}
+
+void handle_matters(struct call *c)
+{
+    struct kt_matter_info *list = NULL;
+    size_t n = 0;
+    struct kt_error err;
+    enum kt_status st = kt_matter_list(c->api->opts.store, &list, &n, &err);
+    json_t *data = json_array();
+    for (size_t i = 0; i < n && !st; i++) {
+        enum access_right right;
+        st = access_right(c->api->opts.access, &c->who, list[i].id, &right, &err);
+        if (!st && (right != ACCESS_NONE || c->who.admin))
+            json_array_append_new(data, matter_json(c, &list[i], right));
+    }
+    kt_matter_list_free(list, n);
+    if (st) {
+        json_decref(data);
+        reply_kt_error(c, &err);
+        return;
+    }
+    reply_json(c, 200, json_pack("{s:o}", "matters", data));
+}
+
+void handle_matter_create(struct call *c)
+{
+    static const struct param PARAMS[] = { { "name", PARAM_USED, NULL, NULL } };
+    const char *name = NULL;
+    char id[KT_MATTER_ID_LEN + 1];
+    struct kt_error err;
+    if (!params_check(c, PARAMS, ARRAY_LEN(PARAMS)) || !param_required(c, "name") ||
+        !param_string(c, "name", &name))
+        return;
+    enum kt_status st = kt_matter_create(c->api->opts.store, name, &err);
+    if (!st)
+        st = kt_matter_find_id(c->api->opts.store, name, id, &err);
+    if (!st && c->who.user)
+        st = access_grant(c->api->opts.access, c->who.name, id, ACCESS_WRITE, &err);
+    if (st)
+        reply_kt_error(c, &err);
+    else
+        reply_json(c, 201, json_pack("{s:s,s:s,s:s}", "id", id, "name", name, "right", "write"));
+}
+
+void handle_matter_destroy(struct call *c)
+{
+    struct kt_matter *m;
+    struct kt_error err;
+    char *name = NULL;
+    matters_close(c->api, c->matter);
+    enum kt_status st = kt_matter_open_id(&m, c->api->opts.store, c->matter, KT_READ, &err);
+    if (!st) {
+        name = strdup(kt_matter_name(m));
+        kt_matter_close(m);
+        st = name ? kt_matter_destroy(c->api->opts.store, name, &err)
+                  : kt_fail(&err, KT_E_NOMEM, "out of memory");
+    }
+    free(name);
+    if (!st)
+        st = access_forget_matter(c->api->opts.access, c->matter, &err);
+    if (st) {
+        reply_kt_error(c, &err);
+        return;
+    }
+    desk_forget(c->api->opts.desk, c->matter);
+    log_event(LOG_WARN, "matter.destroyed", LOG_WORD("matter", c->matter),
+              LOG_I64("user", c->who.user), LOG_END);
+    reply_json(c, 200, json_pack("{s:s,s:b}", "id", c->matter, "destroyed", 1));
+}
+
+void handle_matter_rights(struct call *c)
+{
+    static const struct param PARAMS[] = { { "user", PARAM_USED, NULL, NULL },
+                                           { "right", PARAM_USED, NULL, NULL } };
+    static const char *const NAMES[] = { "none", "read", "write" };
+    const char *user = NULL, *right = NULL, *id = http_param(c->rq, "matter");
+    if (!params_check(c, PARAMS, ARRAY_LEN(PARAMS)) || !param_required(c, "user") ||
+        !param_required(c, "right") || !param_string(c, "user", &user) ||
+        !param_string(c, "right", &right))
+        return;
+    for (size_t i = 0; i < ARRAY_LEN(NAMES); i++) {
+        if (strcmp(right, NAMES[i]) != 0)
+            continue;
+        struct kt_matter *m;
+        struct kt_error err;
+        enum kt_status st = kt_matter_open_id(&m, c->api->opts.store, id, KT_READ, &err);
+        if (!st) {
+            kt_matter_close(m);
+            st = access_grant(c->api->opts.access, user, id, (enum access_right)i, &err);
+        }
+        if (st)
+            reply_kt_error(c, &err);
+        else
+            reply_json(c, 200, json_pack("{s:s,s:s,s:s}", "id", id, "user", user, "right", right));
+        return;
+    }
+    reply_error(c, 400, NULL, "invalid_value", "right",
+                "'right' takes \"none\", \"read\" or \"write\"");
+}
+
+/* ---- documents ------------------------------------------------------------------------------- */
+
+static bool add_document(void *ctx, const struct kt_doc_info *d)
+{
+    json_t *list = ctx;
+    json_array_append_new(
+        list, json_pack("{s:I,s:s,s:s,s:s?,s:s?,s:s?,s:I,s:I,s:I}", "id", (json_int_t)d->id, "path",
+                        d->path, "state", kt_doc_state_name(d->state), "reason", d->reason, "title",
+                        d->title, "format", d->format, "pages", (json_int_t)d->n_pages, "chunks",
+                        (json_int_t)d->n_chunks, "bytes", (json_int_t)d->size));
+    return true;
+}
+
+void handle_documents(struct call *c)
+{
+    struct kt_matter *m;
+    struct kt_error err;
+    json_t *list = json_array();
+    enum kt_status st = matter_take(&m, c, &err);
+    if (!st)
+        st = kt_matter_each(m, NULL, add_document, list, &err);
+    matter_give(c, m);
+    if (st) {
+        json_decref(list);
+        reply_kt_error(c, &err);
+        return;
+    }
+    reply_json(c, 200, json_pack("{s:o}", "documents", list));
+}
+
+struct path_of_id {
+    int64_t id;
+    char *path;
+};
+
+static bool find_path(void *ctx, const struct kt_doc_info *d)
+{
+    struct path_of_id *f = ctx;
+    if (d->id == f->id)
+        f->path = strdup(d->path);
+    return !f->path;
+}
+
+void handle_document_remove(struct call *c)
+{
+    char *end;
+    const char *text = http_param(c->rq, "document");
+    struct path_of_id f = { .id = strtoll(text, &end, 10) };
+    struct kt_matter *m = NULL;
+    struct kt_error err;
+    size_t n_removed = 0;
+    if (*end || strspn(text, "0123456789") != strlen(text) || strlen(text) > 18) {
+        reply_error(c, 404, NULL, "not_found", "document", "there is no such document");
+        return;
+    }
+    enum kt_status st = kt_matter_open_id(&m, c->api->opts.store, c->matter, KT_WRITE, &err);
+    if (!st)
+        st = kt_matter_each(m, NULL, find_path, &f, &err);
+    if (!st && !f.path)
+        st = kt_fail(&err, KT_E_NOTFOUND, "there is no such document");
+    if (!st)
+        st = kt_matter_remove(m, f.path, &n_removed, &err);
+    kt_matter_close(m);
+    matters_close(c->api, c->matter); /* their caches may still know it */
+    desk_forget(c->api->opts.desk, c->matter);
+    free(f.path);
+    if (st)
+        reply_kt_error(c, &err);
+    else
+        reply_json(c, 200,
+                   json_pack("{s:I,s:b}", "id", (json_int_t)f.id, "removed", (int)(n_removed > 0)));
+}
+
+/* Folders of the server are indexed only below those that it was started with. */
+static bool is_below_a_root(const struct api *a, const char *path, char **real)
+{
+    *real = realpath(path, NULL);
+    for (size_t i = 0; *real && i < a->opts.n_roots; i++) {
+        char *root = realpath(a->opts.roots[i], NULL);
+        size_t n = root ? strlen(root) : 0;
+        bool below = root && strncmp(*real, root, n) == 0 && ((*real)[n] == '/' || (*real)[n] == 0);
+        free(root);
+        if (below)
+            return true;
+    }
+    free(*real);
+    *real = NULL;
+    return false;
+}
+
+static bool go_on(void *ctx, size_t n_done, size_t n_total, const char *path)
+{
+    struct call *c = ctx;
+    (void)path;
+    return event_send(
+        c, "progress",
+        json_pack("{s:I,s:I}", "done", (json_int_t)n_done, "total", (json_int_t)n_total));
+}
+
+static json_t *items_json(const struct kt_add_item *items, size_t n)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < n; i++)
+        json_array_append_new(
+            list, json_pack("{s:s,s:s}", "path", items[i].path, "reason", items[i].reason));
+    return list;
+}
+
+void handle_document_add(struct call *c)
+{
+    static const struct param PARAMS[] = { { "path", PARAM_USED, NULL, NULL } };
+    const char *path = NULL;
+    char *real = NULL;
+    if (!params_check(c, PARAMS, ARRAY_LEN(PARAMS)) || !param_required(c, "path") ||
+        !param_string(c, "path", &path))
+        return;
+    if (!is_below_a_root(c->api, path, &real)) {
+        reply_error(c, 403, NULL, "forbidden", "path",
+                    "only what lies below a folder that the server was started with (--root) can "
+                    "be indexed");
+        return;
+    }
+    struct kt_matter *m = NULL;
+    struct kt_error err;
+    struct kt_add_report r = { 0 };
+    struct kt_add_options o = { .embedder = desk_embed(c->api->opts.desk),
+                                .embedder_id = c->api->opts.embedder_id,
+                                .on_progress = go_on,
+                                .ctx = c };
+    enum kt_status st = kt_matter_open_id(&m, c->api->opts.store, c->matter, KT_WRITE, &err);
+    if (st) {
+        reply_kt_error(c, &err);
+    } else {
+        http_stream_begin(c->rq);
+        st = kt_office_add(m, (const char *const *)&real, 1, &o, &r, &err);
+        if (st)
+            event_send(c, "error",
+                       error_json(STYLE_OPENAI, status_of(st), NULL, NULL, NULL, err.text,
+                                  http_id(c->rq)));
+        else
+            event_send(c, "done",
+                       json_pack("{s:I,s:I,s:I,s:I,s:o,s:o}", "indexed", (json_int_t)r.n_indexed,
+                                 "unchanged", (json_int_t)r.n_unchanged, "renamed",
+                                 (json_int_t)r.n_renamed, "removed", (json_int_t)r.n_removed,
+                                 "skipped", items_json(r.skipped, r.n_skipped), "failed",
+                                 items_json(r.failed, r.n_failed)));
+    }
+    kt_add_report_deinit(&r);
+    kt_matter_close(m);
+    matters_close(c->api, c->matter); /* opened before this: they would search what was */
+    free(real);
+}
+
+/* ---- search ---------------------------------------------------------------------------------- */
+
+struct searching {
+    struct call *call;
+    struct kt_matter *matter;
+    const char *query;
+    enum kt_search_mode mode;
+    size_t k;
+    struct kt_hit *hits;
+    size_t n_hits;
+};
+
+static enum kt_status search(void *arg, struct kt_context *none, struct kt_error *err)
+{
+    (void)none;
+    struct searching *s = arg;
+    return kt_office_search(s->matter, s->query, s->mode, s->k, desk_embed(s->call->api->opts.desk),
+                            &s->hits, &s->n_hits, err);
+}
+
+static json_t *place_json(json_t *j, const char *path, const char *title, const struct kt_place *p)
+{
+    json_object_set_new(j, "path", json_string(path));
+    json_object_set_new(j, "title", title ? json_string(title) : json_null());
+    json_object_set_new(j, "page", json_integer(p->page));
+    json_object_set_new(j, "paragraph", json_integer(p->para));
+    json_object_set_new(j, "box",
+                        json_pack("[f,f,f,f]", (double)p->box[0], (double)p->box[1],
+                                  (double)p->box[2], (double)p->box[3]));
+    json_object_set_new(j, "start", json_integer((json_int_t)p->start));
+    json_object_set_new(j, "end", json_integer((json_int_t)p->end));
+    return j;
+}
+
+static json_t *hit_json(const struct kt_hit *h)
+{
+    json_t *j = json_pack("{s:I,s:o,s:f,s:{s:i,s:i,s:f,s:f}}", "document", (json_int_t)h->doc_id,
+                          "text", text_json(h->text, h->text_len), "score", h->score, "stages",
+                          "lexical_rank", h->lexical_rank, "dense_rank", h->dense_rank,
+                          "lexical_score", h->lexical_score, "dense_score", h->dense_score);
+    return place_json(j, h->path, h->title, &h->place);
+}
+
+static bool read_mode(struct call *c, enum kt_search_mode *out)
+{
+    static const char *const NAMES[] = {
+        [KT_SEARCH_HYBRID] = "hybrid", [KT_SEARCH_LEXICAL] = "lexical", [KT_SEARCH_DENSE] = "dense"
+    };
+    const char *name = NULL;
+    if (!param_string(c, "mode", &name))
+        return false;
+    *out = desk_embed(c->api->opts.desk) ? KT_SEARCH_HYBRID : KT_SEARCH_LEXICAL;
+    for (size_t i = 0; name && i < ARRAY_LEN(NAMES); i++) {
+        if (strcmp(name, NAMES[i]) == 0) {
+            *out = (enum kt_search_mode)i;
+            return true;
+        }
+    }
+    if (name)
+        reply_error(c, 400, NULL, "invalid_value", "mode",
+                    "'mode' takes \"hybrid\", \"lexical\" or \"dense\"");
+    return !name;
+}
+
+void handle_search(struct call *c)
+{
+    static const struct param PARAMS[] = { { "query", PARAM_USED, NULL, NULL },
+                                           { "k", PARAM_USED, NULL, NULL },
+                                           { "mode", PARAM_USED, NULL, NULL } };
+    struct searching s = { .call = c };
+    int64_t k = 10;
+    if (!params_check(c, PARAMS, ARRAY_LEN(PARAMS)) || !param_required(c, "query") ||
+        !param_string(c, "query", &s.query) || !param_int(c, "k", 1, 100, &k) ||
+        !read_mode(c, &s.mode))
+        return;
+    s.k = (size_t)k;
+    struct kt_error err;
+    struct visitor v = visitor_of(c);
+    enum kt_status st = matter_take(&s.matter, c, &err);
+    if (!st && s.mode == KT_SEARCH_LEXICAL)
+        st = search(&s, NULL, &err);
+    else if (!st)
+        st = desk_with_embedder(c->api->opts.desk, &v, search, &s, &err);
+    matter_give(c, s.matter);
+    if (st) {
+        reply_kt_error(c, &err);
+    } else {
+        json_t *hits = json_array();
+        for (size_t i = 0; i < s.n_hits; i++)
+            json_array_append_new(hits, hit_json(&s.hits[i]));
+        reply_json(c, 200, json_pack("{s:o}", "hits", hits));
+    }
+    kt_hits_free(s.hits, s.n_hits);
+}
+
+/* ---- ask ------------------------------------------------------------------------------------- */
+
+struct asking {
+    struct call *call;
+    struct kt_matter *matter;
+    const char *question;
+    size_t n_passages;
+    uint64_t seed;
+    bool stream;
+    size_t n_streamed;
+    struct kt_answer answer;
+};
+
+static bool ask_text(void *ctx, const char *text, size_t len)
+{
+    struct asking *a = ctx;
+    if (http_gone(a->call->rq))
+        return false;
+    a->n_streamed += len;
+    return !a->stream ||
+           event_send(a->call, "text", json_pack("{s:o}", "text", text_json(text, len)));
+}
+
+static enum kt_status ask(void *arg, struct kt_context *context, struct kt_error *err)
+{
+    struct asking *a = arg;
+    struct desk *d = a->call->api->opts.desk;
+    struct kt_ask_options o = { .embedder = desk_embed(d),
+                                .chat = context,
+                                .chat_engine = desk_chat(d),
+                                .n_passages = a->n_passages,
+                                .seed = a->seed,
+                                .on_text = ask_text,
+                                .ctx = a };
+    if (a->stream)
+        http_stream_begin(a->call->rq);
+    return kt_office_ask(a->matter, a->question, &o, &a->answer, err);
+}
+
+static json_t *citation_json(const struct kt_citation *k)
+{
+    struct kt_place p = {
+        k->start, k->end, k->page, k->para, { k->box[0], k->box[1], k->box[2], k->box[3] }
+    };
+    return place_json(json_pack("{s:o}", "quote", text_json(k->quote, strlen(k->quote))), k->path,
+                      k->title, &p);
+}
+
+static json_t *number_or_null(double x)
+{
+    return isnan(x) ? json_null() : json_real(x);
+}
+
+static json_t *answer_json(const struct kt_answer *a)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < a->n_citations; i++)
+        json_array_append_new(list, citation_json(&a->citations[i]));
+    return json_pack("{s:o,s:b,s:o,s:{s:f,s:o,s:o}}", "answer", text_json(a->text, strlen(a->text)),
+                     "supported", (int)a->supported, "citations", list, "support", "score",
+                     a->support_score, "coverage", number_or_null(a->coverage), "cosine",
+                     number_or_null(a->cosine));
+}
+
+void handle_ask(struct call *c)
+{
+    static const struct param PARAMS[] = {
+        { "question", PARAM_USED, NULL, NULL },
+        { "passages", PARAM_USED, NULL, NULL },
+        { "seed", PARAM_USED, NULL, NULL },
+        { "stream", PARAM_USED, NULL, NULL },
+    };
+    struct asking a = { .call = c };
+    int64_t passages = 4, seed = 0;
+    if (!params_check(c, PARAMS, ARRAY_LEN(PARAMS)) || !param_required(c, "question") ||
+        !param_string(c, "question", &a.question) || !param_int(c, "passages", 1, 16, &passages) ||
+        !param_int(c, "seed", 0, INT64_MAX, &seed) || !param_bool(c, "stream", &a.stream))
+        return;
+    a.n_passages = (size_t)passages;
+    a.seed = (uint64_t)seed;
+    struct kt_error err;
+    struct visitor v = visitor_of(c);
+    enum kt_status st = matter_take(&a.matter, c, &err);
+    if (!st)
+        st = desk_with_context(c->api->opts.desk, &v, ask, &a, &err);
+    matter_give(c, a.matter);
+    /* once the events have begun an error is one of them */
+    if (st && a.stream && http_status(c->rq) != 0)
+        event_send(
+            c, "error",
+            error_json(STYLE_OPENAI, status_of(st), NULL, NULL, NULL, err.text, http_id(c->rq)));
+    else if (st)
+        reply_kt_error(c, &err);
+    else if (a.stream)
+        event_send(c, "answer", answer_json(&a.answer));
+    else
+        reply_json(c, 200, answer_json(&a.answer));
+    kt_answer_deinit(&a.answer);
+}

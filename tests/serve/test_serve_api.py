@@ -1,0 +1,410 @@
+#!/usr/bin/env python3
+"""What the server answers to whom, without any client library.
+
+Routes: the table of routes, read from the running server's own source of truth (/openapi.json, compared with
+src/api/routes.c), is tried as every role, with and without a right to the matter. Office: search and ask over HTTP give
+what the command line gives."""
+import concurrent.futures
+import json
+import os
+import pathlib
+import re
+import socket
+import time
+import unittest
+
+from serve_help import CHAT, EMBED, PATIENCE, Server, events, kontor, status_of
+
+SOURCE = pathlib.Path(os.environ["KONTOR_SOURCE"])
+ROUTE = re.compile(r'\{\s*"(\w+)",\s*"([^"]+)",\s*(\w+),\s*(\w+),\s*NEED_(\w+),\s*ACCESS_(\w+),\s*handle_(\w+)\s*\}')
+
+
+def routes():
+    """[(method, path, need, right, handler)] of the table."""
+    text = (SOURCE / "src" / "api" / "routes.c").read_text(encoding="utf-8")
+    found = [(m[0], m[1], m[4], m[5], m[6]) for m in ROUTE.findall(text)]
+    assert len(found) >= 25, found
+    return found
+
+
+class Openapi(unittest.TestCase):
+    def test_the_file_and_the_table_are_equal(self):
+        server = Server()
+        self.addCleanup(server.stop)
+        status, served, _ = server.call("GET", "/openapi.json")
+        self.assertEqual(status, 200)
+        self.assertEqual(served, json.loads((SOURCE / "docs" / "openapi.json").read_text(encoding="utf-8")))
+        described = {(method.upper(), path, not operation.get("security", True) == [],
+                      any(p["name"] == "matter" for p in operation.get("parameters", [])))
+                     for path, operations in served["paths"].items() for method, operation in operations.items()}
+        table = {(method, path, need != "NOTHING", right != "NONE" or "{matter}" in path)
+                 for method, path, need, right, _ in routes()}
+        self.assertEqual(described, table)
+        # every $ref has a target, every path parameter a description
+        text = json.dumps(served)
+        for name in re.findall(r'"#/components/schemas/(\w+)"', text):
+            self.assertIn(name, served["components"]["schemas"])
+        for path, operations in served["paths"].items():
+            for operation in operations.values():
+                named = {p["name"] for p in operation.get("parameters", []) if p["in"] == "path"}
+                self.assertEqual(named, set(re.findall(r"\{(\w+)\}", path)), path)
+                self.assertTrue({"200", "201"} & set(operation["responses"]), path)
+
+
+class Rights(unittest.TestCase):
+    """Every route as every role, with a matter of the caller's and a foreign one."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.server = server = Server()
+        server.key = {}
+        for name, admin in (("boss", True), ("anna", False), ("bert", False)):
+            kontor(server.home, "user", "add", name, *(["--admin"] if admin else []))
+            server.key[name] = kontor(server.home, "user", "key", name).stdout.strip()
+        kontor(server.home, "matter", "create", "Anna ./. Bert")
+        kontor(server.home, "matter", "create", "fremd")
+        kontor(server.home, "user", "grant", "anna", "--matter", "Anna ./. Bert")
+        kontor(server.home, "user", "grant", "bert", "--matter", "fremd", "--write")
+        listed = server.call("GET", "/api/matters", key=server.key["boss"])[1]["matters"]
+        server.matter = {m["name"]: m["id"] for m in listed}
+
+    @classmethod
+    def tearDownClass(cls):
+        assert cls.server.stop() == 0, cls.server.log()
+
+    def expected(self, need, right, role, may):
+        """The status the gatekeeper gives, or None: the handler's business."""
+        if need == "NOTHING":
+            return None
+        if role in ("nobody", "wrong key"):
+            return 401
+        if need == "ADMIN" and role != "boss":
+            return 403
+        if right == "NONE":
+            return None
+        if may == "none":
+            return 404
+        return 403 if right == "WRITE" and may == "read" else None
+
+    def test_matrix(self):
+        tried = 0
+        rights = {"boss": {}, "anna": {"Anna ./. Bert": "read"}, "bert": {"fremd": "write"}}
+        for method, path, need, right, handler in routes():
+            if handler == "matter_destroy":
+                continue  # has its own test
+            for role in ("nobody", "wrong key", "boss", "anna", "bert"):
+                for matter in ("Anna ./. Bert", "fremd", "no such"):
+                    may = rights.get(role, {}).get(matter, "none")
+                    mid = self.server.matter.get(matter, "0" * 32)
+                    url = path.replace("{matter}", mid).replace("{model}", "x").replace("{document}", "1")
+                    if right != "NONE" and "{matter}" not in path:
+                        url += "?matter=" + mid
+                    key = {"nobody": None, "wrong key": "kt-" + "A" * 43}.get(role, self.server.key.get(role))
+                    body = {} if method in ("POST", "PUT") else None
+                    status, answer, _ = self.server.call(method, url, body, key)
+                    wanted = self.expected(need, right, role, may)
+                    tried += 1
+                    with self.subTest(f"{method} {path} as {role} on '{matter}'"):
+                        if wanted:
+                            self.assertEqual(status, wanted, answer)
+                        else:
+                            self.assertNotIn(status, (401, 500, 403), answer)
+        self.assertGreater(tried, 300)
+
+    def test_a_matter_of_others_is_not_even_there(self):
+        for name, sees in (("anna", ["Anna ./. Bert"]), ("bert", ["fremd"])):
+            listed = self.server.call("GET", "/api/matters", key=self.server.key[name])[1]["matters"]
+            self.assertEqual([m["name"] for m in listed], sees)
+        listed = self.server.call("GET", "/api/matters", key=self.server.key["boss"])[1]["matters"]
+        for m in listed:
+            if m["name"] in self.server.matter:
+                self.assertEqual(m["right"], "none")
+                self.assertNotIn("documents", m)
+        a = self.server.call("GET", "/api/documents?matter=" + self.server.matter["fremd"], key=self.server.key["anna"])
+        b = self.server.call("GET", "/api/documents?matter=" + "0" * 32, key=self.server.key["anna"])
+        self.assertEqual(a[:2], b[:2])
+
+    def test_rights_are_given_and_taken(self):
+        mid, boss, bert = self.server.matter["Anna ./. Bert"], self.server.key["boss"], self.server.key["bert"]
+        for right, status in (("read", 200), ("none", 404)):
+            given = self.server.call("PUT", f"/api/matters/{mid}/rights", {"user": "bert", "right": right}, boss)
+            self.assertEqual(given[0], 200, given)
+            self.assertEqual(self.server.call("GET", "/api/documents?matter=" + mid, key=bert)[0], status)
+        self.assertEqual(self.server.call("PUT", f"/api/matters/{mid}/rights", {"user": "nobody", "right": "read"}, boss)[0], 404)
+        self.assertEqual(self.server.call("PUT", f"/api/matters/{'0' * 32}/rights", {"user": "bert", "right": "read"}, boss)[0], 404)
+
+    def test_a_matter_made_again_under_its_name_is_another(self):
+        boss, anna = self.server.key["boss"], self.server.key["anna"]
+        status, made, _ = self.server.call("POST", "/api/matters", {"name": "kurz"}, boss)
+        self.assertEqual((status, made["right"]), (201, "write"))
+        self.assertEqual(self.server.call("POST", "/api/matters", {"name": "kurz"}, boss)[0], 409)
+        kontor(self.server.home, "user", "grant", "anna", "--matter", "kurz", "--write")
+        self.assertEqual(self.server.call("GET", "/api/documents?matter=" + made["id"], key=anna)[0], 200)
+        self.assertEqual(self.server.call("DELETE", "/api/matters/" + made["id"], key=anna)[0], 403)
+        self.assertEqual(self.server.call("DELETE", "/api/matters/" + made["id"], key=boss)[0], 200)
+        self.assertEqual(self.server.call("GET", "/api/documents?matter=" + made["id"], key=anna)[0], 404)
+        again = self.server.call("POST", "/api/matters", {"name": "kurz"}, boss)[1]
+        self.assertNotEqual(again["id"], made["id"])
+        self.assertEqual(self.server.call("GET", "/api/documents?matter=" + again["id"], key=anna)[0], 404)
+
+    def test_keys_end(self):
+        key = kontor(self.server.home, "user", "key", "anna", "--label", "zweiter").stdout.strip()
+        self.assertEqual(self.server.call("GET", "/api/session", key=key)[1]["user"], "anna")
+        self.assertEqual(self.server.call("GET", "/api/session", headers={"X-Api-Key": key})[1]["user"], "anna")
+        kontor(self.server.home, "user", "key", "anna", "--label", "zweiter", "--delete")
+        self.assertEqual(self.server.call("GET", "/api/session", key=key)[0], 401)
+        for bad in ("", " ", key[:-1], key + "A", key.lower(), "Bearer " + key):
+            self.assertEqual(self.server.call("GET", "/api/session", key=bad or " ")[0], 401)
+
+    def test_secrets_are_not_on_the_disk_and_not_in_the_log(self):
+        data = b"".join(p.read_bytes() for p in self.server.home.rglob("*") if p.is_file())
+        for key in self.server.key.values():
+            self.assertNotIn(key.encode(), data)
+            self.assertNotIn(key[3:20], self.server.log())
+        self.assertNotIn(b"SQLite format", (self.server.home / "access.db").read_bytes())
+        self.assertEqual((self.server.home / "access.db").stat().st_mode & 0o777, 0o600)
+
+
+class Browser(unittest.TestCase):
+    """Passwords, sessions, and what other pages may not do."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.server = Server()
+        kontor(cls.server.home, "user", "add", "anna", "--admin", "--password", text="ein langes Passwort\n")
+
+    @classmethod
+    def tearDownClass(cls):
+        assert cls.server.stop() == 0, cls.server.log()
+
+    def test_a_session(self):
+        origin = {"Origin": self.server.url, "Sec-Fetch-Site": "same-origin"}
+        login = {"name": "anna", "password": "ein langes Passwort"}
+        status, who, headers = self.server.call("POST", "/api/login", login, headers=origin)
+        self.assertEqual(status, 200, who)
+        cookie = headers["Set-Cookie"]
+        for word in ("HttpOnly", "SameSite=Strict", "Path=/"):
+            self.assertIn(word, cookie)
+        h = {**origin, "Cookie": cookie.split(";")[0]}
+        self.assertEqual(self.server.call("GET", "/api/session", headers=h)[1]["user"], "anna")
+        # a cookie alone changes nothing
+        self.assertEqual(self.server.call("POST", "/api/matters", {"name": "a"}, headers=h)[0], 403)
+        self.assertEqual(self.server.call("POST", "/api/matters", {"name": "a"}, headers={**h, "X-CSRF-Token": "A" * 43})[0], 403)
+        h["X-CSRF-Token"] = who["csrf_token"]
+        self.assertEqual(self.server.call("POST", "/api/matters", {"name": "a"}, headers=h)[0], 201)
+        for other in ({"Origin": "http://evil.example"}, {"Origin": "null"}, {"Origin": "http://127.0.0.1:1"},
+                      {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}):
+            self.assertEqual(self.server.call("GET", "/api/session", headers={**h, **other})[0], 403, other)
+        self.assertEqual(self.server.call("GET", "/api/session", headers={**h, "Host": "evil.example"})[0], 421)
+        self.assertEqual(self.server.call("POST", "/api/logout", {}, headers=h)[0], 200)
+        self.assertEqual(self.server.call("GET", "/api/session", headers=h)[0], 401)
+
+    def test_too_many_tries(self):
+        seen = []
+        for i in range(8):
+            status, _, headers = self.server.call("POST", "/api/login", {"name": "nobody", "password": f"geraten {i}"})
+            seen.append(status)
+        self.assertEqual(seen[:5], [401] * 5)
+        self.assertIn(429, seen[5:])
+        self.assertNotIn("geraten", self.server.log())
+
+
+class Models(unittest.TestCase):
+    """Answers, parameters and cancelling, with the small models."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.server = Server(models=True)
+
+    @classmethod
+    def tearDownClass(cls):
+        assert cls.server.stop() == 0, cls.server.log()
+
+    def chat(self, messages, **more):
+        return self.server.call("POST", "/v1/chat/completions",
+                                {"model": CHAT, "messages": messages, "temperature": 0, "max_tokens": 4, **more})
+
+    def test_the_next_message_costs_only_its_own_tokens(self):
+        talk = [{"role": "user", "content": "Count: one, two,"}]
+        first = self.chat(talk, max_tokens=8)[1]
+        self.assertEqual(first["usage"]["prompt_tokens_details"]["cached_tokens"], 0)
+        self.assertEqual(first["choices"][0]["finish_reason"], "length", first)
+        talk += [first["choices"][0]["message"], {"role": "user", "content": "And more?"}]
+        for m in talk:
+            m.pop("refusal", None)
+        second = self.chat(talk)[1]
+        used = first["usage"]["prompt_tokens"] + first["usage"]["completion_tokens"] - 1
+        self.assertEqual(second["usage"]["prompt_tokens_details"]["cached_tokens"], used)
+
+    def test_streams_and_whole_answers_are_equal(self):
+        talk = [{"role": "user", "content": "Say hi"}]
+        whole = self.chat(talk)[1]["choices"][0]["message"]["content"]
+        status, text, headers = self.chat(talk, stream=True, stream_options={"include_usage": True})
+        self.assertEqual((status, headers["Content-Type"]), (200, "text/event-stream; charset=utf-8"))
+        got = [data for _, data in events(text)]
+        self.assertEqual(got[-1], "[DONE]")
+        chunks = [json.loads(d) for d in got[:-1]]
+        self.assertEqual("".join(c["choices"][0]["delta"].get("content", "") for c in chunks if c["choices"]), whole)
+        self.assertEqual(chunks[-1]["usage"]["completion_tokens"], 4)
+
+    def test_parameters_that_are_refused_are_named(self):
+        talk = [{"role": "user", "content": "a"}]
+        for name, value, code in [
+            ("tools", [{"type": "function"}], "unsupported_parameter"),
+            ("response_format", {"type": "json_schema"}, "unsupported_parameter"),
+            ("logprobs", True, "unsupported_parameter"),
+            ("frequency_penalty", 0.5, "unsupported_parameter"),
+            ("store", True, "unsupported_parameter"),
+            ("nonsense", 1, "unknown_parameter"),
+            ("temperature", 3, "invalid_value"),
+            ("temperature", "hot", "invalid_value"),
+            ("temperature", -1, "invalid_value"),
+            ("max_tokens", 0, "invalid_value"),
+            ("max_tokens", -1, "invalid_value"),
+            ("max_tokens", 2**31, "invalid_value"),
+            ("max_tokens", 2**53 + 1, "invalid_value"),
+            ("max_tokens", 1.5, "invalid_value"),
+            ("n", 9, "invalid_value"),
+            ("n", 0, "invalid_value"),
+            ("seed", 1.5, "invalid_value"),
+            ("stop", [""], "invalid_value"),
+            ("stop", ["a"] * 17, "invalid_value"),
+            ("stop", [1], "invalid_value"),
+            ("stream", "yes", "invalid_type"),
+            ("stream_options", {"include_usage": True}, "invalid_value"),
+            ("model", "gpt-4", "model_not_found"),
+            ("model", EMBED, "model_not_supported"),
+        ]:
+            with self.subTest(f"{name}={value}"):
+                status, answer, _ = self.chat(talk, **{name: value})
+                self.assertEqual(status, 404 if code == "model_not_found" else 400, answer)
+                self.assertEqual((answer["error"]["code"], answer["error"]["param"]), (code, name), answer)
+        for harmless in ({"user": "me"}, {"frequency_penalty": 0}, {"logprobs": False}, {"tools": []}, {"store": None},
+                         {"response_format": {"type": "text"}}, {"metadata": {"a": "b"}}):
+            self.assertEqual(self.chat(talk, max_tokens=1, **harmless)[0], 200, harmless)
+
+    def test_conversations_that_are_none(self):
+        for talk in ([], "a", [1], [{"role": "user"}] * 5000, [{"role": "king", "content": "a"}],
+                     [{"role": "tool", "content": "a"}], [{"role": "user", "content": [{"type": "image_url"}]}],
+                     [{"role": "user", "content": 1}], None):
+            self.assertEqual(self.chat(talk)[0], 400, talk)
+        status, answer, _ = self.chat([{"role": "user", "content": "word " * 2000}])
+        self.assertEqual((status, answer["error"]["code"]), (400, "context_length_exceeded"))
+
+    def test_tokens(self):
+        text = "Grüße, 世界 <|im_end|>"
+        tokens = self.server.call("POST", "/tokenize", {"content": text})[1]["tokens"]
+        self.assertEqual(self.server.call("POST", "/detokenize", {"tokens": tokens})[1]["content"], text)
+        special = self.server.call("POST", "/tokenize", {"content": "<|im_end|>", "special": True})[1]["tokens"]
+        self.assertEqual(len(special), 1)
+        for bad in ([-1], [2**31], [10**6], ["a"], "a"):
+            self.assertEqual(self.server.call("POST", "/detokenize", {"tokens": bad})[0], 400)
+
+    def test_a_client_that_leaves_stops_the_work(self):
+        body = json.dumps({"model": CHAT, "stream": True, "max_tokens": 900, "temperature": 1.5,
+                           "messages": [{"role": "user", "content": "Write without end."}]}).encode()
+        head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body)
+        for whole in (False, True):
+            if whole:
+                body = body.replace(b"true", b"null")
+            s = self.server.connect()
+            s.sendall(head + body)
+            if whole:
+                self.server.wait_metric("queue_running", 1)
+            else:
+                s.recv(100)
+            s.close()
+            self.assertLess(self.server.wait_metric("queue_running", 0), 1.0)
+            self.server.wait_metric("http_handlers", 1)
+
+    def test_metrics_are_well_formed(self):
+        text = self.server.call("GET", "/metrics")[1]
+        names = re.findall(r"^# HELP (\S+) \S", text, re.M)
+        self.assertEqual(names, [t.split()[2] for t in text.splitlines() if t.startswith("# TYPE")])
+        for line in text.splitlines():
+            if not line.startswith("#"):
+                self.assertRegex(line, r'^kontor_[a-z_]+(\{[a-z]+="[\w.]+"\})? [0-9.e+-]+$')
+        for counter in re.findall(r"^# TYPE (\S+) counter", text, re.M):
+            self.assertTrue(counter.endswith("_total"), counter)
+
+
+class Office(unittest.TestCase):
+    """Search and ask over HTTP, the wall between matters, deleting."""
+
+    def test_documents_search_ask_and_forgetting(self):
+        samples = SOURCE / "tests" / "data" / "documents"
+        server = Server("--root", samples, models=True)
+        self.addCleanup(server.stop)
+        mid = server.call("POST", "/api/matters", {"name": "Miete"})[1]["id"]
+        other = server.call("POST", "/api/matters", {"name": "leer"})[1]["id"]
+        for path in ("/etc/hostname", str(samples) + "/../../../README.md", "/nope"):
+            self.assertEqual(server.call("POST", "/api/documents?matter=" + mid, {"path": path})[0], 403)
+        status, text, _ = server.call("POST", "/api/documents?matter=" + mid, {"path": str(samples / "lease.txt")})
+        name, data = events(text)[-1]
+        self.assertEqual((status, name, json.loads(data)["indexed"]), (200, "done", 1), text)
+        documents = server.call("GET", "/api/documents?matter=" + mid)[1]["documents"]
+        self.assertEqual([pathlib.Path(d["path"]).name for d in documents], ["lease.txt"])
+        found = server.call("POST", "/api/search?matter=" + mid, {"query": "Kaution", "k": 3})[1]["hits"]
+        self.assertTrue(found)
+        self.assertEqual(server.call("POST", "/api/search?matter=" + other, {"query": "Kaution"})[1]["hits"], [])
+        question = {"question": "Wie hoch ist die Kaution?"}
+        answer = server.call("POST", "/api/ask?matter=" + mid, question)[1]
+        stream = events(server.call("POST", "/api/ask?matter=" + mid, {**question, "stream": True})[1])
+        self.assertEqual(stream[-1][0], "answer")
+        self.assertEqual(json.loads(stream[-1][1])["answer"], answer["answer"])
+        for c in answer["citations"]:
+            self.assertIn(" ".join(c["quote"].split()), " ".join((samples / "lease.txt").read_text().split()))
+        removed = server.call("DELETE", f"/api/documents/{documents[0]['id']}?matter={other}")
+        self.assertEqual(removed[0], 404)
+        removed = server.call("DELETE", f"/api/documents/{documents[0]['id']}?matter={mid}")
+        self.assertEqual(removed[0], 200)
+        self.assertEqual(server.call("POST", "/api/search?matter=" + mid, {"query": "Kaution"})[1]["hits"], [])
+        self.assertNotIn("Kaution", server.log())
+
+
+class Neighbours(unittest.TestCase):
+    """Users at once, fairly, and never one's tokens for another."""
+
+    def test_several_users(self):
+        server = Server("--waiting", "4", models=True)
+        self.addCleanup(server.stop)
+        keys = []
+        for name in ("anna", "bert"):
+            kontor(server.home, "user", "add", name)
+            keys.append(kontor(server.home, "user", "key", name).stdout.strip())
+
+        def ask(key, n=4, text="The secret word is tulip. What is it?"):
+            body = {"model": CHAT, "temperature": 0, "max_tokens": n, "messages": [{"role": "user", "content": text}]}
+            return server.call("POST", "/v1/chat/completions", body, key)
+
+        first = ask(keys[0], n=1)
+        again = ask(keys[0], n=1)
+        foreign = ask(keys[1], n=1)
+        cached = [a[1]["usage"]["prompt_tokens_details"]["cached_tokens"] for a in (first, again, foreign)]
+        self.assertEqual(cached[0], 0)
+        self.assertGreater(cached[1], 10)
+        self.assertEqual(cached[2], 0, "another user's tokens were used")
+        self.assertEqual(foreign[1]["choices"], first[1]["choices"])
+        # more at once than may wait: some are told to come back, nobody hangs
+        with concurrent.futures.ThreadPoolExecutor(12) as pool:
+            answers = list(pool.map(lambda i: ask(keys[i % 2], n=8), range(12)))
+        statuses = [a[0] for a in answers]
+        self.assertTrue(set(statuses) <= {200, 503}, statuses)
+        self.assertGreaterEqual(statuses.count(200), 4)
+        self.assertEqual(len({a[1]["choices"][0]["message"]["content"] for a in answers if a[0] == 200}), 1)
+        for a in answers:
+            if a[0] == 503:
+                self.assertEqual(a[2]["Retry-After"], "1")
+
+    def test_it_lets_what_runs_finish(self):
+        server = Server(models=True)
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            body = {"model": CHAT, "max_tokens": 40, "seed": 1, "messages": [{"role": "user", "content": "Count to ten."}]}
+            running = pool.submit(server.call, "POST", "/v1/chat/completions", body)
+            server.wait_metric("queue_running", 1)
+            self.assertEqual(server.stop(), 0)
+            self.assertEqual(running.result()[0], 200)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
