@@ -13,7 +13,7 @@
 
 #include "base/size.h"
 
-enum { READ_STEP = 256 * 1024 };
+enum { READ_STEP = 256 * 1024, LARGE_PAGES_FROM = 16 << 20 };
 
 static enum kt_status open_regular(int *fd, size_t *size, const char *path, struct kt_error *err)
 {
@@ -51,6 +51,13 @@ enum kt_status file_map_open(struct file_map *out, const char *path, struct kt_e
     close(fd);
     if (p == MAP_FAILED)
         return kt_fail_errno(err, e, "%s: cannot map %zu bytes", path, size);
+#ifdef MADV_HUGEPAGE
+    /* A file that is not in memory yet is then read into pages of 2 MiB, where the file system can.
+     * Walking a model's weights in pages of 4 KiB costs a third of the memory's speed, more in a
+     * virtual machine. Advice only: it may fail. */
+    if (size >= LARGE_PAGES_FROM)
+        (void)madvise(p, size, MADV_HUGEPAGE);
+#endif
     out->data = p;
     out->size = size;
     return KT_OK;

@@ -41,9 +41,27 @@ enum {
     TILE_MAX = 16,
     M_BLOCK = 256, /* rows of activations at a time: their sums are 16 KiB at 512 bits */
     ROW_CHUNK_MAX = CHUNK_SUBS * 34, /* bytes a row: the widest format is Q8_0 */
+    PREFETCH_TO_L2 = 2,              /* __builtin_prefetch's word for it */
 };
 
 /* ---- reading ------------------------------------------------------------------------------ */
+
+/* A block of each of V_ROWS rows. 'ahead' is what will be wanted when these rows are done: the rows
+ * themselves are read side by side, in jumps that no processor foresees, so the next ones are asked
+ * for meanwhile, in the order of memory. It may lie past the end of everything. */
+struct source {
+    const uint8_t *p;
+    size_t stride;
+    uintptr_t ahead;
+};
+
+/* words_at() the block's byte 'at', and the same share of what comes next */
+static inline struct words words_of(struct source s, size_t at)
+{
+    for (size_t i = 0; i < 16 * V_ROWS; i += 64)
+        __builtin_prefetch((const void *)(s.ahead + at * V_ROWS + i), 0, PREFETCH_TO_L2);
+    return words_at(s.p + at, s.stride);
+}
 
 /* 16 bytes of nibbles: the low ones are columns 0 to 15, the high ones 16 to 31 */
 static inline void nibbles(vi u[8], struct words q)
@@ -90,56 +108,56 @@ static inline vf negated(vf x)
 
 /* ---- the formats: one block of V_ROWS rows to its sub-blocks -------------------------------- */
 
-static inline void take_q4_0(struct sub *s, const uint8_t *p, size_t stride)
+static inline void take_q4_0(struct sub *s, struct source p)
 {
-    nibbles(s->u, words_at(p + 2, stride));
-    s->scale[0] = v_half_lo(words_at(p, stride).w[0]);
+    nibbles(s->u, words_of(p, 2));
+    s->scale[0] = v_half_lo(words_of(p, 0).w[0]);
 }
 
-static inline void take_q4_1(struct sub *s, const uint8_t *p, size_t stride)
+static inline void take_q4_1(struct sub *s, struct source p)
 {
-    struct words head = words_at(p, stride), last = words_at(p + 4, stride);
+    struct words head = words_of(p, 0), last = words_of(p, 4);
     nibbles(s->u, (struct words){ { head.w[1], head.w[2], head.w[3], last.w[3] } });
     s->scale[0] = v_half_lo(head.w[0]);
     s->min[0] = v_half_hi(head.w[0]);
 }
 
-static inline void take_q5_0(struct sub *s, const uint8_t *p, size_t stride)
+static inline void take_q5_0(struct sub *s, struct source p)
 {
-    struct words head = words_at(p, stride);
-    nibbles(s->u, words_at(p + 6, stride));
+    struct words head = words_of(p, 0);
+    nibbles(s->u, words_of(p, 6));
     fifth_bits(s->u, v_or(v_shr(head.w[0], 16), v_shl(head.w[1], 16)));
     s->scale[0] = v_half_lo(head.w[0]);
 }
 
-static inline void take_q5_1(struct sub *s, const uint8_t *p, size_t stride)
+static inline void take_q5_1(struct sub *s, struct source p)
 {
-    struct words head = words_at(p, stride);
-    nibbles(s->u, words_at(p + 8, stride));
+    struct words head = words_of(p, 0);
+    nibbles(s->u, words_of(p, 8));
     fifth_bits(s->u, head.w[1]);
     s->scale[0] = v_half_lo(head.w[0]);
     s->min[0] = v_half_hi(head.w[0]);
 }
 
-static inline void take_q8_0(struct sub *s, const uint8_t *p, size_t stride)
+static inline void take_q8_0(struct sub *s, struct source p)
 {
     for (size_t half = 0; half < 2; half++) {
-        struct words q = words_at(p + 2 + 16 * half, stride);
+        struct words q = words_of(p, 2 + 16 * half);
         for (size_t i = 0; i < 4; i++)
             s->u[4 * half + i] = eight_bits(q.w[i]);
     }
-    s->scale[0] = v_half_lo(words_at(p, stride).w[0]);
+    s->scale[0] = v_half_lo(words_of(p, 0).w[0]);
 }
 
 static const uint8_t iq4_levels[16] = { 129, 152, 173, 191, 207, 221, 234, 246,
                                         1,   13,  25,  38,  53,  69,  89,  113 }; /* as int8 */
 
-static inline void take_iq4_nl(struct sub *s, const uint8_t *p, size_t stride)
+static inline void take_iq4_nl(struct sub *s, struct source p)
 {
-    nibbles(s->u, words_at(p + 2, stride));
+    nibbles(s->u, words_of(p, 2));
     for (size_t i = 0; i < 8; i++)
         s->u[i] = eight_bits(v_lookup(iq4_levels, s->u[i]));
-    s->scale[0] = v_half_lo(words_at(p, stride).w[0]);
+    s->scale[0] = v_half_lo(words_of(p, 0).w[0]);
 }
 
 static const uint8_t fp4_levels[16] = {
@@ -147,12 +165,12 @@ static const uint8_t fp4_levels[16] = {
 }; /* 12 + the level */
 
 /* the scale 2^(e - 128) may be subnormal: as a product of two floats in the middle of the range */
-static inline void take_mxfp4(struct sub *s, const uint8_t *p, size_t stride)
+static inline void take_mxfp4(struct sub *s, struct source p)
 {
-    nibbles(s->u, words_at(p + 1, stride));
+    nibbles(s->u, words_of(p, 1));
     for (size_t i = 0; i < 8; i++)
         s->u[i] = v_lookup(fp4_levels, s->u[i]);
-    vi e = byte_of(words_at(p, stride).w[0], 0);
+    vi e = byte_of(words_of(p, 0).w[0], 0);
     vi e1 = v_shr(e, 1), e2 = v_sub32(e, e1);
     s->scale[0] = v_mul(v_from_bits(v_shl(v_add32(e1, v_set32(64)), 23)),
                         v_from_bits(v_shl(v_add32(e2, v_set32(62)), 23)));
@@ -168,11 +186,11 @@ static inline vf e4m3_half(vi x)
 }
 
 /* Four groups of 16 columns: 8 bytes each, low nibbles first, and a scale each. */
-static inline void take_nvfp4(struct sub *s, const uint8_t *p, size_t stride)
+static inline void take_nvfp4(struct sub *s, struct source p)
 {
-    vi scales = words_at(p, stride).w[0];
+    vi scales = words_of(p, 0).w[0];
     for (unsigned group = 0; group < 4; group++) {
-        struct words q = words_at(p + 4 + 16 * (group / 2), stride);
+        struct words q = words_of(p, 4 + 16 * (group / 2));
         vi *u = &s[group / 2].u[4 * (group % 2)], mask = v_set32(0x0f0f0f0f);
         for (size_t i = 0; i < 2; i++) {
             vi w = q.w[2 * (group % 2) + i];
@@ -204,12 +222,12 @@ static inline void take_k4_scales(struct sub *s, struct words head)
     }
 }
 
-static inline void take_q4_k(struct sub *s, const uint8_t *p, size_t stride)
+static inline void take_q4_k(struct sub *s, struct source p)
 {
     const vi mask = v_set32(0x0f0f0f0f);
-    take_k4_scales(s, words_at(p, stride));
+    take_k4_scales(s, words_of(p, 0));
     for (size_t g = 0; g < 8; g++) { /* 16 bytes: half of two sub-blocks */
-        struct words q = words_at(p + 16 + 16 * g, stride);
+        struct words q = words_of(p, 16 + 16 * g);
         struct sub *lo = &s[g / 2 * 2], *hi = lo + 1;
         for (size_t i = 0; i < 4; i++) {
             lo->u[g % 2 * 4 + i] = v_and(q.w[i], mask);
@@ -218,14 +236,14 @@ static inline void take_q4_k(struct sub *s, const uint8_t *p, size_t stride)
     }
 }
 
-static inline void take_q5_k(struct sub *s, const uint8_t *p, size_t stride)
+static inline void take_q5_k(struct sub *s, struct source p)
 {
     const vi mask = v_set32(0x0f0f0f0f), fifth = v_set32(0x10101010);
-    take_k4_scales(s, words_at(p, stride));
+    take_k4_scales(s, words_of(p, 0));
     for (size_t half = 0; half < 2; half++) {
-        struct words high = words_at(p + 16 + 16 * half, stride);
+        struct words high = words_of(p, 16 + 16 * half);
         for (unsigned g = 0; g < 4; g++) {
-            struct words q = words_at(p + 48 + 32 * g + 16 * half, stride);
+            struct words q = words_of(p, 48 + 32 * g + 16 * half);
             vi *lo = &s[2 * g].u[4 * half], *hi = &s[2 * g + 1].u[4 * half];
             for (size_t i = 0; i < 4;
                  i++) { /* bit 2 g of 'high' belongs to lo, bit 2 g + 1 to hi */
@@ -237,15 +255,15 @@ static inline void take_q5_k(struct sub *s, const uint8_t *p, size_t stride)
     }
 }
 
-static inline void take_q6_k(struct sub *s, const uint8_t *p, size_t stride)
+static inline void take_q6_k(struct sub *s, struct source p)
 {
     const vi low4 = v_set32(0x0f0f0f0f), high2 = v_set32(0x30303030);
     for (size_t part = 0; part < 4; part++) { /* 128 columns in two halves of 16 */
         size_t block_half = part / 2, half = part % 2;
-        struct words high = words_at(p + 128 + 32 * block_half + 16 * half, stride);
+        struct words high = words_of(p, 128 + 32 * block_half + 16 * half);
         for (unsigned k = 0; k < 2;
              k++) { /* one 16 bytes of low bits serve sub-blocks k and k + 2 */
-            struct words low = words_at(p + 64 * block_half + 32 * k + 16 * half, stride);
+            struct words low = words_of(p, 64 * block_half + 32 * k + 16 * half);
             vi *a = &s[4 * block_half + k].u[4 * half], *b = &s[4 * block_half + k + 2].u[4 * half];
             for (size_t i = 0; i < 4; i++) {
                 vi h = v_shr(high.w[i], 2 * k);
@@ -254,19 +272,19 @@ static inline void take_q6_k(struct sub *s, const uint8_t *p, size_t stride)
             }
         }
     }
-    vf d = v_half_hi(words_at(p + 194, stride).w[3]);
-    struct words scales = words_at(p + 192, stride);
+    vf d = v_half_hi(words_of(p, 194).w[3]);
+    struct words scales = words_of(p, 192);
     for (unsigned j = 0; j < 16; j++)
         s[j / 2].scale[j % 2] = v_mul(d, v_from_int(signed_byte_of(scales.w[j / 4], j % 4)));
 }
 
-static inline void take_iq4_xs(struct sub *s, const uint8_t *p, size_t stride)
+static inline void take_iq4_xs(struct sub *s, struct source p)
 {
-    struct words head = words_at(p, stride);
+    struct words head = words_of(p, 0);
     vf d = v_half_lo(head.w[0]);
     vi high = v_shr(head.w[0], 16);
     for (unsigned j = 0; j < 8; j++) {
-        nibbles(s[j].u, words_at(p + 8 + 16 * j, stride));
+        nibbles(s[j].u, words_of(p, 8 + 16 * j));
         for (size_t i = 0; i < 8; i++)
             s[j].u[i] = eight_bits(v_lookup(iq4_levels, s[j].u[i]));
         vi lo4 = v_and(v_shr(head.w[1], 4 * j), v_set32(15));
@@ -275,18 +293,18 @@ static inline void take_iq4_xs(struct sub *s, const uint8_t *p, size_t stride)
     }
 }
 
-static inline void take_q2_k(struct sub *s, const uint8_t *p, size_t stride)
+static inline void take_q2_k(struct sub *s, struct source p)
 {
     const vi mask = v_set32(0x03030303);
     for (size_t part = 0; part < 4; part++) { /* 16 bytes of q: half of four sub-blocks */
-        struct words q = words_at(p + 16 + 16 * part, stride);
+        struct words q = words_of(p, 16 + 16 * part);
         for (unsigned k = 0; k < 4; k++)
             for (size_t i = 0; i < 4; i++)
                 s[part / 2 * 4 + k].u[part % 2 * 4 + i] = v_and(v_shr(q.w[i], 2 * k), mask);
     }
-    vi d_dmin = words_at(p + 68, stride).w[3];
+    vi d_dmin = words_of(p, 68).w[3];
     vf d = v_half_lo(d_dmin), dmin = v_half_hi(d_dmin);
-    struct words scales = words_at(p, stride);
+    struct words scales = words_of(p, 0);
     for (unsigned j = 0; j < 16; j++) {
         vi both = byte_of(scales.w[j / 4], j % 4);
         s[j / 2].scale[j % 2] = v_mul(d, v_from_int(v_and(both, v_set32(15))));
@@ -294,12 +312,12 @@ static inline void take_q2_k(struct sub *s, const uint8_t *p, size_t stride)
     }
 }
 
-static inline void take_q3_k(struct sub *s, const uint8_t *p, size_t stride)
+static inline void take_q3_k(struct sub *s, struct source p)
 {
     const vi low2 = v_set32(0x03030303), third = v_set32(0x04040404);
     for (size_t part = 0; part < 4; part++) {
-        struct words q = words_at(p + 32 + 16 * part, stride);
-        struct words high = words_at(p + 16 * (part % 2), stride);
+        struct words q = words_of(p, 32 + 16 * part);
+        struct words high = words_of(p, 16 * (part % 2));
         for (unsigned k = 0; k < 4; k++) {
             unsigned sub = (unsigned)(part / 2) * 4 + k; /* also its bit in 'high' */
             for (size_t i = 0; i < 4; i++)
@@ -307,8 +325,8 @@ static inline void take_q3_k(struct sub *s, const uint8_t *p, size_t stride)
                                                   v_and(v_shl(v_shr(high.w[i], sub), 2), third));
         }
     }
-    vf d = v_half_hi(words_at(p + 94, stride).w[3]);
-    struct words scales = words_at(p + 92, stride); /* w[1], w[2]: low nibbles; w[3]: high bits */
+    vf d = v_half_hi(words_of(p, 94).w[3]);
+    struct words scales = words_of(p, 92); /* w[1], w[2]: low nibbles; w[3]: high bits */
     for (unsigned j = 0; j < 16; j++) {
         vi low = v_shr(byte_of(scales.w[1 + j / 4 % 2], j % 4), j < 8 ? 0 : 4);
         vi high = v_shr(byte_of(scales.w[3], j % 4), 2 * (j / 4));
@@ -466,7 +484,7 @@ TILES(tile_u4_split_min, U4, true, true, 0)
 
 /* ---- the product ---------------------------------------------------------------------------- */
 
-typedef void (*take_fn)(struct sub *s, const uint8_t *p, size_t stride);
+typedef void (*take_fn)(struct sub *s, struct source p);
 
 /* All tiles of a panel: n_m rows of activations. */
 static void run_tiles(struct tile_args t, size_t n_m, const tile_fn *tiles)
@@ -504,6 +522,9 @@ matmul_rows(float *y, size_t ldy, const struct mat *w, const struct act *x, size
         const uint8_t *p =
             (const uint8_t *)w->data + r * w->row_bytes + b0 / block_subs * block_bytes;
         size_t stride = w->row_bytes, chunk_bytes = n / block_subs * block_bytes;
+        /* the next rows begin where these end, and have as many bytes before this chunk */
+        uintptr_t ahead = (uintptr_t)w->data + (r + V_ROWS) * stride +
+                          V_ROWS * (b0 / block_subs * block_bytes);
         if (n_r < V_ROWS) {
             memset(last_rows, 0, V_ROWS * chunk_bytes);
             for (size_t i = 0; i < n_r; i++)
@@ -511,8 +532,10 @@ matmul_rows(float *y, size_t ldy, const struct mat *w, const struct act *x, size
             p = last_rows;
             stride = chunk_bytes;
         }
-        for (size_t b = 0; b < n; b += block_subs, p += block_bytes)
-            take(panel + b, p, stride);
+        for (size_t b = 0; b < n; b += block_subs, p += block_bytes) {
+            take(panel + b, (struct source){ p, stride, ahead });
+            ahead += V_ROWS * block_bytes;
+        }
         run_tiles((struct tile_args){ .y = sums,
                                       .ldy = V_ROWS,
                                       .first = b0 == 0,

@@ -332,6 +332,8 @@ enum kt_status gguf_write_finish(struct gguf_write *w, struct kt_error *err)
                        w->path);
     if (fsync(w->fd) != 0)
         return kt_fail_errno(err, errno, "%s: cannot sync", w->temp);
+    /* What was just written lies in memory in small pages; whoever maps it will want large ones. */
+    (void)posix_fadvise(w->fd, 0, 0, POSIX_FADV_DONTNEED);
     if (rename(w->temp, w->path) != 0)
         return kt_fail_errno(err, errno, "%s: cannot rename into place", w->path);
     w->is_done = true;
