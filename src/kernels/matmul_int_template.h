@@ -5,15 +5,10 @@
  * block order of kernels.h, a sum over sub-blocks in turn, is then simply a loop. Nothing is summed
  * across lanes.
  *
- * First a panel is taken apart: V_ROWS rows by at most 768 columns become 'struct sub's, one for 32
- * columns. u[c] holds columns 4c to 4c + 3 of every row, one row per 32-bit element; scale and min
- * are floats. The reading goes 16 bytes a row at a time with a 4 x 4 transposition of 32-bit words
- * inside each 128-bit lane: a word of the file becomes a vector with that word of every row. Fields
- * of the block (scales, high bits) come the same way, so a format is a dozen lines.
- *
- * Then tiles of up to V_TILE rows of activations run over the panel: each 4 bytes of q are
- * broadcast and multiplied with u[c]. So weights are read and taken apart once for all rows of
- * activations, and the same code serves one row (decode) and hundreds (prefill).
+ * First a panel is taken apart (matmul_panel_template.h). Then tiles of up to 8 rows of activations
+ * run over the panel: each 4 bytes of q are broadcast and multiplied with u[c]. So weights are read
+ * and taken apart once for all rows of activations, and the same code serves one row (decode) and
+ * hundreds (prefill).
  *
  * A group of fewer than V_ROWS rows is copied to the stack first, so nothing outside the rows is
  * read.
@@ -21,392 +16,38 @@
  * The level's file includes v512.h (or a sister) before this and defines LEVEL(name) and
  *
  *     V_SIGNED    8-bit weights are wanted signed, not shifted by 128
- *     V_TILE      rows in the largest tile, as many as there are registers for: 4, 8 or 16
- *     V_BEGIN(n)  and V_END(n): what has to be said around a product with n rows of activations
+ *     V_TILE      rows in the largest tile, as many as there are registers for: 4 or 8
+ *     V_WIDE      rows in a tile of the level's own, or 0: it then defines wide_panel() and
+ *                 wide_tile(), see below
+ *     V_BEGIN(n, split) and V_END(n): what has to be said around a product with n rows of activations
  *     v_dot(sum, n_m, u, n, q, stride, kind)
  *                 to each of n_m sums the products of n words of u with 4 n bytes at its q; the
  * rows alternate, because each sum alone is a chain of additions waiting for one another
  */
 
-#include "kernels/words.h"
-
-struct sub {
-    vi u[8];
-    vf scale[2];
-    vf min[2];
-};
+#include "kernels/matmul_panel_template.h"
 
 enum {
-    CHUNK_SUBS = 24, /* sub-blocks in a panel: at most 18 KiB, which the first cache holds */
-    TILE_MAX = 16,
     M_BLOCK = 256, /* rows of activations at a time: their sums are 16 KiB at 512 bits */
     ROW_CHUNK_MAX = CHUNK_SUBS * 34, /* bytes a row: the widest format is Q8_0 */
-    PREFETCH_TO_L2 = 2,              /* __builtin_prefetch's word for it */
 };
-
-/* ---- reading ------------------------------------------------------------------------------ */
-
-/* A block of each of V_ROWS rows. 'ahead' is what will be wanted when these rows are done: the rows
- * themselves are read side by side, in jumps that no processor foresees, so the next ones are asked
- * for meanwhile, in the order of memory. It may lie past the end of everything. */
-struct source {
-    const uint8_t *p;
-    size_t stride;
-    uintptr_t ahead;
-};
-
-/* words_at() the block's byte 'at', and the same share of what comes next */
-static inline struct words words_of(struct source s, size_t at)
-{
-    for (size_t i = 0; i < 16 * V_ROWS; i += 64)
-        __builtin_prefetch((const void *)(s.ahead + at * V_ROWS + i), 0, PREFETCH_TO_L2);
-    return words_at(s.p + at, s.stride);
-}
-
-/* 16 bytes of nibbles: the low ones are columns 0 to 15, the high ones 16 to 31 */
-static inline void nibbles(vi u[8], struct words q)
-{
-    const vi mask = v_set32(0x0f0f0f0f);
-    for (size_t i = 0; i < 4; i++) {
-        u[i] = v_and(q.w[i], mask);
-        u[i + 4] = v_and(v_shr(q.w[i], 4), mask);
-    }
-}
-
-/* bit e of 'high' is worth 16 in column e */
-static inline void fifth_bits(vi u[8], vi high)
-{
-    const vi value = v_set32(0x10101010);
-    for (unsigned byte = 0; byte < 4; byte++) {
-        vi x = v_byte_x4(high, byte);
-        u[2 * byte] = v_add_where(u[2 * byte], x, v_set32(0x08040201), value);
-        u[2 * byte + 1] = v_add_where(u[2 * byte + 1], x, v_set32(0x80402010), value);
-    }
-}
-
-/* 8-bit weights as v_dot wants them */
-static inline vi eight_bits(vi signed_bytes)
-{
-    return V_SIGNED ? signed_bytes : v_xor(signed_bytes, v_set32(0x80808080));
-}
-
-/* byte 'idx' of 0..3 of each element, without and with sign */
-static inline vi byte_of(vi x, unsigned idx)
-{
-    return v_and(v_shr(x, 8 * idx), v_set32(0xff));
-}
-
-static inline vi signed_byte_of(vi x, unsigned idx)
-{
-    return v_sar(v_shl(x, 24 - 8 * idx), 24);
-}
-
-static inline vf negated(vf x)
-{
-    return v_from_bits(v_xor(v_bits(x), v_set32(0x80000000)));
-}
-
-/* ---- the formats: one block of V_ROWS rows to its sub-blocks -------------------------------- */
-
-static inline void take_q4_0(struct sub *s, struct source p)
-{
-    nibbles(s->u, words_of(p, 2));
-    s->scale[0] = v_half_lo(words_of(p, 0).w[0]);
-}
-
-static inline void take_q4_1(struct sub *s, struct source p)
-{
-    struct words head = words_of(p, 0), last = words_of(p, 4);
-    nibbles(s->u, (struct words){ { head.w[1], head.w[2], head.w[3], last.w[3] } });
-    s->scale[0] = v_half_lo(head.w[0]);
-    s->min[0] = v_half_hi(head.w[0]);
-}
-
-static inline void take_q5_0(struct sub *s, struct source p)
-{
-    struct words head = words_of(p, 0);
-    nibbles(s->u, words_of(p, 6));
-    fifth_bits(s->u, v_or(v_shr(head.w[0], 16), v_shl(head.w[1], 16)));
-    s->scale[0] = v_half_lo(head.w[0]);
-}
-
-static inline void take_q5_1(struct sub *s, struct source p)
-{
-    struct words head = words_of(p, 0);
-    nibbles(s->u, words_of(p, 8));
-    fifth_bits(s->u, head.w[1]);
-    s->scale[0] = v_half_lo(head.w[0]);
-    s->min[0] = v_half_hi(head.w[0]);
-}
-
-static inline void take_q8_0(struct sub *s, struct source p)
-{
-    for (size_t half = 0; half < 2; half++) {
-        struct words q = words_of(p, 2 + 16 * half);
-        for (size_t i = 0; i < 4; i++)
-            s->u[4 * half + i] = eight_bits(q.w[i]);
-    }
-    s->scale[0] = v_half_lo(words_of(p, 0).w[0]);
-}
-
-static const uint8_t iq4_levels[16] = { 129, 152, 173, 191, 207, 221, 234, 246,
-                                        1,   13,  25,  38,  53,  69,  89,  113 }; /* as int8 */
-
-static inline void take_iq4_nl(struct sub *s, struct source p)
-{
-    nibbles(s->u, words_of(p, 2));
-    for (size_t i = 0; i < 8; i++)
-        s->u[i] = eight_bits(v_lookup(iq4_levels, s->u[i]));
-    s->scale[0] = v_half_lo(words_of(p, 0).w[0]);
-}
-
-static const uint8_t fp4_levels[16] = {
-    12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0
-}; /* 12 + the level */
-
-/* the scale 2^(e - 128) may be subnormal: as a product of two floats in the middle of the range */
-static inline void take_mxfp4(struct sub *s, struct source p)
-{
-    nibbles(s->u, words_of(p, 1));
-    for (size_t i = 0; i < 8; i++)
-        s->u[i] = v_lookup(fp4_levels, s->u[i]);
-    vi e = byte_of(words_of(p, 0).w[0], 0);
-    vi e1 = v_shr(e, 1), e2 = v_sub32(e, e1);
-    s->scale[0] = v_mul(v_from_bits(v_shl(v_add32(e1, v_set32(64)), 23)),
-                        v_from_bits(v_shl(v_add32(e2, v_set32(62)), 23)));
-}
-
-/* Half of an 8-bit float without sign: its exponent and mantissa in the places of a float's, times
- * 2^119. That is right for its subnormals too. 127 is no number and means 0. */
-static inline vf e4m3_half(vi x)
-{
-    vf y = v_mul(v_from_bits(v_shl(v_and(x, v_set32(0x7f)), 20)), v_set(0x1p119f));
-    vi is_127 = v_sub32(v_xor(x, v_set32(127)), v_set32(1)); /* negative if so */
-    return v_select_negative(v_from_int(is_127), v_set(0.0f), y);
-}
-
-/* Four groups of 16 columns: 8 bytes each, low nibbles first, and a scale each. */
-static inline void take_nvfp4(struct sub *s, struct source p)
-{
-    vi scales = words_of(p, 0).w[0];
-    for (unsigned group = 0; group < 4; group++) {
-        struct words q = words_of(p, 4 + 16 * (group / 2));
-        vi *u = &s[group / 2].u[4 * (group % 2)], mask = v_set32(0x0f0f0f0f);
-        for (size_t i = 0; i < 2; i++) {
-            vi w = q.w[2 * (group % 2) + i];
-            u[i] = v_lookup(fp4_levels, v_and(w, mask));
-            u[i + 2] = v_lookup(fp4_levels, v_and(v_shr(w, 4), mask));
-        }
-        s[group / 2].scale[group % 2] = e4m3_half(byte_of(scales, group));
-    }
-}
-
-/* The scales and mins of Q4_K and Q5_K: see quant/blocks256.c for the packing of their 6 bits. */
-static inline void take_k4_scales(struct sub *s, struct words head)
-{
-    vf d = v_half_lo(head.w[0]), dmin = v_half_hi(head.w[0]);
-    for (unsigned j = 0; j < 8; j++) {
-        vi scale, min;
-        if (j < 4) {
-            scale = v_and(v_shr(head.w[1], 8 * j), v_set32(63));
-            min = v_and(v_shr(head.w[2], 8 * j), v_set32(63));
-        } else {
-            vi both = byte_of(head.w[3], j - 4);
-            vi scale_hi = v_shr(byte_of(head.w[1], j - 4), 6);
-            vi min_hi = v_shr(byte_of(head.w[2], j - 4), 6);
-            scale = v_or(v_and(both, v_set32(15)), v_shl(scale_hi, 4));
-            min = v_or(v_shr(both, 4), v_shl(min_hi, 4));
-        }
-        s[j].scale[0] = v_mul(d, v_from_int(scale));
-        s[j].min[0] = negated(v_mul(dmin, v_from_int(min)));
-    }
-}
-
-static inline void take_q4_k(struct sub *s, struct source p)
-{
-    const vi mask = v_set32(0x0f0f0f0f);
-    take_k4_scales(s, words_of(p, 0));
-    for (size_t g = 0; g < 8; g++) { /* 16 bytes: half of two sub-blocks */
-        struct words q = words_of(p, 16 + 16 * g);
-        struct sub *lo = &s[g / 2 * 2], *hi = lo + 1;
-        for (size_t i = 0; i < 4; i++) {
-            lo->u[g % 2 * 4 + i] = v_and(q.w[i], mask);
-            hi->u[g % 2 * 4 + i] = v_and(v_shr(q.w[i], 4), mask);
-        }
-    }
-}
-
-static inline void take_q5_k(struct sub *s, struct source p)
-{
-    const vi mask = v_set32(0x0f0f0f0f), fifth = v_set32(0x10101010);
-    take_k4_scales(s, words_of(p, 0));
-    for (size_t half = 0; half < 2; half++) {
-        struct words high = words_of(p, 16 + 16 * half);
-        for (unsigned g = 0; g < 4; g++) {
-            struct words q = words_of(p, 48 + 32 * g + 16 * half);
-            vi *lo = &s[2 * g].u[4 * half], *hi = &s[2 * g + 1].u[4 * half];
-            for (size_t i = 0; i < 4;
-                 i++) { /* bit 2 g of 'high' belongs to lo, bit 2 g + 1 to hi */
-                vi h = v_shl(v_shr(high.w[i], 2 * g), 4);
-                lo[i] = v_or(v_and(q.w[i], mask), v_and(h, fifth));
-                hi[i] = v_or(v_and(v_shr(q.w[i], 4), mask), v_and(v_shr(h, 1), fifth));
-            }
-        }
-    }
-}
-
-static inline void take_q6_k(struct sub *s, struct source p)
-{
-    const vi low4 = v_set32(0x0f0f0f0f), high2 = v_set32(0x30303030);
-    for (size_t part = 0; part < 4; part++) { /* 128 columns in two halves of 16 */
-        size_t block_half = part / 2, half = part % 2;
-        struct words high = words_of(p, 128 + 32 * block_half + 16 * half);
-        for (unsigned k = 0; k < 2;
-             k++) { /* one 16 bytes of low bits serve sub-blocks k and k + 2 */
-            struct words low = words_of(p, 64 * block_half + 32 * k + 16 * half);
-            vi *a = &s[4 * block_half + k].u[4 * half], *b = &s[4 * block_half + k + 2].u[4 * half];
-            for (size_t i = 0; i < 4; i++) {
-                vi h = v_shr(high.w[i], 2 * k);
-                a[i] = v_or(v_and(low.w[i], low4), v_and(v_shl(h, 4), high2));
-                b[i] = v_or(v_and(v_shr(low.w[i], 4), low4), v_and(h, high2));
-            }
-        }
-    }
-    vf d = v_half_hi(words_of(p, 194).w[3]);
-    struct words scales = words_of(p, 192);
-    for (unsigned j = 0; j < 16; j++)
-        s[j / 2].scale[j % 2] = v_mul(d, v_from_int(signed_byte_of(scales.w[j / 4], j % 4)));
-}
-
-static inline void take_iq4_xs(struct sub *s, struct source p)
-{
-    struct words head = words_of(p, 0);
-    vf d = v_half_lo(head.w[0]);
-    vi high = v_shr(head.w[0], 16);
-    for (unsigned j = 0; j < 8; j++) {
-        nibbles(s[j].u, words_of(p, 8 + 16 * j));
-        for (size_t i = 0; i < 8; i++)
-            s[j].u[i] = eight_bits(v_lookup(iq4_levels, s[j].u[i]));
-        vi lo4 = v_and(v_shr(head.w[1], 4 * j), v_set32(15));
-        vi hi2 = v_shl(v_and(v_shr(high, 2 * j), v_set32(3)), 4);
-        s[j].scale[0] = v_mul(d, v_from_int(v_sub32(v_or(lo4, hi2), v_set32(32))));
-    }
-}
-
-static inline void take_q2_k(struct sub *s, struct source p)
-{
-    const vi mask = v_set32(0x03030303);
-    for (size_t part = 0; part < 4; part++) { /* 16 bytes of q: half of four sub-blocks */
-        struct words q = words_of(p, 16 + 16 * part);
-        for (unsigned k = 0; k < 4; k++)
-            for (size_t i = 0; i < 4; i++)
-                s[part / 2 * 4 + k].u[part % 2 * 4 + i] = v_and(v_shr(q.w[i], 2 * k), mask);
-    }
-    vi d_dmin = words_of(p, 68).w[3];
-    vf d = v_half_lo(d_dmin), dmin = v_half_hi(d_dmin);
-    struct words scales = words_of(p, 0);
-    for (unsigned j = 0; j < 16; j++) {
-        vi both = byte_of(scales.w[j / 4], j % 4);
-        s[j / 2].scale[j % 2] = v_mul(d, v_from_int(v_and(both, v_set32(15))));
-        s[j / 2].min[j % 2] = negated(v_mul(dmin, v_from_int(v_shr(both, 4))));
-    }
-}
-
-static inline void take_q3_k(struct sub *s, struct source p)
-{
-    const vi low2 = v_set32(0x03030303), third = v_set32(0x04040404);
-    for (size_t part = 0; part < 4; part++) {
-        struct words q = words_of(p, 32 + 16 * part);
-        struct words high = words_of(p, 16 * (part % 2));
-        for (unsigned k = 0; k < 4; k++) {
-            unsigned sub = (unsigned)(part / 2) * 4 + k; /* also its bit in 'high' */
-            for (size_t i = 0; i < 4; i++)
-                s[sub].u[part % 2 * 4 + i] = v_or(v_and(v_shr(q.w[i], 2 * k), low2),
-                                                  v_and(v_shl(v_shr(high.w[i], sub), 2), third));
-        }
-    }
-    vf d = v_half_hi(words_of(p, 94).w[3]);
-    struct words scales = words_of(p, 92); /* w[1], w[2]: low nibbles; w[3]: high bits */
-    for (unsigned j = 0; j < 16; j++) {
-        vi low = v_shr(byte_of(scales.w[1 + j / 4 % 2], j % 4), j < 8 ? 0 : 4);
-        vi high = v_shr(byte_of(scales.w[3], j % 4), 2 * (j / 4));
-        vi both = v_or(v_and(low, v_set32(15)), v_shl(v_and(high, v_set32(3)), 4));
-        s[j / 2].scale[j % 2] = v_mul(d, v_from_int(v_sub32(both, v_set32(32))));
-    }
-}
 
 /* ---- tiles: n_m rows of activations over a panel -------------------------------------------- */
 
 /* What the integers of a format look like: the largest tells how many products fit 16 bits. */
 enum kind { U4 = 15, U5 = 31, U6 = 63, S8 = 255 };
 
-struct tile_args {
-    float *y; /* [n_m, V_ROWS] at ldy */
-    size_t ldy;
-    bool first; /* y is to be set, not added to */
-    const struct sub *panel;
-    size_t n_subs;
-    const int8_t *q; /* [n_m, 32 n_subs] at q_stride */
-    size_t q_stride;
-    const float *d;      /* [n_m, n_subs] at q_stride / 32      */
-    const int16_t *isum; /* [n_m, 2 n_subs] at q_stride / 16    */
-};
-
-/* What a tile needs of the activations beside q: d; and, of all 32 columns or of each half,
- * d * isum for the mins and the offset's share of the integer sum. */
-struct tile_aux {
-    float d[TILE_MAX][CHUNK_SUBS];
-    float dsum[2][TILE_MAX][CHUNK_SUBS];
-    int32_t start[2][TILE_MAX][CHUNK_SUBS];
-};
-
-/* V_ROWS sub-blocks of one row, from sub-block b */
-static inline __attribute__((always_inline)) void aux_vector(struct tile_aux *x, size_t m, size_t b,
-                                                             const float *d, const int16_t *isum,
-                                                             bool split, bool has_min, int offset)
+#if !V_WIDE
+static inline void wide_panel(struct sub *panel, size_t n_subs, int offset)
 {
-    vf dv = v_load(d + b);
-    vi both = v_load_int(isum + 2 * b); /* the two halves' sums, 16 bits each */
-    vi half[2] = { v_sar(v_shl(both, 16), 16), v_sar(both, 16) };
-    if (!split)
-        half[0] = v_add32(half[0], half[1]);
-    v_store(&x->d[m][b], dv);
-    for (size_t part = 0; part < (split ? 2 : 1); part++) {
-        if (has_min)
-            v_store(&x->dsum[part][m][b], v_mul(dv, v_from_int(half[part])));
-        if (offset)
-            v_store_int(&x->start[part][m][b], v_mul32(half[part], v_set32((uint32_t)-offset)));
-    }
+    (void)panel, (void)n_subs, (void)offset;
 }
 
-static inline __attribute__((always_inline)) void aux_one(struct tile_aux *x, size_t m, size_t b,
-                                                          const float *d, const int16_t *isum,
-                                                          bool split, bool has_min, int offset)
+static inline void wide_tile(const struct tile_args *t, bool split, bool has_min)
 {
-    x->d[m][b] = d[b];
-    for (size_t part = 0; part < (split ? 2 : 1); part++) {
-        int32_t sum = split ? isum[2 * b + part] : isum[2 * b] + isum[2 * b + 1];
-        if (has_min)
-            x->dsum[part][m][b] = d[b] * (float)sum;
-        if (offset)
-            x->start[part][m][b] = -offset * sum;
-    }
+    (void)t, (void)split, (void)has_min;
 }
-
-/* Full vectors; the last one overlaps its neighbour rather than reach past the row. */
-static inline __attribute__((always_inline)) void aux_row(struct tile_aux *x, size_t m, size_t n,
-                                                          const float *d, const int16_t *isum,
-                                                          bool split, bool has_min, int offset)
-{
-    if (n < V_ROWS) {
-        for (size_t b = 0; b < n; b++)
-            aux_one(x, m, b, d, isum, split, has_min, offset);
-        return;
-    }
-    for (size_t b = 0; b + V_ROWS < n; b += V_ROWS)
-        aux_vector(x, m, b, d, isum, split, has_min, offset);
-    aux_vector(x, m, n - V_ROWS, d, isum, split, has_min, offset);
-}
+#endif
 
 static inline __attribute__((always_inline)) void
 tile(const struct tile_args *t, size_t n_m, enum kind kind, bool split, bool has_min, int offset)
@@ -446,30 +87,37 @@ tile(const struct tile_args *t, size_t n_m, enum kind kind, bool split, bool has
 
 typedef void (*tile_fn)(const struct tile_args *t);
 
-/* Tiles of 1, 2, 4, 8 and 16 rows, as far as V_TILE goes, for one look of integers. */
-#define TILES(name, kind, split, has_min, offset)                                                  \
-    static inline void name##_16(const struct tile_args *t)                                        \
+/* Tiles of 1, 2, 4 and 8 rows, as far as V_TILE goes, and the wide one, for one look of integers. */
+struct tiles {
+    tile_fn narrow[4], wide;
+    int offset;
+};
+
+#define TILES(name, kind, split, has_min, off)                                                     \
+    static inline void name##_wide(const struct tile_args *t)                                      \
     {                                                                                              \
-        tile(t, 16, kind, split, has_min, offset);                                                 \
+        wide_tile(t, split, has_min);                                                              \
     }                                                                                              \
     static inline void name##_8(const struct tile_args *t)                                         \
     {                                                                                              \
-        tile(t, 8, kind, split, has_min, offset);                                                  \
+        tile(t, 8, kind, split, has_min, off);                                                     \
     }                                                                                              \
     static inline void name##_4(const struct tile_args *t)                                         \
     {                                                                                              \
-        tile(t, 4, kind, split, has_min, offset);                                                  \
+        tile(t, 4, kind, split, has_min, off);                                                     \
     }                                                                                              \
     static inline void name##_2(const struct tile_args *t)                                         \
     {                                                                                              \
-        tile(t, 2, kind, split, has_min, offset);                                                  \
+        tile(t, 2, kind, split, has_min, off);                                                     \
     }                                                                                              \
     static inline void name##_1(const struct tile_args *t)                                         \
     {                                                                                              \
-        tile(t, 1, kind, split, has_min, offset);                                                  \
+        tile(t, 1, kind, split, has_min, off);                                                     \
     }                                                                                              \
-    static const tile_fn name[] = { name##_1, name##_2, name##_4, V_TILE < 8 ? NULL : name##_8,    \
-                                    V_TILE < 16 ? NULL : name##_16 };
+    static const struct tiles name = { .narrow = { name##_1, name##_2, name##_4,                   \
+                                                   V_TILE < 8 ? NULL : name##_8 },                 \
+                                       .wide = name##_wide,                                        \
+                                       .offset = off };
 
 TILES(tile_u4_less_8, U4, false, false, 8)
 TILES(tile_u5_less_12, U5, false, false, 12)
@@ -486,19 +134,34 @@ TILES(tile_u4_split_min, U4, true, true, 0)
 
 typedef void (*take_fn)(struct sub *s, struct source p);
 
-/* All tiles of a panel: n_m rows of activations. */
-static void run_tiles(struct tile_args t, size_t n_m, const tile_fn *tiles)
+static inline struct tile_args skip_rows(struct tile_args t, size_t n)
 {
-    while (n_m) {
-        size_t n = V_TILE, log = V_TILE == 16 ? 4 : V_TILE == 8 ? 3 : 2;
-        for (; n > n_m; n /= 2)
+    t.y += n * t.ldy;
+    t.q += n * t.q_stride;
+    t.d += n * (t.q_stride / 32);
+    t.isum += n * (t.q_stride / 16);
+    return t;
+}
+
+/* All tiles of a panel: n_m rows of activations. The rest that no wide tile takes comes first,
+ * because wide tiles may want the panel's integers changed. */
+static void run_tiles(struct tile_args t, struct sub *panel, size_t n_m, const struct tiles *tiles)
+{
+    size_t n_wide = V_WIDE ? n_m / V_WIDE * V_WIDE : 0;
+    struct tile_args rest = skip_rows(t, n_wide);
+    for (size_t left = n_m - n_wide; left;) {
+        size_t n = V_TILE, log = V_TILE == 8 ? 3 : 2;
+        for (; n > left; n /= 2)
             log--;
-        tiles[log](&t);
-        t.y += n * t.ldy;
-        t.q += n * t.q_stride;
-        t.d += n * (t.q_stride / 32);
-        t.isum += n * (t.q_stride / 16);
-        n_m -= n;
+        tiles->narrow[log](&rest);
+        rest = skip_rows(rest, n);
+        left -= n;
+    }
+    if (n_wide && tiles->offset)
+        wide_panel(panel, t.n_subs, tiles->offset);
+    for (size_t m = 0; m < n_wide; m += V_WIDE) {
+        tiles->wide(&t);
+        t = skip_rows(t, V_WIDE);
     }
 }
 
@@ -508,7 +171,7 @@ static void run_tiles(struct tile_args t, size_t n_m, const tile_fn *tiles)
 static inline __attribute__((always_inline)) void
 matmul_rows(float *y, size_t ldy, const struct mat *w, const struct act *x, size_t r, size_t n_r,
             size_t m0, size_t n_m, take_fn take, size_t block_subs, size_t block_bytes,
-            const tile_fn *tiles)
+            const struct tiles *tiles)
 {
     struct sub panel[CHUNK_SUBS];
     uint8_t last_rows[V_ROWS * ROW_CHUNK_MAX];
@@ -523,8 +186,8 @@ matmul_rows(float *y, size_t ldy, const struct mat *w, const struct act *x, size
             (const uint8_t *)w->data + r * w->row_bytes + b0 / block_subs * block_bytes;
         size_t stride = w->row_bytes, chunk_bytes = n / block_subs * block_bytes;
         /* the next rows begin where these end, and have as many bytes before this chunk */
-        uintptr_t ahead = (uintptr_t)w->data + (r + V_ROWS) * stride +
-                          V_ROWS * (b0 / block_subs * block_bytes);
+        uintptr_t ahead =
+            (uintptr_t)w->data + (r + V_ROWS) * stride + V_ROWS * (b0 / block_subs * block_bytes);
         if (n_r < V_ROWS) {
             memset(last_rows, 0, V_ROWS * chunk_bytes);
             for (size_t i = 0; i < n_r; i++)
@@ -545,7 +208,7 @@ matmul_rows(float *y, size_t ldy, const struct mat *w, const struct act *x, size
                                       .q_stride = x->stride,
                                       .d = x->d + m0 * (x->stride / 32) + b0,
                                       .isum = x->isum + m0 * (x->stride / 16) + 2 * b0 },
-                  n_m, tiles);
+                  panel, n_m, tiles);
     }
     for (size_t m = 0; m < n_m; m++) {
         float *to = y + (m0 + m) * ldy + r;
@@ -558,14 +221,15 @@ matmul_rows(float *y, size_t ldy, const struct mat *w, const struct act *x, size
 
 static inline __attribute__((always_inline)) void
 matmul(float *restrict y, size_t ldy, const struct mat *w, const struct act *x, size_t row0,
-       size_t row1, take_fn take, size_t block_subs, size_t block_bytes, const tile_fn *tiles)
+       size_t row1, take_fn take, size_t block_subs, size_t block_bytes, bool split,
+       const struct tiles *tiles)
 {
     if (w->n_cols == 0) {
         for (size_t m = 0; m < x->n_rows; m++)
             memset(y + m * ldy + row0, 0, (row1 - row0) * sizeof(float));
         return;
     }
-    V_BEGIN(x->n_rows);
+    V_BEGIN(x->n_rows, split);
     for (size_t m0 = 0; m0 < x->n_rows; m0 += M_BLOCK) {
         size_t n_m = x->n_rows - m0 < M_BLOCK ? x->n_rows - m0 : M_BLOCK;
         for (size_t r = row0; r < row1; r += V_ROWS) {
@@ -576,27 +240,27 @@ matmul(float *restrict y, size_t ldy, const struct mat *w, const struct act *x, 
     V_END(x->n_rows);
 }
 
-#define MATMUL(name, take, block_subs, block_bytes, tiles)                                         \
+#define MATMUL(name, take, block_subs, block_bytes, split, tiles)                                  \
     static void name(float *restrict y, size_t ldy, const struct mat *w, const struct act *x,      \
                      size_t row0, size_t row1)                                                     \
     {                                                                                              \
-        matmul(y, ldy, w, x, row0, row1, take, block_subs, block_bytes, tiles);                    \
+        matmul(y, ldy, w, x, row0, row1, take, block_subs, block_bytes, split, &tiles);            \
     }
 
-MATMUL(matmul_q4_0, take_q4_0, 1, 18, tile_u4_less_8)
-MATMUL(matmul_q4_1, take_q4_1, 1, 20, tile_u4_min)
-MATMUL(matmul_q5_0, take_q5_0, 1, 22, tile_u5_less_16)
-MATMUL(matmul_q5_1, take_q5_1, 1, 24, tile_u5_min)
-MATMUL(matmul_q8_0, take_q8_0, 1, 34, tile_s8)
-MATMUL(matmul_q2_k, take_q2_k, 8, 84, tile_u4_split_min)
-MATMUL(matmul_q3_k, take_q3_k, 8, 110, tile_u4_split_less_4)
-MATMUL(matmul_q4_k, take_q4_k, 8, 144, tile_u4_min)
-MATMUL(matmul_q5_k, take_q5_k, 8, 176, tile_u5_min)
-MATMUL(matmul_q6_k, take_q6_k, 8, 210, tile_u6_split_less_32)
-MATMUL(matmul_iq4_nl, take_iq4_nl, 1, 18, tile_s8)
-MATMUL(matmul_iq4_xs, take_iq4_xs, 8, 136, tile_s8)
-MATMUL(matmul_mxfp4, take_mxfp4, 1, 17, tile_u5_less_12)
-MATMUL(matmul_nvfp4, take_nvfp4, 2, 36, tile_u5_split_less_12)
+MATMUL(matmul_q4_0, take_q4_0, 1, 18, false, tile_u4_less_8)
+MATMUL(matmul_q4_1, take_q4_1, 1, 20, false, tile_u4_min)
+MATMUL(matmul_q5_0, take_q5_0, 1, 22, false, tile_u5_less_16)
+MATMUL(matmul_q5_1, take_q5_1, 1, 24, false, tile_u5_min)
+MATMUL(matmul_q8_0, take_q8_0, 1, 34, false, tile_s8)
+MATMUL(matmul_q2_k, take_q2_k, 8, 84, true, tile_u4_split_min)
+MATMUL(matmul_q3_k, take_q3_k, 8, 110, true, tile_u4_split_less_4)
+MATMUL(matmul_q4_k, take_q4_k, 8, 144, false, tile_u4_min)
+MATMUL(matmul_q5_k, take_q5_k, 8, 176, false, tile_u5_min)
+MATMUL(matmul_q6_k, take_q6_k, 8, 210, true, tile_u6_split_less_32)
+MATMUL(matmul_iq4_nl, take_iq4_nl, 1, 18, false, tile_s8)
+MATMUL(matmul_iq4_xs, take_iq4_xs, 8, 136, false, tile_s8)
+MATMUL(matmul_mxfp4, take_mxfp4, 1, 17, false, tile_u5_less_12)
+MATMUL(matmul_nvfp4, take_nvfp4, 2, 36, true, tile_u5_split_less_12)
 
 void LEVEL(kernels_init_matmul_int)(struct kernels *k)
 {

@@ -75,6 +75,12 @@ static inline vi v_sar(vi x, unsigned n)
     return vreinterpretq_u32_s32(vshlq_s32(vreinterpretq_s32_u32(x), vdupq_n_s32(-(int)n)));
 }
 
+/* the sum of the two signed 16-bit halves of each element */
+static inline vi v_add_halves(vi x)
+{
+    return vreinterpretq_u32_s32(vpaddlq_s16(vreinterpretq_s16_u32(x)));
+}
+
 static inline vi v_lookup(const uint8_t table[16], vi idx)
 {
     return vreinterpretq_u32_u8(vqtbl1q_u8(vld1q_u8(table), vreinterpretq_u8_u32(idx)));

@@ -3,63 +3,49 @@
  * bytes. Only one sub-block is summed at a time, because the floats go sub-block by sub-block
  * (kernels.h); half the instruction would be idle with more. Fewer than 16 rows take VNNI.
  *
+ * An instruction's result is there after 50 cycles and has to go through memory to become floats.
+ * So four steps (sub-blocks, or halves with split scales) are multiplied before the first one's sums
+ * are stored, and all four are stored before the first is scaled and added.
+ *
  * The compiler does not know that tile instructions read memory: hence a constant configuration,
- * and a barrier before tiles are loaded. */
+ * and barriers around them. */
 #include "kernels/x86/v512.h"
 #include "kernels/x86/x86.h"
 
 #define LEVEL(name) name##_amx
 #define V_SIGNED    0
-#define V_TILE      16
+#define V_TILE      8
+#define V_WIDE      16
 
-/* tile 0: sums; 1 and 2: activations and weights of 32 columns; 3 and 4: of 16 columns */
-static const struct {
+/* Tiles 0 to 3: sums; 4 and 5: activations, 6 and 7: weights, of 32 columns or of 16. */
+struct tile_config {
     uint8_t palette, start_row, reserved[14];
     uint16_t row_bytes[16];
     uint8_t rows[16];
-} tile_config __attribute__((aligned(64))) = {
+} __attribute__((aligned(64)));
+
+static const struct tile_config tiles_of_32 = {
     .palette = 1,
-    .row_bytes = { 64, 32, 64, 16, 64 },
-    .rows = { 16, 16, 8, 16, 4 },
+    .row_bytes = { 64, 64, 64, 64, 32, 32, 64, 64 },
+    .rows = { 16, 16, 16, 16, 16, 16, 8, 8 },
+};
+static const struct tile_config tiles_of_16 = {
+    .palette = 1,
+    .row_bytes = { 64, 64, 64, 64, 16, 16, 64, 64 },
+    .rows = { 16, 16, 16, 16, 16, 16, 4, 4 },
 };
 
-#define V_BEGIN(n_rows)                                                                            \
-    if ((n_rows) >= 16)                                                                            \
-    _tile_loadconfig(&tile_config)
+#define V_BEGIN(n_rows, split)                                                                     \
+    if ((n_rows) >= V_WIDE)                                                                        \
+    _tile_loadconfig((split) ? &tiles_of_16 : &tiles_of_32)
 #define V_END(n_rows)                                                                              \
-    if ((n_rows) >= 16)                                                                            \
+    if ((n_rows) >= V_WIDE)                                                                        \
     _tile_release()
-
-static inline __attribute__((always_inline)) void dot_tiles(vi *sum, const vi *u, size_t n,
-                                                            const int8_t *q, size_t stride)
-{
-    int32_t c[16][16] __attribute__((aligned(64)));
-    __asm__ volatile("" ::: "memory");
-    _tile_zero(0);
-    if (n == 8) {
-        _tile_loadd(1, q, stride);
-        _tile_loadd(2, u, 64);
-        _tile_dpbsud(0, 1, 2);
-    } else {
-        _tile_loadd(3, q, stride);
-        _tile_loadd(4, u, 64);
-        _tile_dpbsud(0, 3, 4);
-    }
-    _tile_stored(0, c, 64);
-    __asm__ volatile("" ::: "memory");
-#pragma GCC unroll 16
-    for (size_t m = 0; m < 16; m++)
-        sum[m] = _mm512_add_epi32(sum[m], _mm512_load_si512(c[m]));
-}
 
 static inline __attribute__((always_inline)) void v_dot(vi *sum, size_t n_m, const vi *u, size_t n,
                                                         const int8_t *q, size_t stride, int largest)
 {
     (void)largest;
-    if (n_m == 16) {
-        dot_tiles(sum, u, n, q, stride);
-        return;
-    }
 #pragma GCC unroll 8
     for (size_t i = 0; i < n; i++) {
 #pragma GCC unroll 8
@@ -69,6 +55,132 @@ static inline __attribute__((always_inline)) void v_dot(vi *sum, size_t n_m, con
             sum[m] = _mm512_dpbusd_epi32(sum[m], u[i], _mm512_set1_epi32(four));
         }
     }
+}
+
+#include "kernels/matmul_panel_template.h"
+
+/* The integers less their offset, so that no sum has to be corrected. */
+static void wide_panel(struct sub *panel, size_t n_subs, int offset)
+{
+    for (size_t b = 0; b < n_subs; b++)
+        for (size_t i = 0; i < 8; i++)
+            panel[b].u[i] = _mm512_sub_epi8(panel[b].u[i], _mm512_set1_epi8((char)offset));
+}
+
+/* The sums of a step, in tile 'slot'; neighbours use other registers for what they multiply. */
+static inline __attribute__((always_inline)) void multiply(size_t slot, const int8_t *q,
+                                                           size_t stride, const vi *u)
+{
+    switch (slot) {
+    case 0:
+        _tile_loadd(4, q, stride);
+        _tile_loadd(6, u, 64);
+        _tile_zero(0);
+        _tile_dpbssd(0, 4, 6);
+        break;
+    case 1:
+        _tile_loadd(5, q, stride);
+        _tile_loadd(7, u, 64);
+        _tile_zero(1);
+        _tile_dpbssd(1, 5, 7);
+        break;
+    case 2:
+        _tile_loadd(4, q, stride);
+        _tile_loadd(6, u, 64);
+        _tile_zero(2);
+        _tile_dpbssd(2, 4, 6);
+        break;
+    default:
+        _tile_loadd(5, q, stride);
+        _tile_loadd(7, u, 64);
+        _tile_zero(3);
+        _tile_dpbssd(3, 5, 7);
+        break;
+    }
+}
+
+static inline __attribute__((always_inline)) void store_sums(size_t slot, int32_t (*to)[16])
+{
+    switch (slot) {
+    case 0:
+        _tile_stored(0, to, 64);
+        break;
+    case 1:
+        _tile_stored(1, to, 64);
+        break;
+    case 2:
+        _tile_stored(2, to, 64);
+        break;
+    default:
+        _tile_stored(3, to, 64);
+        break;
+    }
+}
+
+enum { SLOTS = 4 };
+typedef int32_t slot_sums[V_WIDE][16];
+
+/* The integer sums of n <= SLOTS steps from 'step0'. */
+static inline __attribute__((always_inline)) void
+sum_steps(slot_sums *sums, const struct tile_args *t, size_t step0, size_t n, size_t n_parts)
+{
+    __asm__ volatile("" ::: "memory");
+#pragma GCC unroll 4
+    for (size_t slot = 0; slot < n; slot++) {
+        size_t step = step0 + slot;
+        multiply(slot, t->q + 32 / n_parts * step, t->q_stride,
+                 t->panel[step / n_parts].u + 4 * (step % n_parts));
+    }
+#pragma GCC unroll 4
+    for (size_t slot = 0; slot < n; slot++)
+        store_sums(slot, sums[slot]);
+    __asm__ volatile("" ::: "memory");
+}
+
+static inline __attribute__((always_inline)) void
+add_step(vf acc[V_WIDE], slot_sums sums, const struct sub *s, const struct tile_aux *x, size_t b,
+         size_t part, bool has_min)
+{
+#pragma GCC unroll 16
+    for (size_t m = 0; m < V_WIDE; m++) {
+        vf sum = v_from_int(_mm512_load_si512(sums[m]));
+        acc[m] = v_fma(v_mul(s->scale[part], v_set(x->d[m][b])), sum, acc[m]);
+        if (has_min)
+            acc[m] = v_fma(s->min[part], v_set(x->dsum[part][m][b]), acc[m]);
+    }
+}
+
+static inline __attribute__((always_inline)) void wide_tile(const struct tile_args *t, bool split,
+                                                            bool has_min)
+{
+    const size_t n_parts = split ? 2 : 1, n_steps = t->n_subs * n_parts;
+    slot_sums sums[SLOTS] __attribute__((aligned(64)));
+    struct tile_aux x;
+    for (size_t m = 0; m < V_WIDE; m++)
+        aux_row(&x, m, t->n_subs, t->d + m * (t->q_stride / 32), t->isum + m * (t->q_stride / 16),
+                split, has_min, 0);
+
+    vf acc[V_WIDE];
+#pragma GCC unroll 16
+    for (size_t m = 0; m < V_WIDE; m++)
+        acc[m] = t->first ? v_set(0.0f) : v_load(t->y + m * t->ldy);
+
+    size_t step = 0;
+    for (; step + SLOTS <= n_steps; step += SLOTS) {
+        sum_steps(sums, t, step, SLOTS, n_parts);
+#pragma GCC unroll 4
+        for (size_t i = 0; i < SLOTS; i++)
+            add_step(acc, sums[i], &t->panel[(step + i) / n_parts], &x, (step + i) / n_parts,
+                     (step + i) % n_parts, has_min);
+    }
+    for (; step < n_steps; step++) {
+        sum_steps(sums, t, step, 1, n_parts);
+        add_step(acc, sums[0], &t->panel[step / n_parts], &x, step / n_parts, step % n_parts,
+                 has_min);
+    }
+#pragma GCC unroll 16
+    for (size_t m = 0; m < V_WIDE; m++)
+        v_store(t->y + m * t->ldy, acc[m]);
 }
 
 #include "kernels/matmul_int_template.h"

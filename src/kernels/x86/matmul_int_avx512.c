@@ -9,6 +9,7 @@
 #define LEVEL(name) name##_avx512
 #define V_SIGNED    1
 #define V_TILE      8
+#define V_WIDE      0
 
 static inline vi dot_pairs(vi w, vi q, int largest)
 {
@@ -38,7 +39,7 @@ static inline __attribute__((always_inline)) void v_dot(vi *sum, size_t n_m, con
     }
 }
 
-#define V_BEGIN(n_rows) ((void)0)
-#define V_END(n_rows)   ((void)0)
+#define V_BEGIN(n_rows, split) ((void)(split))
+#define V_END(n_rows)          ((void)0)
 
 #include "kernels/matmul_int_template.h"

@@ -6,6 +6,7 @@
 #define LEVEL(name) name##_avx512vnni
 #define V_SIGNED    0
 #define V_TILE      8
+#define V_WIDE      0
 
 static inline __attribute__((always_inline)) void v_dot(vi *sum, size_t n_m, const vi *u, size_t n,
                                                         const int8_t *q, size_t stride, int largest)
@@ -22,7 +23,7 @@ static inline __attribute__((always_inline)) void v_dot(vi *sum, size_t n_m, con
     }
 }
 
-#define V_BEGIN(n_rows) ((void)0)
-#define V_END(n_rows)   ((void)0)
+#define V_BEGIN(n_rows, split) ((void)(split))
+#define V_END(n_rows)          ((void)0)
 
 #include "kernels/matmul_int_template.h"

@@ -74,6 +74,12 @@ static inline vi v_sar(vi x, unsigned n)
     return _mm256_srai_epi32(x, n);
 }
 
+/* the sum of the two signed 16-bit halves of each element */
+static inline vi v_add_halves(vi x)
+{
+    return _mm256_madd_epi16(x, _mm256_set1_epi16(1));
+}
+
 static inline vi v_lookup(const uint8_t table[16], vi idx)
 {
     return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)table)),
