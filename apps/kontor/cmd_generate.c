@@ -12,6 +12,7 @@ struct job {
     uint64_t n, n_ctx;
     struct infer_memory memory;
     struct infer_sampling sampling;
+    const char *speculate;
     struct str_list stop;
 };
 
@@ -46,10 +47,15 @@ static json_t *result_json(const struct kt_generate_result *r)
     json_t *tokens = json_array();
     for (size_t i = 0; i < r->n_tokens; i++)
         json_array_append_new(tokens, json_integer(r->tokens[i]));
-    return json_pack("{s:o,s:o,s:s,s:I,s:f,s:f,s:f}", "text", cli_json_text(r->text, r->text_len),
-                     "tokens", tokens, "finish", kt_finish_name(r->finish), "tokens_prompt",
-                     (json_int_t)r->tokens_prompt, "prompt_s", r->prompt_s, "decode_s", r->decode_s,
-                     "mean_logprob", (double)r->mean_logprob);
+    json_t *guesses =
+        json_pack("{s:I,s:I,s:I,s:I,s:I}", "steps", (json_int_t)r->n_steps, "lookup_tried",
+                  (json_int_t)r->lookup.tried, "lookup_right", (json_int_t)r->lookup.right,
+                  "mtp_tried", (json_int_t)r->mtp.tried, "mtp_right", (json_int_t)r->mtp.right);
+    return json_pack("{s:o,s:o,s:s,s:I,s:f,s:f,s:f,s:o}", "text",
+                     cli_json_text(r->text, r->text_len), "tokens", tokens, "finish",
+                     kt_finish_name(r->finish), "tokens_prompt", (json_int_t)r->tokens_prompt,
+                     "prompt_s", r->prompt_s, "decode_s", r->decode_s, "mean_logprob",
+                     (double)r->mean_logprob, "speculation", guesses);
 }
 
 /* A context just large enough, within what the model was trained for unless --ctx says otherwise.
@@ -57,6 +63,10 @@ static json_t *result_json(const struct kt_generate_result *r)
 static enum kt_status make_context(const struct job *j, struct kt_engine *e, size_t n_prompt,
                                    struct kt_context **c, struct kt_error *err)
 {
+    struct kt_context_options o = { 0 };
+    enum kt_status st = infer_speculate(j->speculate, &o.speculate, err);
+    if (st)
+        return st;
     struct kt_engine_info info;
     kt_engine_info(e, &info);
     size_t n_ctx = j->n_ctx;
@@ -64,10 +74,10 @@ static enum kt_status make_context(const struct job *j, struct kt_engine *e, siz
         n_ctx = n_prompt + j->n;
     if (!n_ctx)
         n_ctx = info.n_ctx_train;
-    return kt_context_create(c, e,
-                             &(struct kt_context_options){
-                                 .n_ctx = n_ctx, .kv = j->memory.kv, .state = j->memory.state },
-                             err);
+    o.n_ctx = n_ctx;
+    o.kv = j->memory.kv;
+    o.state = j->memory.state;
+    return kt_context_create(c, e, &o, err);
 }
 
 static enum kt_status generate(const struct job *j, struct kt_generate_result *r,
@@ -114,6 +124,7 @@ static int run(int argc, char **argv)
         { "--ctx", NULL, OPT_U64, &j.n_ctx },
         { "--stop", NULL, OPT_STR_LIST, &j.stop },
         { "--ignore-stop", NULL, OPT_FLAG, &j.ignore_stop },
+        { "--speculate", NULL, OPT_STR, &j.speculate },
         { "--json", NULL, OPT_FLAG, &j.json },
         INFER_MEMORY_OPTS(j.memory),
         INFER_SAMPLING_OPTS(j.sampling),
@@ -163,6 +174,12 @@ const struct command cmd_generate = {
     "filters\n"
     "  --stop TEXT       end before TEXT; may be given several times\n"
     "  --ignore-stop     go on after the model's own end of the answer, for measuring\n"
-    "  --json            print {\"text\",\"tokens\",\"finish\"}\n",
+    "  --speculate KIND  guess tokens and verify several in one step: auto (default), off, lookup "
+    "(what "
+    "followed the\n"
+    "                    same words before), mtp (the model's multi-token head). The answer is the "
+    "same "
+    "either way\n"
+    "  --json            print {\"text\",\"tokens\",\"finish\",\"speculation\"}\n",
     run,
 };

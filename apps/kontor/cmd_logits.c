@@ -39,7 +39,10 @@ static enum kt_status write_all(struct writer *w, const char *model, const int32
     struct kt_engine *e = NULL;
     struct kt_context *c = NULL;
     enum kt_status st = infer_open(&e, cli_chat_model(model), err);
-    struct kt_context_options co = { .n_ctx = n_ctx, .kv = memory->kv, .state = memory->state };
+    struct kt_context_options co = { .n_ctx = n_ctx,
+                                     .kv = memory->kv,
+                                     .state = memory->state,
+                                     .speculate = KT_SPECULATE_OFF };
     if (!st)
         st = kt_context_create(&c, e, &co, err);
     w->n_total = mtp ? n - 1 : n;

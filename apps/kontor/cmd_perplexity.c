@@ -151,7 +151,8 @@ static enum kt_status read_windows(struct measure *m, const struct job *j, struc
     struct kt_context *c = NULL;
     struct kt_context_options co = { .n_ctx = MIN(n_ctx, m->n_total),
                                      .kv = j->memory.kv,
-                                     .state = j->memory.state };
+                                     .state = j->memory.state,
+                                     .speculate = KT_SPECULATE_OFF };
     enum kt_status st = kt_context_create(&c, e, &co, err);
     for (m->first = 0; !st && m->first + 1 < m->n_total; m->first += m->n_window) {
         m->n_window = MIN(n_ctx, m->n_total - m->first);

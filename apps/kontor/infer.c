@@ -151,3 +151,23 @@ struct kt_sampling infer_sampling(const struct infer_sampling *s)
         .seed = s->seed,
     };
 }
+
+enum kt_status infer_speculate(const char *name, enum kt_speculate *out, struct kt_error *err)
+{
+    static const char *const NAMES[] = {
+        [KT_SPECULATE_AUTO] = "auto",
+        [KT_SPECULATE_OFF] = "off",
+        [KT_SPECULATE_MTP] = "mtp",
+        [KT_SPECULATE_LOOKUP] = "lookup",
+    };
+    *out = KT_SPECULATE_AUTO;
+    for (size_t i = 0; name && i < ARRAY_LEN(NAMES); i++) {
+        if (strcmp(name, NAMES[i]) == 0) {
+            *out = (enum kt_speculate)i;
+            return KT_OK;
+        }
+    }
+    return name ? kt_fail(err, KT_E_USAGE, "--speculate is '%s', expected auto, off, mtp or lookup",
+                          name)
+                : KT_OK;
+}

@@ -39,6 +39,10 @@ bool infer_memory_parse(struct infer_memory *m, const struct command *cmd);
 const char *infer_kv_name(enum kt_kv_type kv);
 const char *infer_state_name(enum kt_state_type state);
 
+/* "auto" (also NULL), "off", "mtp", "lookup". */
+KT_MUST_CHECK enum kt_status infer_speculate(const char *name, enum kt_speculate *out,
+                                             struct kt_error *err);
+
 /* Options of sampling, shared by generate and chat. */
 struct infer_sampling {
     double temperature, top_p, min_p, presence;

@@ -105,11 +105,25 @@ kt_vision_embed(struct kt_engine *e, const struct kt_vision_input *in, float *ve
 enum kt_kv_type { KT_KV_F16, KT_KV_F32, KT_KV_Q8 };
 enum kt_state_type { KT_STATE_F32, KT_STATE_BF16 };
 
+/* Speculation: tokens are guessed, the guesses verified together in one step, and those kept that the model
+ * itself would have produced. It changes the speed and nothing else: the same tokens come out, bit by bit, also
+ * when sampling, because each position draws with its own number of the seed and a guess counts only if it is
+ * the token that was drawn. Guesses come from what the prompt, the answer and the quote sources say after the
+ * same words, and from the model's multi-token head, if it has one. How many, if any, follows from what was
+ * measured in this context: the time of steps, and how often guesses came true. */
+enum kt_speculate {
+    KT_SPECULATE_AUTO,   /* all that is there and pays                              */
+    KT_SPECULATE_OFF,
+    KT_SPECULATE_MTP,    /* the multi-token head only; KT_E_UNSUPPORTED without one */
+    KT_SPECULATE_LOOKUP, /* what stood in the text only                             */
+};
+
 struct kt_context_options {
     size_t n_ctx; /* tokens; 0: the smaller of 4096 and what the model was trained for */
     enum kt_kv_type kv;
     enum kt_state_type state;
     size_t n_batch; /* prefill chunk; 0: 512 */
+    enum kt_speculate speculate; /* what memory is set aside for; OFF sets none aside */
 };
 KT_API KT_MUST_CHECK enum kt_status kt_context_create(struct kt_context **out, struct kt_engine *e,
                                                       const struct kt_context_options *opts,
@@ -163,6 +177,7 @@ struct kt_generate_request {
     size_t n_media;
     size_t n_max; /* tokens to generate at most; 0: until the context is full */
     struct kt_sampling sampling;
+    enum kt_speculate speculate; /* AUTO: as the context allows; OFF; or one kind that it allows */
     const char *const *stop; /* [n_stop] the answer ends before the first of these */
     size_t n_stop;
     bool ignore_stop_tokens;              /* for measuring */
@@ -179,6 +194,11 @@ struct kt_generate_request {
     void *callback_ctx;
 };
 
+/* Of one kind of guesses: how many were verified, and how many of them were right. */
+struct kt_guesses {
+    size_t tried, right;
+};
+
 struct kt_generate_result {
     char *text; /* UTF-8, terminated */
     size_t text_len;
@@ -190,6 +210,8 @@ struct kt_generate_result {
     size_t tokens_prompt, tokens_cached;
     double prompt_s, decode_s; /* wall time */
     float mean_logprob;        /* of the generated tokens under the restricted distribution */
+    size_t n_steps; /* of the model after the prompt; less than n_tokens - 1 where guesses were right */
+    struct kt_guesses lookup, mtp; /* speculation: from the text and its sources; by the head */
 };
 
 /* KT_E_LIMIT when prompt and answer cannot fit n_ctx. The result is the caller's to deinit after

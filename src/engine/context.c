@@ -6,10 +6,12 @@
 #include "engine/engine_priv.h"
 #include "engine/feed.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/size.h"
+#include "engine/speculate.h"
 
 enum {
     N_CTX_DEFAULT = 4096,
@@ -40,17 +42,21 @@ enum kt_status kt_context_create(struct kt_context **out, struct kt_engine *e,
     if (c->n_ctx > INT32_MAX || !size_mul(&bytes, c->n_ctx, sizeof(*c->history)))
         st =
             kt_fail(err, KT_E_LIMIT, "context: %zu tokens are more than any model takes", c->n_ctx);
+    struct state_types types = engine_state_types(o.kv, o.state);
+    c->n_rows_max = o.speculate == KT_SPECULATE_OFF ? 1 : SPECULATION_ROWS;
     if (!st)
-        st = model_state_create(&c->state, e->model, c->n_ctx, engine_state_types(o.kv, o.state),
-                                err);
+        st = model_state_create(&c->state, e->model, c->n_ctx, types, err);
     if (!st)
-        st = model_run_create(&c->run, e->model, c->n_batch, err);
+        st = model_run_create(&c->run, e->model, MAX(c->n_batch, c->n_rows_max), err);
+    if (!st && o.speculate != KT_SPECULATE_OFF)
+        st = speculation_create(&c->guessing, c, o.speculate, types, err);
     if (!st) {
         c->history = malloc(c->n_ctx * sizeof(*c->history));
-        c->logits = malloc(e->n_vocab * sizeof(*c->logits));
+        c->tried = malloc(c->n_rows_max * sizeof(*c->tried));
+        c->logits = calloc(c->n_rows_max, e->n_vocab * sizeof(*c->logits));
         c->embeds = calloc(c->n_batch, sizeof(*c->embeds));
         c->positions = calloc(c->n_batch, sizeof(*c->positions));
-        if (!c->history || !c->logits || !c->embeds || !c->positions)
+        if (!c->history || !c->tried || !c->logits || !c->embeds || !c->positions)
             st = kt_fail(err, KT_E_NOMEM, "context: out of memory for %zu tokens", c->n_ctx);
     }
     if (st) {
@@ -65,9 +71,11 @@ void kt_context_destroy(struct kt_context *c)
 {
     if (!c)
         return;
+    speculation_destroy(c->guessing);
     model_run_destroy(c->run);
     model_state_destroy(c->state);
     free(c->history);
+    free(c->tried);
     free(c->logits);
     free(c->seen);
     free(c->embeds);
@@ -79,7 +87,10 @@ void context_reset(struct kt_context *c)
 {
     model_state_reset(c->state);
     c->n_seen = 0;
+    c->n_tried = 0;
     c->has_logits = false;
+    if (c->guessing)
+        speculation_lost(c->guessing);
 }
 
 enum kt_status context_check_tokens(const struct kt_context *c, const int32_t *tokens,
@@ -97,8 +108,8 @@ enum kt_status context_check_tokens(const struct kt_context *c, const int32_t *t
 /* What a step is made of, beside the context and its tokens. */
 struct step {
     enum span_output what;
-    float *logits;
-    struct feed *feed; /* NULL: text */
+    float *logits, *hidden; /* NULL: not wanted */
+    struct feed *feed;      /* NULL: text */
     progress_fn progress;
     void *ctx;
     size_t n_done, n_total; /* of the prompt, for 'progress' */
@@ -148,7 +159,9 @@ static enum kt_status take_step(struct kt_context *c, const int32_t *tokens, siz
                                .tokens = tokens,
                                .n_tokens = n,
                                .logits_of = s->what,
-                               .logits = s->logits };
+                               .logits = s->logits,
+                               .hidden = s->hidden };
+    assert(c->n_tried == 0);
     enum kt_status st = KT_OK;
     bool covers = s->feed && feed_covers(s->feed, n_past, n);
     if (covers) {
@@ -164,15 +177,82 @@ static enum kt_status take_step(struct kt_context *c, const int32_t *tokens, siz
         return st;
     memmove(c->history + n_past, tokens, n * sizeof(*tokens));
     c->has_logits = s->logits == c->logits;
+    c->row = 0;
     if (covers)
         remember_seen(c, s->feed, n_past, n);
     return KT_OK;
 }
 
-enum kt_status context_append(struct kt_context *c, int32_t token, struct kt_error *err)
+/* ---- an answer, token by token ---- */
+
+const float *context_logits(const struct kt_context *c)
 {
-    struct step s = { .what = OUT_LAST, .logits = c->logits };
-    return take_step(c, &token, 1, &s, err);
+    return c->logits + c->row * c->engine->n_vocab;
+}
+
+void context_settle(struct kt_context *c)
+{
+    if (c->n_tried == 0)
+        return;
+    size_t n = c->row + 1;
+    model_state_accept(c->state, n);
+    memcpy(c->history + model_state_n_past(c->state) - n, c->tried, n * sizeof(*c->tried));
+    c->n_tried = 0;
+}
+
+/* The token and n guesses of those after it in one step. */
+static enum kt_status try(struct kt_context *c, int32_t token, const int32_t *guesses, size_t n,
+                          float *hidden, double *seconds, struct kt_error *err)
+{
+    c->tried[0] = token;
+    memcpy(c->tried + 1, guesses, n * sizeof(*guesses));
+    struct model_span span = { .state = c->state,
+                               .tokens = c->tried,
+                               .n_tokens = n + 1,
+                               .logits_of = OUT_ALL,
+                               .logits = c->logits,
+                               .hidden = hidden,
+                               .tentative = n > 0 };
+    enum kt_status st = engine_step_timed(c->engine, c->run, &span, 1, seconds, err);
+    if (st)
+        return st;
+    if (n > 0)
+        c->n_tried = n + 1;
+    else
+        c->history[model_state_n_past(c->state) - 1] = token;
+    c->row = 0;
+    c->has_logits = true;
+    return KT_OK;
+}
+
+enum kt_status context_go_on(struct kt_context *c, int32_t token, size_t n_left,
+                             struct kt_error *err)
+{
+    if (!c->guessing) {
+        c->n_steps++;
+        struct step s = { .what = OUT_LAST, .logits = c->logits };
+        return take_step(c, &token, 1, &s, err);
+    }
+    size_t at = model_state_n_past(c->state);
+    if (c->n_tried)
+        at -= c->n_tried - c->row - 1;
+    if (c->row + 1 < c->n_tried && c->tried[c->row + 1] == token) {
+        c->row++;
+        return speculation_hit(c->guessing, token, at, c->row, err);
+    }
+    context_settle(c);
+    c->n_steps++;
+    const int32_t *guesses;
+    float *hidden;
+    size_t n;
+    double seconds;
+    enum kt_status st =
+        speculation_miss(c->guessing, token, at, n_left, &guesses, &n, &hidden, err);
+    if (!st)
+        st = try(c, token, guesses, n, hidden, &seconds, err);
+    if (!st)
+        speculation_stepped(c->guessing, n, at, seconds);
+    return st;
 }
 
 /* Are the vectors in the state those that the feed would give? */
@@ -226,7 +306,13 @@ enum kt_status context_advance(struct kt_context *c, const int32_t *tokens, size
                           .ctx = ctx,
                           .n_done = i,
                           .n_total = n_tokens };
-        st = take_step(c, tokens + i, n, &s, err);
+        if (c->guessing)
+            st = speculation_before_prompt(c->guessing, tokens + i, n, i, n_tokens,
+                                           feed && feed_covers(feed, i, n), &s.hidden, err);
+        if (!st)
+            st = take_step(c, tokens + i, n, &s, err);
+        if (!st && c->guessing)
+            st = speculation_after_prompt(c->guessing, tokens + i, n, i, s.hidden, err);
         if (st)
             return st;
         i += n;
@@ -244,6 +330,8 @@ enum kt_status context_append_all(struct kt_context *c, const int32_t *tokens, s
     if (!logits)
         return kt_fail(err, KT_E_NOMEM, "logits: out of memory for %zu rows", n_rows);
     enum kt_status st = KT_OK;
+    if (c->guessing)
+        speculation_lost(c->guessing);
     for (size_t i = 0; i < n_tokens && !st;) {
         size_t n = MIN(n_rows, n_tokens - i);
         struct step s = { .what = OUT_ALL, .logits = logits, .feed = feed };

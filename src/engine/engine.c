@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/size.h"
 #include "engine/sample.h"
 
@@ -126,13 +127,23 @@ void kt_engine_info(const struct kt_engine *e, struct kt_engine_info *out)
     };
 }
 
+enum kt_status engine_step_timed(struct kt_engine *e, struct model_run *run,
+                                 const struct model_span *spans, size_t n_spans, double *seconds,
+                                 struct kt_error *err)
+{
+    pthread_mutex_lock(&e->step_lock);
+    uint64_t start = clock_now_ns();
+    enum kt_status st = model_step(run, spans, n_spans, err);
+    if (seconds)
+        *seconds = (double)(clock_now_ns() - start) * 1e-9;
+    pthread_mutex_unlock(&e->step_lock);
+    return st;
+}
+
 enum kt_status engine_step(struct kt_engine *e, struct model_run *run,
                            const struct model_span *spans, size_t n_spans, struct kt_error *err)
 {
-    pthread_mutex_lock(&e->step_lock);
-    enum kt_status st = model_step(run, spans, n_spans, err);
-    pthread_mutex_unlock(&e->step_lock);
-    return st;
+    return engine_step_timed(e, run, spans, n_spans, NULL, err);
 }
 
 /* ---- tokens -------------------------------------------------------------------------------- */

@@ -50,21 +50,32 @@ struct kt_context {
     struct model_run *run;
     size_t n_ctx, n_batch;
     int32_t *history; /* [n_ctx] the tokens in 'state'; as many as it has  */
-    float *logits;    /* [n_vocab] after the last of them                  */
+    float *logits;    /* [n_rows_max, n_vocab] of the last step's rows     */
+    size_t row;       /* which of them came after the last token           */
     bool has_logits;
     /* Vectors among the tokens in 'state': the same tokens with other pixels are another beginning. */
     struct seen_run *seen;
     size_t n_seen, cap_seen;
     const float **embeds;     /* [n_batch] of a step */
     uint32_t (*positions)[3]; /* [n_batch] */
+    size_t n_steps;               /* after prompts, for whoever counts     */
+    size_t n_rows_max;            /* 1 without speculation                 */
+    struct speculation *guessing; /* NULL: never                           */
+    /* Of the last step, as long as it is not decided how many of its tokens stay (0: it is): the first,
+     * which is certain, and guesses. Those up to 'row' have come true. */
+    size_t n_tried;
+    int32_t *tried; /* [n_rows_max] */
 };
 
 /* Fails with the reason why the model has no tokenizer. */
 KT_MUST_CHECK enum kt_status engine_need_tokenizer(const struct kt_engine *e, struct kt_error *err);
-/* One model_step() under the lock. */
+/* One model_step() under the lock; *seconds, if not NULL, is what it took without waiting for that. */
 KT_MUST_CHECK enum kt_status engine_step(struct kt_engine *e, struct model_run *run,
                                          const struct model_span *spans, size_t n_spans,
                                          struct kt_error *err);
+KT_MUST_CHECK enum kt_status engine_step_timed(struct kt_engine *e, struct model_run *run,
+                                               const struct model_span *spans, size_t n_spans,
+                                               double *seconds, struct kt_error *err);
 /* The vocabulary's trie, made at the first call; borrowed. */
 KT_MUST_CHECK enum kt_status engine_quote_vocab(struct kt_engine *e, const struct quote_vocab **out,
                                                 struct kt_error *err);
@@ -100,9 +111,14 @@ typedef bool (*progress_fn)(void *ctx, size_t n_done, size_t n_total);
 KT_MUST_CHECK enum kt_status context_advance(struct kt_context *c, const int32_t *tokens,
                                              size_t n_tokens, struct feed *feed, size_t *n_cached,
                                              progress_fn progress, void *ctx, struct kt_error *err);
-/* One more token; its logits replace the last. */
-KT_MUST_CHECK enum kt_status context_append(struct kt_context *c, int32_t token,
-                                            struct kt_error *err);
+/* The logits after the last token. */
+const float *context_logits(const struct kt_context *c);
+/* One more token; context_logits() are then those after it. n_left: how many may be asked for after it,
+ * which bounds the guesses that are computed with it. */
+KT_MUST_CHECK enum kt_status context_go_on(struct kt_context *c, int32_t token, size_t n_left,
+                                           struct kt_error *err);
+/* What was guessed and not taken never was. Before anything but context_go_on(). */
+void context_settle(struct kt_context *c);
 /* Tokens whose logits are wanted, after what is there already; handed to fn row by row. 'feed' is of a prompt that
  * begins with what is there; NULL: text. */
 KT_MUST_CHECK enum kt_status context_append_all(struct kt_context *c, const int32_t *tokens,

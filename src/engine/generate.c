@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/size.h"
 #include "engine/sample.h"
+#include "engine/speculate.h"
 
 struct generation {
     struct kt_context *c;
@@ -86,6 +87,12 @@ static enum kt_status generation_init(struct generation *g, struct kt_context *c
         st = sampler_init(&g->sampler, &rq->sampling, c->engine->n_vocab, &c->engine->kernels, err);
     if (!st)
         st = open_quote(g, err);
+    if (!st && c->guessing) {
+        st = speculation_begin(c->guessing, rq, err);
+        speculation_set_quote(c->guessing, g->quote);
+    } else if (!st && rq->speculate != KT_SPECULATE_AUTO && rq->speculate != KT_SPECULATE_OFF) {
+        st = kt_fail(err, KT_E_USAGE, "generate: speculation in a context that was made without");
+    }
     if (!st && !(g->tokens = calloc(g->n_max, sizeof(*g->tokens))))
         st = kt_fail(err, KT_E_NOMEM, "generate: out of memory for %zu tokens", g->n_max);
     return st;
@@ -184,7 +191,7 @@ static enum kt_status choose(struct generation *g, int32_t *id, struct kt_error 
         }
     }
     float logprob = 0;
-    enum kt_status st = sampler_pick(&g->sampler, g->c->logits, allowed, id, &logprob, err);
+    enum kt_status st = sampler_pick(&g->sampler, context_logits(g->c), allowed, id, &logprob, err);
     if (st)
         return st;
     if (is_stop(g, *id)) {
@@ -232,7 +239,7 @@ static enum kt_status next_token(struct generation *g, struct kt_error *err)
         finish(g, KT_FINISH_LENGTH);
         return KT_OK;
     }
-    return context_append(g->c, id, err);
+    return context_go_on(g->c, id, g->n_max - g->n_tokens - 1, err);
 }
 
 /* ---- the end --------------------------------------------------------------------------------- */
@@ -336,9 +343,13 @@ static enum kt_status generation_run(struct generation *g, struct kt_generate_re
         st = KT_OK;
     }
     start = clock_now_ns();
+    g->c->n_steps = 0;
     while (!st && !g->done)
         st = next_token(g, err);
     out->decode_s = seconds_since(start);
+    out->n_steps = g->c->n_steps;
+    if (g->c->guessing)
+        speculation_end(g->c->guessing, out);
     return st ? st : give(g, out, err);
 }
 
@@ -350,6 +361,7 @@ enum kt_status kt_generate(struct kt_context *c, const struct kt_generate_reques
     enum kt_status st = generation_init(&g, c, rq, err);
     if (!st)
         st = generation_run(&g, out, err);
+    context_settle(c);
     generation_deinit(&g);
     if (st)
         kt_generate_result_deinit(out);

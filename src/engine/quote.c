@@ -7,6 +7,8 @@
 #include "base/utf8.h"
 #include "engine/sample.h"
 
+enum { AHEAD_PLACES_MAX = 8 }; /* live places among which the first is a fair guess */
+
 enum before { BEFORE_OTHER, BEFORE_WORD, BEFORE_MARK, BEFORE_COUNT };
 
 struct state {
@@ -245,6 +247,42 @@ bool quote_accept(struct quote *q, int32_t id)
     if (bytes.len == 0 && (q->now.inside || q->now.n_torn))
         return false;
     return quote_accept_bytes(q, bytes);
+}
+
+size_t quote_allows(const struct quote *q, const int32_t *ids, size_t n)
+{
+    struct state s = q->now;
+    for (size_t i = 0; i < n; i++) {
+        struct span bytes = q->vocab->bytes(q->vocab->ctx, ids[i]);
+        if (bytes.len == 0)
+            return i;
+        for (size_t k = 0; k < bytes.len; k++)
+            if (!step(q, &s, (uint8_t)bytes.ptr[k]))
+                return i;
+    }
+    return n;
+}
+
+static bool is_continuation(uint8_t byte)
+{
+    return (byte & 0xC0) == 0x80;
+}
+
+size_t quote_ahead(const struct quote *q, char *out, size_t n_max)
+{
+    const struct state *s = &q->now;
+    if (!s->inside || s->lo >= s->hi || s->hi - s->lo > AHEAD_PLACES_MAX)
+        return 0;
+    const uint8_t *from = q->text.bytes + q->text.starts[s->lo] + s->depth;
+    size_t n = 0;
+    while (n < n_max && from[n] != 0) /* a wall stands behind the last byte */
+        n++;
+    if (is_continuation(from[0])) /* in the middle of a character */
+        return 0;
+    while (n > 0 && is_continuation(from[n]))
+        n--;
+    memcpy(out, from, n);
+    return n;
 }
 
 size_t quote_open_at(const struct quote *q)

@@ -85,6 +85,13 @@ KT_MUST_CHECK bool quote_accept(struct quote *q, int32_t id);
 /* The same for bytes. */
 KT_MUST_CHECK bool quote_accept_bytes(struct quote *q, struct span bytes);
 
+/* Guesses. How many of the ids would be allowed one after the other, from now; tokens that write nothing
+ * are not. Changes nothing. */
+size_t quote_allows(const struct quote *q, const int32_t *ids, size_t n);
+/* Inside a quotation that can only be at a few places: up to n_max bytes of what follows at the first of
+ * them, whole characters. Returns how many; 0: outside, too many places, or the end. */
+size_t quote_ahead(const struct quote *q, char *out, size_t n_max);
+
 /* Offset of the mark of the quotation that is open now (0 if the answer started inside), or
  * SIZE_MAX. */
 size_t quote_open_at(const struct quote *q);

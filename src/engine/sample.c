@@ -44,7 +44,6 @@ enum kt_status sampler_init(struct sampler *s, const struct kt_sampling *opts, s
     s->opts = *opts;
     s->kernels = k;
     s->n_vocab = n_vocab;
-    rng_init(&s->rng, opts->seed);
     s->x = calloc(n_vocab, sizeof(*s->x));
     s->ids = calloc(n_vocab, sizeof(*s->ids));
     s->keys = calloc(n_vocab, sizeof(*s->keys));
@@ -232,12 +231,25 @@ static void filter(struct sampler *s)
     s->n_cand = n;
 }
 
+/* The n-th number of the seed in [0, 1): splitmix64's finaliser of a counter, 53 bits. */
+static double uniform(uint64_t seed, uint64_t n)
+{
+    uint64_t z = seed + 0x9E3779B97F4A7C15u;
+    for (int i = 0; i < 2; i++) { /* first the seed, so that neighbouring seeds share no numbers */
+        z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
+        z = (z ^ z >> 27) * 0x94D049BB133111EBu;
+        z ^= z >> 31;
+        z += i == 0 ? (n + 1) * 0x9E3779B97F4A7C15u : 0;
+    }
+    return (double)(z >> 11) * 0x1p-53;
+}
+
 static int32_t draw(struct sampler *s)
 {
     double total = 0;
     for (size_t i = 0; i < s->n_cand; i++)
         total += (double)s->x[i];
-    double u = (double)(rng_u64(&s->rng) >> 11) * 0x1p-53 * total;
+    double u = uniform(s->opts.seed, s->n_picks) * total;
     for (size_t i = 0; i + 1 < s->n_cand; i++) {
         u -= (double)s->x[i];
         if (u < 0)
@@ -264,5 +276,6 @@ enum kt_status sampler_pick(struct sampler *s, const float *logits, const uint64
     *id = chosen;
     *logprob = (float)((double)logits[chosen] - (double)largest - norm);
     mask_set(s->seen, (size_t)chosen);
+    s->n_picks++;
     return KT_OK;
 }

@@ -11,6 +11,10 @@
  * Temperature 0 is greedy: the largest logit after step 1, the smaller id of equals, and nothing
  * else.
  *
+ * The n-th pick of a sampler draws with the n-th number of its seed, whatever was drawn before it. So a
+ * token that was guessed and then picked is the one that would have been picked without the guess, at
+ * any temperature: guessing first and comparing afterwards changes no probability.
+ *
  * All exponentials go through the kernel table, whose bits are the same on every machine: the same
  * seed and the same logits give the same tokens everywhere. */
 #ifndef ENGINE_SAMPLE_H
@@ -19,7 +23,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/rng.h"
 #include "base/status.h"
 #include "kernels/kernels.h"
 #include "kontor/engine.h"
@@ -40,7 +43,7 @@ static inline void mask_set(uint64_t *mask, size_t id)
 
 struct sampler {
     struct kt_sampling opts;
-    struct rng rng;
+    uint64_t n_picks;
     const struct kernels *kernels; /* borrowed */
     size_t n_vocab;
     size_t n_cand;

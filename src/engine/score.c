@@ -172,7 +172,7 @@ enum kt_status kt_score_media(struct kt_context *c, const int32_t *prefix, size_
     feed_close(&feed);
     if (st)
         return st;
-    struct scoring s = { tail, n_tail, kt_logprob(c->logits, c->engine->n_vocab, tail[0]) };
+    struct scoring s = { tail, n_tail, kt_logprob(context_logits(c), c->engine->n_vocab, tail[0]) };
     /* The last token of the tail is judged, never needed as input. */
     if (n_tail > 1)
         st = context_append_all(c, tail, n_tail - 1, NULL, add_row, &s, err);

@@ -2,6 +2,7 @@
 #include "engine/engine_priv.h"
 
 #include "base/size.h"
+#include "engine/speculate.h"
 
 /* The same defaults as kt_context_create(). */
 enum { N_CTX_DEFAULT = 4096, N_BATCH_DEFAULT = 512 };
@@ -14,13 +15,20 @@ enum kt_status kt_context_bytes(const struct kt_engine *e, const struct kt_conte
     size_t n_ctx = o.n_ctx ? o.n_ctx : MIN((size_t)s->n_ctx_train, (size_t)N_CTX_DEFAULT);
     size_t n_batch = MIN(o.n_batch ? o.n_batch : (size_t)N_BATCH_DEFAULT, n_ctx);
     struct state_sizes state;
-    size_t scratch, history, logits, sum = 0;
+    size_t scratch, history, logits, guessing = 0, sum = 0, n_rows = 1;
+    if (o.speculate != KT_SPECULATE_OFF)
+        n_rows = SPECULATION_ROWS;
     bool ok = state_sizes(&state, s, n_ctx, engine_state_types(o.kv, o.state)) &&
-              scratch_size(&scratch, s, n_batch, pool_threads(e->pool)) &&
+              scratch_size(&scratch, s, MAX(n_batch, n_rows), pool_threads(e->pool)) &&
               size_mul(&history, n_ctx, sizeof(int32_t)) &&
-              size_mul(&logits, e->n_vocab, sizeof(float)) &&
+              size_mul(&logits, e->n_vocab, n_rows * sizeof(float)) &&
               size_add(&sum, state.total, scratch) && size_add(&sum, sum, history) &&
               size_add(&sum, sum, logits);
+    if (o.speculate != KT_SPECULATE_OFF)
+        ok = ok &&
+             speculation_bytes(&guessing, e, o.speculate, n_ctx, n_batch,
+                               engine_state_types(o.kv, o.state)) &&
+             size_add(&sum, sum, guessing);
     *bytes = sum;
     return ok ? KT_OK
               : kt_fail(err, KT_E_LIMIT, "context: %zu tokens are more than any machine holds",

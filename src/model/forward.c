@@ -152,9 +152,9 @@ static enum kt_status check_span(const struct model *m, const struct model_span 
                        sp->n_tokens, mtp ? 0 : sp->state->tentative.n_max);
     if (mtp && !sp->hidden_in)
         return kt_fail(err, KT_E_USAGE, "a span of the multi-token head without hidden states");
-    if (sp->n_ids > m->shape.n_vocab)
-        return kt_fail(err, KT_E_USAGE, "logits of %zu ids, the model has %u", sp->n_ids,
-                       m->shape.n_vocab);
+    if (sp->n_ids > m->shape.n_vocab || sp->n_more_ids > m->shape.n_vocab)
+        return kt_fail(err, KT_E_USAGE, "logits of %zu and %zu ids, the model has %u", sp->n_ids,
+                       sp->n_more_ids, m->shape.n_vocab);
     if (sp->logits_of != OUT_NONE && !sp->logits)
         return kt_fail(err, KT_E_USAGE, "logits are wanted but there is no place for them");
     if (sp->n_tokens > sp->state->n_ctx - sp->state->n_past)
@@ -181,9 +181,9 @@ static enum kt_status check_step(const struct model_run *r, const struct model_s
                 return kt_fail(err, KT_E_USAGE, "spans %zu and %zu continue the same sequence", k,
                                i);
         }
-        if (spans[i].n_ids != spans[0].n_ids)
-            return kt_fail(err, KT_E_USAGE, "logits of %zu and of %zu ids in one step",
-                           spans[0].n_ids, spans[i].n_ids);
+        if (spans[i].n_ids != spans[0].n_ids || spans[i].n_more_ids != spans[0].n_more_ids ||
+            spans[i].more_ids != spans[0].more_ids)
+            return kt_fail(err, KT_E_USAGE, "logits of other ids than the first span's");
         n_rows +=
             spans[i].n_tokens; /* each at most n_ctx, checked above; n_spans is bounded below */
         if (n_rows > r->n_batch)
@@ -197,7 +197,7 @@ static void add_out(struct model_run *r, const struct model_span *sp, size_t row
     bool all = sp->logits_of == OUT_ALL, last = sp->logits_of == OUT_LAST && t + 1 == sp->n_tokens;
     struct out_row o = { .row = row0 + t };
     if (all || last)
-        o.logits = sp->logits + (all ? t * r->n_ids : 0);
+        o.logits = sp->logits + (all ? t * (r->n_ids + r->n_more_ids) : 0);
     if (sp->hidden)
         o.hidden = sp->hidden + t * r->m->shape.d_model;
     if (!o.logits && !o.hidden)
@@ -258,7 +258,10 @@ static enum kt_status step(struct model_run *r, const struct model_span *spans, 
     if (st)
         return st;
     r->n_rows = r->n_spans = r->n_outs = r->n_logits = 0;
-    r->n_ids = n_spans && spans[0].n_ids ? spans[0].n_ids : r->m->shape.n_vocab;
+    bool some = n_spans && spans[0].n_ids;
+    r->n_ids = some ? spans[0].n_ids : r->m->shape.n_vocab;
+    r->n_more_ids = some ? spans[0].n_more_ids : 0;
+    r->more_ids = some ? spans[0].more_ids : NULL;
     for (size_t i = 0; i < n_spans; i++)
         add_span(r, &spans[i]);
     if (r->n_rows == 0)

@@ -86,8 +86,11 @@ struct model_span {
     size_t n_tokens;       /* >= 1; n_past + n_tokens <= n_ctx */
     enum span_output logits_of;
     float *logits;         /* [1 or n_tokens, n_vocab]; NULL with OUT_NONE */
-    size_t n_ids; /* 0, or: rows of logits are this long, and only of the first ids; the same in all spans
-                     of a step. The head is a third of a small model; whoever only guesses spares most of it. */
+    /* Whoever only guesses may be content with the logits of some ids; the head is a third of a small model.
+     * n_ids not 0: of the first n_ids, then of more_ids [n_more_ids], each in [0, n_vocab); rows of logits are
+     * so long. All spans of a step ask for the same. */
+    size_t n_ids, n_more_ids;
+    const int32_t *more_ids;
     float *hidden;         /* [n_tokens, d_model] after the final norm, or NULL */
     const float *hidden_in; /* [n_tokens, d_model], for model_mtp_step() only      */
     bool tentative; /* wait for model_state_accept(); not for model_mtp_step(), whose states can be cut,

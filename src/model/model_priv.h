@@ -158,7 +158,9 @@ struct model_run {
     size_t n_rows, n_spans, n_outs; /* of the current step */
     size_t n_crowds;                /* of the current layer */
     size_t n_logits; /* outs[0 .. n_logits) want logits, the others only hidden states */
-    size_t n_ids;    /* how many each of them wants                                    */
+    size_t n_ids;    /* the first n_ids of each, then these                            */
+    const int32_t *more_ids; /* [n_more_ids] */
+    size_t n_more_ids;
 };
 
 /* Widths that follow from a shape. */

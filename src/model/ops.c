@@ -280,9 +280,27 @@ static void logits_range(void *ctx, size_t row0, size_t row1, size_t thread_idx)
     }
 }
 
+/* Single rows of the head, wherever they are. */
+static void more_logits_range(void *ctx, size_t i0, size_t i1, size_t thread_idx)
+{
+    struct logits_job *j = ctx;
+    struct model_run *r = j->r;
+    float *tile = r->b.logits_tile + thread_idx * r->n_batch * LOGITS_TILE;
+    for (size_t i = i0; i < i1; i++) {
+        struct mat one = *j->head;
+        one.data = (const char *)one.data + (size_t)r->more_ids[i] * one.row_bytes;
+        one.n_rows = 1;
+        r->m->k->matmul[one.type](tile, 1, &one, &r->b.in, 0, 1);
+        for (size_t k = 0; k < r->n_logits; k++)
+            r->b.outs[k].logits[r->n_ids + i] = tile[k];
+    }
+}
+
 void project_logits(struct model_run *r, const struct mat *head)
 {
     struct logits_job j = { r, head };
     if (r->n_logits)
         pool_for(r->m->pool, r->n_ids, LOGITS_TILE, logits_range, &j);
+    if (r->n_logits && r->n_more_ids)
+        pool_for(r->m->pool, r->n_more_ids, LOGITS_TILE, more_logits_range, &j);
 }

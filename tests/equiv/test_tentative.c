@@ -234,6 +234,7 @@ static void refuse(struct model_run *r, const struct model_span *sp, const char 
 
 static void check_contract(const struct setting *e, const struct plain *p)
 {
+    static const int32_t MORE[2] = { SYNTH_VOCAB - 1, 500 };
     struct model_state *s = new_state(e);
     struct model_run *r;
     must(model_run_create(&r, e->m, ROWS_MAX, &err));
@@ -253,10 +254,16 @@ static void check_contract(const struct setting *e, const struct plain *p)
                                .n_tokens = 2,
                                .logits_of = OUT_ALL,
                                .logits = logits,
-                               .n_ids = 100 };
+                               .n_ids = 98,
+                               .n_more_ids = 2,
+                               .more_ids = MORE };
     must(model_step(r, &some, 1, &err));
-    for (size_t i = 0; i < 2; i++) /* rows of 100, the first of the full ones */
-        assert_memory_equal(logits + i * 100, p->logits + i * SYNTH_VOCAB, 100 * sizeof(float));
+    for (size_t i = 0; i < 2; i++) { /* rows of 100: the first of the full ones, and two */
+        const float *got = logits + i * 100, *want = p->logits + i * SYNTH_VOCAB;
+        assert_memory_equal(got, want, 98 * sizeof(float));
+        assert_memory_equal(&got[98], &want[MORE[0]], sizeof(float));
+        assert_memory_equal(&got[99], &want[MORE[1]], sizeof(float));
+    }
     some.n_ids = SYNTH_VOCAB + 1;
     refuse(r, &some, "the model has 1024");
     free(logits);

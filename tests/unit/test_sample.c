@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "base/rng.h"
 #include "base/size.h"
 #include "engine/sample.h"
 
