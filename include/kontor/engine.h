@@ -74,7 +74,8 @@ struct kt_message {
     const char *text;
     size_t text_len;
 };
-/* The conversation in the model's own layout, ready to generate the assistant's next turn. */
+/* The conversation in the model's own layout, ready to generate the assistant's next turn, without
+ * thinking. kontor/chat.h has more: thoughts, tools, images. */
 KT_API KT_MUST_CHECK enum kt_status
 kt_chat_tokens(const struct kt_engine *e, const struct kt_message *msgs, size_t n_msgs,
                int32_t **ids, size_t *n_ids, struct kt_error *err);

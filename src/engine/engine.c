@@ -184,52 +184,6 @@ enum kt_status kt_tokenize(const struct kt_engine *e, const char *text, size_t t
     return give(&v, st, ids, n_ids, err);
 }
 
-static bool role_of(const char *name, enum chat_role *out)
-{
-    static const char *const NAMES[] = {
-        [CHAT_SYSTEM] = "system", [CHAT_USER] = "user", [CHAT_ASSISTANT] = "assistant"
-    };
-    for (size_t i = 0; i < ARRAY_LEN(NAMES); i++) {
-        if (name && strcmp(name, NAMES[i]) == 0) {
-            *out = (enum chat_role)i;
-            return true;
-        }
-    }
-    return false;
-}
-
-enum kt_status kt_chat_tokens(const struct kt_engine *e, const struct kt_message *msgs,
-                              size_t n_msgs, int32_t **ids, size_t *n_ids, struct kt_error *err)
-{
-    *ids = NULL;
-    *n_ids = 0;
-    enum kt_status st = engine_need_tokenizer(e, err);
-    if (st)
-        return st;
-    if (e->layout == CHAT_NONE)
-        return kt_fail(
-            err, KT_E_UNSUPPORTED,
-            "%s: the model's chat layout is unknown; it can only continue text (generate --raw)",
-            model_file_path(e->file));
-    struct chat_message *m = calloc(n_msgs ? n_msgs : 1, sizeof(*m));
-    if (!m)
-        return kt_fail(err, KT_E_NOMEM, "chat: out of memory for %zu messages", n_msgs);
-    for (size_t i = 0; i < n_msgs && !st; i++) {
-        m[i].text = (struct span){ msgs[i].text, msgs[i].text_len };
-        if (!role_of(msgs[i].role, &m[i].role))
-            st = kt_fail(
-                err, KT_E_USAGE,
-                "chat: message %zu has an unknown role; expected system, user or assistant", i);
-    }
-    struct token_vec v = { 0 };
-    /* Thinking aloud is off: the answer's constraints and stop strings apply to the answer alone.
-     */
-    if (!st)
-        st = chat_encode(e->tokenizer, e->layout, &v, m, n_msgs, true, CHAT_THINK_OFF, err);
-    free(m);
-    return give(&v, st, ids, n_ids, err);
-}
-
 static struct span token_text(const void *ctx, int32_t id)
 {
     return tokenizer_bytes(ctx, id, false);

@@ -1,29 +1,12 @@
-/* Chat layouts.
- *
- * A layout is written once, against a writer that either spells everything out or makes tokens. In
- * the second case the text between two control tokens is collected and encoded in one go, for a
- * layout's "user\n" and the message after it are one text to the model's own tokenizer (a message
- * that begins with a newline makes another token of the two). It is encoded as plain text, so a
- * message cannot end its own turn. */
-#include "text/chat.h"
+/* Chat layouts: which one a model has, and how each is written (chat_priv.h has the writer). */
+#include "text/chat_priv.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/size.h"
-#include "base/utf8.h"
 #include "text/tok_priv.h"
 #include "text/tool_priv.h"
-#include "text/unicode.h"
-
-#define IM_START "<|im_start|>"
-#define IM_END   "<|im_end|>"
-#define THINK    "<think>"
-#define NO_THINK "</think>"
-
-#define TOOL_CALL         "<tool_call>"
-#define TOOL_CALL_END     "</tool_call>"
-#define TOOL_RESPONSE     "<tool_response>"
-#define TOOL_RESPONSE_END "</tool_response>"
 
 /* ---- recognition ----------------------------------------------------------------------------- */
 
@@ -82,135 +65,25 @@ const char *chat_layout_name(enum chat_layout l)
     return "none";
 }
 
-/* ---- the writer ------------------------------------------------------------------------------ */
-
-struct writer {
-    const struct tokenizer *t;
-    struct token_vec *ids; /* NULL: spell everything into 'text' */
-    struct buf *text;      /* the output, or the plain text that waits for the next control token */
-    enum kt_status st;     /* the first failure; later calls do nothing */
-    struct kt_error *err;
-};
-
-static void write_text(struct writer *w, struct span s)
-{
-    buf_append_span(w->text, s);
-}
-
-static void write_str(struct writer *w, const char *s)
-{
-    buf_append_str(w->text, s);
-}
-
-static void write_pending(struct writer *w)
-{
-    if (w->text->failed && !w->st)
-        w->st = kt_fail(w->err, KT_E_NOMEM, "chat: out of memory");
-    if (w->st || !w->ids)
-        return;
-    w->st = tokenizer_encode(w->t, w->ids, buf_span(w->text), TOK_PLAIN, w->err);
-    buf_clear(w->text);
-}
-
-static void write_control(struct writer *w, const char *name)
-{
-    if (!w->ids) {
-        write_str(w, name);
-        return;
-    }
-    write_pending(w);
-    int32_t id = vocab_find_added(&w->t->vocab, span_of(name));
-    if (w->st)
-        return;
-    if (id < 0)
-        w->st = kt_fail(w->err, KT_E_UNSUPPORTED, "chat: the vocabulary has no %s", name);
-    else if (!token_vec_push(w->ids, id))
-        w->st = kt_fail(w->err, KT_E_NOMEM, "chat: out of memory");
-}
-
-/* A text of the layout's own in which a call is shown. */
-static void write_marked(struct writer *w, struct span s)
-{
-    static const char *const MARKS[] = { TOOL_CALL, TOOL_CALL_END };
-    size_t from = 0;
-    for (size_t i = 0; i < s.len; i++) {
-        for (size_t k = 0; k < ARRAY_LEN(MARKS); k++) {
-            if (!span_starts(span_sub(s, i, s.len), span_of(MARKS[k])))
-                continue;
-            write_text(w, span_sub(s, from, i));
-            write_control(w, MARKS[k]);
-            from = i + strlen(MARKS[k]);
-        }
-    }
-    write_text(w, span_sub(s, from, s.len));
-}
-
 /* ---- parts of a message ---------------------------------------------------------------------- */
 
-/* What the templates' trim takes away: Python's white space. */
-static bool is_trimmed(int32_t cp)
-{
-    enum char_class c = cp < 0 ? CC_OTHER : unicode_class(cp);
-    return c == CC_SPACE || c == CC_NEWLINE || (cp >= 0x1C && cp <= 0x1F);
-}
-
-static struct span trim(struct span s)
-{
-    size_t n_bytes;
-    while (s.len && is_trimmed(utf8_decode(s.ptr, s.len, &n_bytes)))
-        s = span_sub(s, n_bytes, s.len);
-    while (s.len) {
-        size_t last = s.len - 1;
-        while (last && ((unsigned char)s.ptr[last] & 0xC0) == 0x80)
-            last--;
-        int32_t cp = utf8_decode(s.ptr + last, s.len - last, &n_bytes);
-        if (last + n_bytes != s.len || !is_trimmed(cp))
-            break;
-        s.len = last;
-    }
-    return s;
-}
-
-static size_t find_last(struct span s, struct span needle)
-{
-    size_t found = SIZE_MAX;
-    for (size_t i = span_find(s, needle, 0); i != SIZE_MAX;
-         i = span_find(s, needle, i + needle.len))
-        found = i;
-    return found;
-}
-
-/* Cut an assistant's message into what it thought and what it said. Thinking ends at the first
- * closing mark and starts after the last opening one before it; the answer follows the last closing
- * mark. */
-static void split_thinking(struct span text, struct span *thought, struct span *said)
-{
-    size_t close = span_find(text, SPAN(NO_THINK), 0);
-    *thought = (struct span){ 0 };
-    *said = text;
-    if (close == SIZE_MAX)
-        return;
-    struct span before = span_sub(text, 0, close);
-    size_t open = find_last(before, SPAN(THINK));
-    *thought =
-        trim(open == SIZE_MAX ? before : span_sub(before, open + sizeof(THINK) - 1, before.len));
-    *said = span_sub(text, find_last(text, SPAN(NO_THINK)) + sizeof(NO_THINK) - 1, text.len);
-    while (said->len && *said->ptr == '\n')
-        *said = span_sub(*said, 1, said->len);
-}
+struct talk { /* a request with what its messages say put together */
+    const struct chat_request *rq;
+    struct content *said; /* [n_msgs] */
+};
 
 /* The index of the last question: the last user's message that is not a tool's answer; n_msgs when
  * there is none. */
-static size_t last_question(const struct chat_message *msgs, size_t n_msgs)
+static size_t last_question(const struct talk *k)
 {
-    for (size_t i = n_msgs; i-- > 0;) {
-        struct span text = trim(msgs[i].text);
+    for (size_t i = k->rq->n_msgs; i-- > 0;) {
+        struct span text = chat_trim(k->said[i].text);
         bool tool =
-            span_starts(text, SPAN("<tool_response>")) && span_ends(text, SPAN("</tool_response>"));
-        if (msgs[i].role == CHAT_USER && !tool)
+            span_starts(text, SPAN(TOOL_RESPONSE)) && span_ends(text, SPAN(TOOL_RESPONSE_END));
+        if (k->rq->msgs[i].role == CHAT_USER && !tool)
             return i;
     }
-    return n_msgs;
+    return k->rq->n_msgs;
 }
 
 /* A tool answers in the user's turn. */
@@ -232,11 +105,15 @@ static void end_turn(struct writer *w)
     write_str(w, "\n");
 }
 
-static void write_thought(struct writer *w, struct span thought)
+/* 'c': what the thought is a piece of; NULL: a text of its own. */
+static void write_thought(struct writer *w, const struct content *c, struct span thought)
 {
     write_control(w, THINK);
     write_str(w, "\n");
-    write_text(w, thought);
+    if (c)
+        write_content(w, c, thought);
+    else
+        write_text(w, thought);
     write_str(w, "\n");
     write_control(w, NO_THINK);
     write_str(w, "\n\n");
@@ -278,16 +155,17 @@ static void chatml_assistant(struct writer *w, struct span text, bool after_ques
     struct span thought, said;
     split_thinking(text, &thought, &said);
     if (after_question && (thought.len || last))
-        write_thought(w, thought);
+        write_thought(w, NULL, thought);
     write_text(w, said);
 }
 
-static void write_chatml(struct writer *w, const struct chat_message *msgs, size_t n_msgs,
-                         bool generate, enum chat_thinking thinking)
+static void write_chatml(struct writer *w, const struct talk *k)
 {
+    const struct chat_message *msgs = k->rq->msgs;
+    size_t n_msgs = k->rq->n_msgs;
     struct span system = default_system(w->t);
     bool thinks = chatml_thinks(w->t);
-    size_t question = last_question(msgs, n_msgs);
+    size_t question = last_question(k);
     if (n_msgs && msgs[0].role != CHAT_SYSTEM && system.len) {
         begin_turn(w, CHAT_SYSTEM);
         write_text(w, system);
@@ -296,24 +174,25 @@ static void write_chatml(struct writer *w, const struct chat_message *msgs, size
     for (size_t i = 0; i < n_msgs; i++) {
         begin_turn(w, msgs[i].role);
         if (thinks && msgs[i].role == CHAT_ASSISTANT)
-            chatml_assistant(w, msgs[i].text, i > question, i + 1 == n_msgs);
+            chatml_assistant(w, k->said[i].text, i > question, i + 1 == n_msgs);
         else
-            write_text(w, msgs[i].text);
+            write_text(w, k->said[i].text);
         end_turn(w);
     }
-    if (!generate)
+    if (!k->rq->generate)
         return;
     begin_turn(w, CHAT_ASSISTANT);
-    if (thinks && thinking == CHAT_THINK_OFF)
-        write_thought(w, (struct span){ 0 });
+    if (thinks && k->rq->thinking == CHAT_THINK_OFF)
+        write_thought(w, NULL, (struct span){ 0 });
 }
 
 /* ---- Qwen3.5 --------------------------------------------------------------------------------- */
 
 /* Is there a place for every message? */
-static enum kt_status check_qwen35(const struct chat_message *msgs, size_t n_msgs,
-                                   struct kt_error *err)
+static enum kt_status check_qwen35(const struct talk *k, struct kt_error *err)
 {
+    const struct chat_message *msgs = k->rq->msgs;
+    size_t n_msgs = k->rq->n_msgs;
     if (!n_msgs)
         return kt_fail(err, KT_E_USAGE, "chat: no messages");
     for (size_t i = 1; i < n_msgs; i++) {
@@ -324,9 +203,13 @@ static enum kt_status check_qwen35(const struct chat_message *msgs, size_t n_msg
                 "one at the beginning only",
                 i + 1);
     }
+    if (msgs[0].role == CHAT_SYSTEM && k->said[0].n_media)
+        return kt_fail(err, KT_E_USAGE,
+                       "chat: the system message has an image or a video; they have a place in the "
+                       "user's messages");
     if (msgs[0].role == CHAT_TOOL)
         return kt_fail(err, KT_E_USAGE, "chat: message 1 is a tool's answer; nothing was asked");
-    if (last_question(msgs, n_msgs) == n_msgs)
+    if (last_question(k) == n_msgs)
         return kt_fail(err, KT_E_USAGE, "chat: none of the %zu messages is a user's question",
                        n_msgs);
     return KT_OK;
@@ -345,20 +228,22 @@ static void write_calls(struct writer *w, const struct chat_message *m, bool aft
 
 /* Earlier thinking is left out of the history, later thinking is kept (an answer that went through
  * tools). */
-static void qwen35_assistant(struct writer *w, const struct chat_message *m, bool after_question)
+static void qwen35_assistant(struct writer *w, const struct chat_message *m,
+                             const struct content *c, bool after_question)
 {
-    struct span thought = trim(m->thought), said = trim(m->text);
+    struct span thought = chat_trim(m->thought), said = chat_trim(c->text);
     if (!m->thought.ptr)
         split_thinking(said, &thought, &said);
     if (after_question)
-        write_thought(w, thought);
-    write_text(w, said);
-    write_calls(w, m, trim(said).len > 0);
+        write_thought(w, m->thought.ptr ? NULL : c, thought);
+    write_content(w, c, said);
+    write_calls(w, m, chat_trim(said).len > 0);
 }
 
 /* Answers of tools that follow each other share a turn. */
-static void qwen35_tool(struct writer *w, const struct chat_message *msgs, size_t n_msgs, size_t i)
+static void qwen35_tool(struct writer *w, const struct talk *k, size_t i)
 {
+    const struct chat_message *msgs = k->rq->msgs;
     if (i == 0 || msgs[i - 1].role != CHAT_TOOL) {
         write_control(w, IM_START);
         write_str(w, "user");
@@ -366,10 +251,10 @@ static void qwen35_tool(struct writer *w, const struct chat_message *msgs, size_
     write_str(w, "\n");
     write_control(w, TOOL_RESPONSE);
     write_str(w, "\n");
-    write_text(w, trim(msgs[i].text));
+    write_content(w, &k->said[i], chat_trim(k->said[i].text));
     write_str(w, "\n");
     write_control(w, TOOL_RESPONSE_END);
-    if (i + 1 == n_msgs || msgs[i + 1].role != CHAT_TOOL)
+    if (i + 1 == k->rq->n_msgs || msgs[i + 1].role != CHAT_TOOL)
         end_turn(w);
 }
 
@@ -395,96 +280,115 @@ static void qwen35_tools(struct writer *w, const struct tool_set *tools, struct 
     end_turn(w);
 }
 
-static void write_qwen35(struct writer *w, const struct tool_set *tools,
-                         const struct chat_message *msgs, size_t n_msgs, bool generate,
-                         enum chat_thinking thinking)
+static void write_qwen35(struct writer *w, const struct talk *k)
 {
-    size_t question = last_question(msgs, n_msgs), first = 0;
-    if (tool_set_n(tools)) {
+    const struct chat_message *msgs = k->rq->msgs;
+    size_t question = last_question(k), first = 0;
+    if (tool_set_n(k->rq->tools)) {
         first = msgs[0].role == CHAT_SYSTEM;
-        qwen35_tools(w, tools, first ? trim(msgs[0].text) : (struct span){ 0 });
+        qwen35_tools(w, k->rq->tools, first ? chat_trim(k->said[0].text) : (struct span){ 0 });
     }
-    for (size_t i = first; i < n_msgs; i++) {
+    for (size_t i = first; i < k->rq->n_msgs && !w->st; i++) {
         if (msgs[i].role == CHAT_TOOL) {
-            qwen35_tool(w, msgs, n_msgs, i);
+            qwen35_tool(w, k, i);
             continue;
         }
         begin_turn(w, msgs[i].role);
         if (msgs[i].role == CHAT_ASSISTANT)
-            qwen35_assistant(w, &msgs[i], i > question);
+            qwen35_assistant(w, &msgs[i], &k->said[i], i > question);
         else
-            write_text(w, trim(msgs[i].text));
+            write_content(w, &k->said[i], chat_trim(k->said[i].text));
         end_turn(w);
     }
-    if (!generate)
+    if (!k->rq->generate)
         return;
     begin_turn(w, CHAT_ASSISTANT);
-    if (thinking == CHAT_THINK_ON) {
+    if (k->rq->thinking == CHAT_THINK_ON) {
         write_control(w, THINK);
         write_str(w, "\n");
     } else {
-        write_thought(w, (struct span){ 0 });
+        write_thought(w, NULL, (struct span){ 0 });
     }
 }
 
 /* ---- both ways out --------------------------------------------------------------------------- */
 
-static bool uses_tools(const struct tool_set *tools, const struct chat_message *msgs, size_t n_msgs)
+/* ChatML has a place for text. */
+static enum kt_status check_chatml(const struct talk *k, struct kt_error *err)
 {
-    bool uses = tool_set_n(tools) > 0;
-    for (size_t i = 0; i < n_msgs; i++)
-        uses = uses || msgs[i].role == CHAT_TOOL || msgs[i].n_calls;
-    return uses;
+    bool tools = tool_set_n(k->rq->tools) > 0, media = false;
+    for (size_t i = 0; i < k->rq->n_msgs; i++) {
+        tools = tools || k->rq->msgs[i].role == CHAT_TOOL || k->rq->msgs[i].n_calls;
+        media = media || k->said[i].n_media;
+    }
+    if (tools || media)
+        return kt_fail(err, KT_E_UNSUPPORTED,
+                       "chat: this model's layout has no place for %s; Qwen3.5's has",
+                       tools ? "tools" : "images and videos");
+    return KT_OK;
 }
 
-static enum kt_status write_layout(struct writer *w, enum chat_layout layout,
-                                   const struct tool_set *tools, const struct chat_message *msgs,
-                                   size_t n_msgs, bool generate, enum chat_thinking thinking)
+static void write_layout(struct writer *w, enum chat_layout layout, const struct talk *k)
 {
     switch (layout) {
     case CHAT_CHATML:
-        if (uses_tools(tools, msgs, n_msgs))
-            return kt_fail(w->err, KT_E_UNSUPPORTED,
-                           "chat: this model's layout has no place for tools; Qwen3.5's has");
-        write_chatml(w, msgs, n_msgs, generate, thinking);
+        w->st = check_chatml(k, w->err);
+        if (!w->st)
+            write_chatml(w, k);
         break;
     case CHAT_QWEN35:
-        w->st = check_qwen35(msgs, n_msgs, w->err);
+        w->st = check_qwen35(k, w->err);
         if (!w->st)
-            write_qwen35(w, tools, msgs, n_msgs, generate, thinking);
+            write_qwen35(w, k);
         break;
     case CHAT_NONE:
-        return kt_fail(
+        w->st = kt_fail(
             w->err, KT_E_UNSUPPORTED,
             "chat: this model has no chat layout we know; it can still continue a raw text");
     }
     write_pending(w);
+}
+
+static enum kt_status write_request(struct writer *w, enum chat_layout layout,
+                                    const struct chat_request *rq)
+{
+    struct talk k = { rq, calloc(rq->n_msgs ? rq->n_msgs : 1, sizeof(*k.said)) };
+    struct media_count count = { 0 };
+    if (!k.said)
+        return kt_fail(w->err, KT_E_NOMEM, "chat: out of memory for %zu messages", rq->n_msgs);
+    for (size_t i = 0; i < rq->n_msgs && !w->st; i++)
+        w->st = content_init(&k.said[i], &rq->msgs[i], rq->number_media, &count, w->err);
+    if (!w->st)
+        write_layout(w, layout, &k);
+    for (size_t i = 0; i < rq->n_msgs; i++)
+        content_deinit(&k.said[i]);
+    free(k.said);
     return w->st;
 }
 
-enum kt_status chat_encode_tools(const struct tokenizer *t, enum chat_layout layout,
-                                 struct token_vec *out, const struct tool_set *tools,
-                                 const struct chat_message *msgs, size_t n_msgs, bool generate,
-                                 enum chat_thinking thinking, struct kt_error *err)
+enum kt_status chat_encode_request(const struct tokenizer *t, enum chat_layout layout,
+                                   struct token_vec *out, const struct chat_request *rq,
+                                   struct chat_seen *seen, struct kt_error *err)
 {
     struct buf text = { 0 };
-    struct writer w = { .t = t, .ids = out, .text = &text, .err = err };
+    struct writer w = { .t = t, .ids = out, .text = &text, .seen = seen, .err = err };
     size_t n_before = out->n;
-    enum kt_status st = write_layout(&w, layout, tools, msgs, n_msgs, generate, thinking);
+    enum kt_status st = write_request(&w, layout, rq);
     if (st)
         out->n = n_before;
+    if (st && seen)
+        chat_seen_deinit(seen);
     buf_deinit(&text);
     return st;
 }
 
-enum kt_status chat_render_tools(const struct tokenizer *t, enum chat_layout layout,
-                                 struct buf *out, const struct tool_set *tools,
-                                 const struct chat_message *msgs, size_t n_msgs, bool generate,
-                                 enum chat_thinking thinking, struct kt_error *err)
+enum kt_status chat_render_request(const struct tokenizer *t, enum chat_layout layout,
+                                   struct buf *out, const struct chat_request *rq,
+                                   struct kt_error *err)
 {
     struct writer w = { .t = t, .text = out, .err = err };
     size_t n_before = out->len;
-    enum kt_status st = write_layout(&w, layout, tools, msgs, n_msgs, generate, thinking);
+    enum kt_status st = write_request(&w, layout, rq);
     if (st && out->ptr) {
         out->len = n_before;
         out->ptr[n_before] = 0;
@@ -496,12 +400,14 @@ enum kt_status chat_encode(const struct tokenizer *t, enum chat_layout layout,
                            struct token_vec *out, const struct chat_message *msgs, size_t n_msgs,
                            bool generate, enum chat_thinking thinking, struct kt_error *err)
 {
-    return chat_encode_tools(t, layout, out, NULL, msgs, n_msgs, generate, thinking, err);
+    struct chat_request rq = { msgs, n_msgs, NULL, thinking, generate, false };
+    return chat_encode_request(t, layout, out, &rq, NULL, err);
 }
 
 enum kt_status chat_render(const struct tokenizer *t, enum chat_layout layout, struct buf *out,
                            const struct chat_message *msgs, size_t n_msgs, bool generate,
                            enum chat_thinking thinking, struct kt_error *err)
 {
-    return chat_render_tools(t, layout, out, NULL, msgs, n_msgs, generate, thinking, err);
+    struct chat_request rq = { msgs, n_msgs, NULL, thinking, generate, false };
+    return chat_render_request(t, layout, out, &rq, err);
 }

@@ -60,6 +60,25 @@ static void chat_text(const struct tokenizer *t, struct buf *out, enum chat_layo
         fail_msg("chat_render: %s", err.text);
 }
 
+/* With tools the model may call. */
+static enum kt_status chat_encode_tools(const struct tokenizer *t, enum chat_layout l,
+                                        struct token_vec *out, const struct tool_set *tools,
+                                        const struct chat_message *m, size_t n, bool generate,
+                                        enum chat_thinking thinking, struct kt_error *err)
+{
+    struct chat_request rq = { m, n, tools, thinking, generate, false };
+    return chat_encode_request(t, l, out, &rq, NULL, err);
+}
+
+static enum kt_status chat_render_tools(const struct tokenizer *t, enum chat_layout l,
+                                        struct buf *out, const struct tool_set *tools,
+                                        const struct chat_message *m, size_t n, bool generate,
+                                        enum chat_thinking thinking, struct kt_error *err)
+{
+    struct chat_request rq = { m, n, tools, thinking, generate, false };
+    return chat_render_request(t, l, out, &rq, err);
+}
+
 /* ---- recognition ----------------------------------------------------------------------------- */
 
 static void layouts_are_recognised(void **state)
@@ -464,11 +483,35 @@ static struct span span_of_json(const json_t *v)
                              : (struct span){ 0 };
 }
 
-enum { CALLS_MAX = 4 };
+enum { CALLS_MAX = 4, PARTS_MAX = 8 };
 
-static size_t read_tool_messages(struct chat_message *m, struct chat_call calls[][CALLS_MAX],
-                                 const json_t *list)
+struct conversation {
+    struct chat_message m[MESSAGES_MAX];
+    struct chat_call calls[MESSAGES_MAX][CALLS_MAX];
+    struct chat_part parts[MESSAGES_MAX][PARTS_MAX];
+};
+
+/* Strings, 1 for an image, 2 for a video. */
+static void read_parts(struct chat_message *m, struct chat_part *parts, const json_t *list)
 {
+    size_t i;
+    json_t *v;
+    assert_true(json_array_size(list) <= PARTS_MAX);
+    json_array_foreach(list, i, v)
+    {
+        parts[i] = (struct chat_part){ .kind = json_is_string(v)            ? CHAT_PART_TEXT
+                                               : json_integer_value(v) == 1 ? CHAT_PART_IMAGE
+                                                                            : CHAT_PART_VIDEO,
+                                       .text = span_of_json(v) };
+    }
+    m->parts = parts;
+    m->n_parts = json_array_size(list);
+}
+
+static size_t read_conversation(struct conversation *c, const json_t *list)
+{
+    struct chat_message *m = c->m;
+    struct chat_call(*calls)[CALLS_MAX] = c->calls;
     size_t i, k;
     json_t *v, *call;
     json_array_foreach(list, i, v)
@@ -488,25 +531,29 @@ static size_t read_tool_messages(struct chat_message *m, struct chat_call calls[
             calls[i][k].name = span_of_json(json_array_get(call, 0));
             calls[i][k].arguments = span_of_json(json_array_get(call, 1));
         }
+        if (json_is_array(json_array_get(v, 1)))
+            read_parts(&m[i], c->parts[i], json_array_get(v, 1));
     }
     return json_array_size(list);
 }
 
-/* One conversation of chat_qwen35.json: text, or that there is none; and ids. */
+/* One conversation of the golden files: text, or that there is none; and ids. */
 static void check_conversation(size_t i, const json_t *c)
 {
-    struct chat_message m[MESSAGES_MAX];
-    struct chat_call calls[MESSAGES_MAX][CALLS_MAX];
+    struct conversation con;
     struct kt_error err = { 0 };
     struct buf text = { 0 };
     struct token_vec ids = { 0 };
-    size_t n = read_tool_messages(m, calls, json_object_get(c, "messages"));
     struct tool_set *tools = tools_of(json_string_value(json_object_get(c, "tools")));
-    bool generate = json_is_true(json_object_get(c, "generate"));
-    enum chat_thinking thinking =
-        json_is_true(json_object_get(c, "thinking")) ? CHAT_THINK_ON : CHAT_THINK_OFF;
-    enum kt_status st =
-        chat_render_tools(qwen, qwen_layout, &text, tools, m, n, generate, thinking, &err);
+    struct chat_request rq = {
+        .msgs = con.m,
+        .n_msgs = read_conversation(&con, json_object_get(c, "messages")),
+        .tools = tools,
+        .generate = json_is_true(json_object_get(c, "generate")),
+        .thinking = json_is_true(json_object_get(c, "thinking")) ? CHAT_THINK_ON : CHAT_THINK_OFF,
+        .number_media = json_is_true(json_object_get(c, "number")),
+    };
+    enum kt_status st = chat_render_request(qwen, qwen_layout, &text, &rq, &err);
     if (json_object_get(c, "error")) {
         if (st != KT_E_USAGE)
             fail_msg("conversation %zu: the template refuses it, found %s", i, kt_status_name(st));
@@ -519,9 +566,7 @@ static void check_conversation(size_t i, const json_t *c)
                  (int)json_integer_value(json_object_get(c, "bytes")));
     } else if (json_is_true(json_object_get(c, "plain"))) {
         struct token_vec all = encoded(qwen, buf_span(&text), TOK_SPECIAL);
-        assert_int_equal(
-            chat_encode_tools(qwen, qwen_layout, &ids, tools, m, n, generate, thinking, &err),
-            KT_OK);
+        assert_int_equal(chat_encode_request(qwen, qwen_layout, &ids, &rq, NULL, &err), KT_OK);
         if (ids.n != all.n || memcmp(ids.ids, all.ids, ids.n * sizeof(*ids.ids)) != 0)
             fail_msg("conversation %zu: ids %s, expected %s", i, shown_ids(ids.ids, ids.n),
                      shown_ids(all.ids, all.n));
@@ -533,15 +578,109 @@ static void check_conversation(size_t i, const json_t *c)
 }
 
 /* The published template, rendered by jinja2 (tools/reference/chat_qwen35.py). */
-static void qwen35_is_what_the_template_gives(void **state)
+static void check_conversations(const char *file, size_t n_least)
 {
-    (void)state;
-    json_t *doc = golden_json("chat_qwen35.json"), *c;
+    json_t *doc = golden_json(file), *c;
     size_t i;
-    assert_true(json_array_size(doc) >= 400);
+    assert_true(json_array_size(doc) >= n_least);
     json_array_foreach(doc, i, c) check_conversation(i, c);
     print_message("%zu conversations\n", json_array_size(doc));
     json_decref(doc);
+}
+
+static void qwen35_is_what_the_template_gives(void **state)
+{
+    (void)state;
+    check_conversations("chat_qwen35.json", 400);
+}
+
+static void qwen35_with_media_is_what_the_template_gives(void **state)
+{
+    (void)state;
+    check_conversations("chat_qwen35_media.json", 300);
+}
+
+/* ---- Qwen3.5: images and videos -------------------------------------------------------------- */
+
+#define PART(s)                                                                                    \
+    {                                                                                              \
+        .text = SPAN(s)                                                                            \
+    }
+#define V_START "<|vision_start|>"
+#define V_END   "<|vision_end|>"
+#define I_PAD   "<|image_pad|>"
+#define V_PAD   "<|video_pad|>"
+
+/* Each image becomes as many pads as it takes, each pair of a video's frames its time and its own
+ * wrapper; the caller learns which of its media are there, in what order. An image in a thought that is
+ * left out is not. */
+static void media_become_pads(void **state)
+{
+    (void)state;
+    static const double TIMES[] = { 0.25, 10.04999 };
+    const struct chat_part thought[] = { PART("<think>"),
+                                         { .kind = CHAT_PART_IMAGE, .media_idx = 7, .n_pads = 1 },
+                                         PART("</think>Yes.") };
+    const struct chat_part asked[] = {
+        PART(" Look: "),
+        { .kind = CHAT_PART_VIDEO, .media_idx = 5, .n_pads = 2, .n_pairs = 2, .seconds = TIMES },
+        PART(" and "),
+        { .kind = CHAT_PART_IMAGE, .media_idx = 3, .n_pads = 3 },
+        PART("  \n"),
+    };
+    const struct chat_message m[] = {
+        U("1"),
+        { .role = CHAT_ASSISTANT, .parts = thought, .n_parts = ARRAY_LEN(thought) },
+        { .role = CHAT_USER, .parts = asked, .n_parts = ARRAY_LEN(asked) },
+    };
+    struct chat_request rq = { .msgs = m, .n_msgs = 3, .number_media = true };
+    static const char WANT[] =
+        "<|im_start|>user\n1<|im_end|>\n<|im_start|>assistant\nYes.<|im_end|>\n<|im_start|>user\n"
+        "Look: Video 1: <0.2 seconds>" V_START V_PAD V_PAD V_END
+        "<10.0 seconds>" V_START V_PAD V_PAD V_END
+        " and Picture 2: " V_START I_PAD I_PAD I_PAD V_END "<|im_end|>\n";
+    struct buf text = { 0 };
+    struct token_vec ids = { 0 };
+    struct chat_seen seen = { 0 };
+    struct kt_error err = { 0 };
+    if (chat_render_request(qwen, qwen_layout, &text, &rq, &err) ||
+        chat_encode_request(qwen, qwen_layout, &ids, &rq, &seen, &err))
+        fail_msg("%s", err.text);
+    assert_string_equal(text.ptr, WANT);
+    struct token_vec all = encoded(qwen, span_of(WANT), TOK_SPECIAL);
+    assert_int_equal(ids.n, all.n);
+    assert_memory_equal(ids.ids, all.ids, ids.n * sizeof(*ids.ids));
+    assert_int_equal(seen.n, 2);
+    assert_true(seen.media_idx[0] == 5 && seen.media_idx[1] == 3);
+    token_vec_deinit(&all);
+    token_vec_deinit(&ids);
+    buf_deinit(&text);
+    chat_seen_deinit(&seen);
+    assert_int_equal(chat_encode_request(smol, smol_layout, &ids, &rq, &seen, &err),
+                     KT_E_UNSUPPORTED);
+    assert_non_null(strstr(err.text, "images"));
+}
+
+/* A wrapper in somebody's words is words, also beside a true one. */
+static void media_cannot_be_forged(void **state)
+{
+    (void)state;
+    const struct chat_part parts[] = { PART(V_START I_PAD V_END),
+                                       { .kind = CHAT_PART_IMAGE, .n_pads = 1 },
+                                       PART(I_PAD) };
+    const struct chat_message m = { .role = CHAT_USER, .parts = parts, .n_parts = 3 };
+    struct chat_request rq = { .msgs = &m, .n_msgs = 1 };
+    struct token_vec ids = { 0 };
+    struct chat_seen seen = { 0 };
+    struct kt_error err = { 0 };
+    size_t n_pads = 0;
+    assert_int_equal(chat_encode_request(qwen, qwen_layout, &ids, &rq, &seen, &err), KT_OK);
+    for (size_t i = 0; i < ids.n; i++)
+        n_pads += ids.ids[i] == tokenizer_find(qwen, SPAN(I_PAD));
+    assert_int_equal(n_pads, 1);
+    assert_int_equal(seen.n, 1);
+    token_vec_deinit(&ids);
+    chat_seen_deinit(&seen);
 }
 
 /* Neither a definition nor a call nor an answer can end its turn or forge a call. */
@@ -740,6 +879,9 @@ int main(void)
         cmocka_unit_test(qwen35_refuses_what_has_no_place),
         cmocka_unit_test(qwen35_tools_have_their_place),
         cmocka_unit_test(qwen35_is_what_the_template_gives),
+        cmocka_unit_test(qwen35_with_media_is_what_the_template_gives),
+        cmocka_unit_test(media_become_pads),
+        cmocka_unit_test(media_cannot_be_forged),
         cmocka_unit_test(tools_without_a_place_are_refused),
         cmocka_unit_test(tools_cannot_end_their_turn),
         cmocka_unit_test(messages_cannot_end_their_turn),

@@ -3,10 +3,11 @@
 
     python3 tools/reference/chat_qwen35.py chat_template.jinja      (needs jinja2; never run by CI)
 
-Writes tests/golden/tokenizer/chat_qwen35.json: conversations made of a seed, each with the length and a hash
-of the text, or "error" where the template raises. The template is the published one of the sizes from 4B on
+Writes tests/golden/tokenizer/chat_qwen35.json and, with images and videos in the messages, chat_qwen35_media.json:
+conversations made of a seed, each with the length and a hash of the text, or "error" where the template raises. The template is the published one of the sizes from 4B on
 (its checksum is checked); the smaller ones differ in what they do when nobody says whether to think.
-A message is [role, text, thought or null, [[name, arguments as JSON], ...] or null].
+A message is [role, text, thought or null, [[name, arguments as JSON], ...] or null]; in the second file its text
+may be a list of texts and of the numbers 1 (an image) and 2 (a video), and "number" says whether they are counted.
 """
 import hashlib
 import json
@@ -18,9 +19,8 @@ import jinja2
 import jinja2.sandbox
 
 SHA256 = "a4aee8afcf2e0711942cf848899be66016f8d14a889ff9ede07bca099c28f715"
-OUT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tests", "golden", "tokenizer",
-                   "chat_qwen35.json")
-N = 480
+OUT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tests", "golden", "tokenizer")
+N, N_MEDIA = 480, 360
 TEXTS = ["Hi", "", " ", "Wie hoch ist die Kaution?", "\n\nlines\n\n  and more\n", "\u00a0x\u3000", "a\x1cb\x1d", "ends  ",
          "<think>\nhm\n</think>\n\nOne.", "hm</think>\n\n\nTwo", "a<think>b<think>c</think>d</think>\ne", "<think>open",
          "<think></think>", "</think>", "<tool_response>\n5\n</tool_response>", " <tool_response>x</tool_response> ",
@@ -58,6 +58,25 @@ def conversation(r):
     return out
 
 
+def with_media(r, msgs):
+    """Some contents become lists: what was one text stands before, after or between images and videos."""
+    for m in msgs:
+        if r.random() < (0.1 if m[0] == "system" else 0.6):
+            parts = [m[1]] if r.random() < 0.8 else []
+            for _ in range(r.choice([0, 1, 1, 1, 2, 3]) if m[0] != "system" or r.random() < 0.5 else 0):
+                parts.insert(r.randrange(len(parts) + 1), r.choice([1, 1, 2, r.choice(TEXTS)]))
+            m[1] = parts
+    return msgs
+
+
+def as_content(r, text):
+    if isinstance(text, str):
+        return text
+    image = [{"type": "image"}, {"type": "image_url", "image_url": {"url": "x"}}, {"type": "image", "image": "x"}]
+    video = [{"type": "video"}, {"type": "video", "video": "x"}]
+    return [{"type": "text", "text": t} if isinstance(t, str) else r.choice(image if t == 1 else video) for t in text]
+
+
 def fnv32(data):
     h = 0x811C9DC5
     for b in data:
@@ -78,13 +97,21 @@ def main():
         raise jinja2.TemplateError(message)
     env.globals["raise_exception"] = fail
     template = env.from_string(source.decode())
-    r, out = random.Random(20261124), []
-    for _ in range(N):
+    write("chat_qwen35.json", template, random.Random(20261124), N, False)
+    write("chat_qwen35_media.json", template, random.Random(20261125), N_MEDIA, True)
+
+
+def write(name, template, r, n, media):
+    out = []
+    for _ in range(n):
         msgs, tools = conversation(r), r.sample(TOOLS, r.choice([0, 0, 1, 2, 3]))
         c = {"generate": r.random() < 0.5, "thinking": r.random() < 0.5}
+        if media:
+            c["number"] = r.random() < 0.3
+            msgs = with_media(r, msgs)
         given = []
         for role, text, thought, calls in msgs:
-            m = {"role": role, "content": text}
+            m = {"role": role, "content": as_content(r, text)}
             if thought is not None:
                 m["reasoning_content"] = thought
             if calls:
@@ -92,7 +119,7 @@ def main():
             given.append(m)
         try:
             whole = template.render(messages=given, tools=tools, add_generation_prompt=c["generate"],
-                                    enable_thinking=c["thinking"]).encode()
+                                    enable_thinking=c["thinking"], **({"add_vision_id": c["number"]} if media else {})).encode()
             c |= {"bytes": len(whole), "text": fnv32(whole)}
         except jinja2.TemplateError:
             c["error"] = True
@@ -104,9 +131,9 @@ def main():
         if tools:
             c["tools"] = json.dumps(tools, ensure_ascii=r.random() < 0.5, separators=r.choice([(",", ":"), (" , ", " :  ")]))
         out.append(c)
-    with open(OUT, "w") as f:
+    with open(os.path.join(OUT, name), "w") as f:
         f.write("[\n" + ",\n".join(json.dumps(c, ensure_ascii=False, separators=(",", ":")) for c in out) + "\n]\n")
-    print(len(out), "conversations,", sum("error" in c for c in out), "errors,", sum(c["plain"] for c in out), "plain")
+    print(name, len(out), "conversations,", sum("error" in c for c in out), "errors,", sum(c["plain"] for c in out), "plain")
 
 
 if __name__ == "__main__":
