@@ -117,6 +117,45 @@ static inline __attribute__((always_inline)) vf scores(enum kv_type type, const 
     return v_fold_rows(acc);
 }
 
+/* The same of two rows, for each of which a key is loaded once. */
+static inline __attribute__((always_inline)) void
+scores_of_two(float *p0, float *p1, const float *q0, const float *q1, const float *k, size_t dh,
+              vf factor)
+{
+    enum { KEYS = V_PER_16 == 1 ? V_ROWS / 2 : V_ROWS / 4 };
+    vf acc0[V_ROWS][V_PER_16], acc1[V_ROWS][V_PER_16];
+#pragma GCC unroll 4
+    for (size_t key0 = 0; key0 < V_ROWS; key0 += KEYS) {
+        struct sums s0[KEYS], s1[KEYS];
+#pragma GCC unroll 8
+        for (size_t key = 0; key < KEYS; key++)
+            s0[key] = s1[key] = sums_zero();
+        for (size_t c = 0; c < dh; c += 16) {
+#pragma GCC unroll 4
+            for (size_t j = 0; j < V_PER_16; j++) {
+                vf qs0 = v_load(q0 + c + V_ROWS * j), qs1 = v_load(q1 + c + V_ROWS * j);
+#pragma GCC unroll 8
+                for (size_t key = 0; key < KEYS; key++) {
+                    vf ks = v_load(k + (key0 + key) * dh + c + V_ROWS * j);
+                    s0[key].v[j] = v_fma(qs0, ks, s0[key].v[j]);
+                    s1[key].v[j] = v_fma(qs1, ks, s1[key].v[j]);
+                }
+            }
+        }
+#pragma GCC unroll 8
+        for (size_t i = 0; i < KEYS; i++) {
+            size_t at = (key0 + i) % 4 * (V_ROWS / 4) + (key0 + i) / 4;
+#pragma GCC unroll 4
+            for (size_t j = 0; j < V_PER_16; j++) {
+                acc0[at][j] = s0[i].v[j];
+                acc1[at][j] = s1[i].v[j];
+            }
+        }
+    }
+    v_store(p0, v_mul(factor, v_fold_rows(acc0)));
+    v_store(p1, v_mul(factor, v_fold_rows(acc1)));
+}
+
 static inline __attribute__((always_inline)) float score_one(enum kv_type type, const float *q,
                                                              const void *k, size_t dh)
 {
@@ -137,6 +176,18 @@ static inline __attribute__((always_inline)) void attn_scores(float *p, enum kv_
         v_store(p + j, v_mul(v_set(factor), scores(type, q, (const char *)k + j * row_bytes, dh)));
     for (; j < n; j++)
         p[j] = factor * score_one(type, q, (const char *)k + j * row_bytes, dh);
+}
+
+static void attn_scores_of_two(float *p0, float *p1, const float *q0, const float *q1,
+                               const float *k, size_t n, size_t dh, float factor)
+{
+    size_t j = 0;
+    for (; j + V_ROWS <= n; j += V_ROWS)
+        scores_of_two(p0 + j, p1 + j, q0, q1, k + j * dh, dh, v_set(factor));
+    for (; j < n; j++) {
+        p0[j] = factor * score_one(KV_F32, q0, k + j * dh, dh);
+        p1[j] = factor * score_one(KV_F32, q1, k + j * dh, dh);
+    }
 }
 
 /* The row's new maximum, and its scores become weights. */
@@ -182,6 +233,44 @@ static inline __attribute__((always_inline)) void attn_mix_all(float *o, float s
         attn_mix(o, shrink, p, type, v, n, dh, c, 1);
 }
 
+/* The same for two rows, for each of which a value is loaded once. */
+static inline __attribute__((always_inline)) void
+attn_mix_two(float *o0, float *o1, float shrink0, float shrink1, const float *p0, const float *p1,
+             const float *v, size_t n, size_t dh, size_t c, size_t n_v)
+{
+    vf acc0[8], acc1[8];
+#pragma GCC unroll 8
+    for (size_t i = 0; i < n_v; i++) {
+        acc0[i] = v_mul(v_load(o0 + c + V_ROWS * i), v_set(shrink0));
+        acc1[i] = v_mul(v_load(o1 + c + V_ROWS * i), v_set(shrink1));
+    }
+    for (size_t j = 0; j < n; j++) {
+        vf weight0 = v_set(p0[j]), weight1 = v_set(p1[j]);
+#pragma GCC unroll 8
+        for (size_t i = 0; i < n_v; i++) {
+            vf value = v_load(v + j * dh + c + V_ROWS * i);
+            acc0[i] = v_fma(weight0, value, acc0[i]);
+            acc1[i] = v_fma(weight1, value, acc1[i]);
+        }
+    }
+#pragma GCC unroll 8
+    for (size_t i = 0; i < n_v; i++) {
+        v_store(o0 + c + V_ROWS * i, acc0[i]);
+        v_store(o1 + c + V_ROWS * i, acc1[i]);
+    }
+}
+
+static void attn_mix_all_two(float *o0, float *o1, float shrink0, float shrink1, const float *p0,
+                             const float *p1, const float *v, size_t n, size_t dh)
+{
+    enum { WIDE = V_ROWS == 8 ? 4 : 8 }; /* sixteen registers, or thirty-two */
+    size_t c = 0;
+    for (; c + WIDE * V_ROWS <= dh; c += WIDE * V_ROWS)
+        attn_mix_two(o0, o1, shrink0, shrink1, p0, p1, v, n, dh, c, WIDE);
+    for (; c < dh; c += V_ROWS)
+        attn_mix_two(o0, o1, shrink0, shrink1, p0, p1, v, n, dh, c, 1);
+}
+
 /* Positions [pos, pos + n) of keys or values: as they are, or widened into 'wide'. */
 static inline const void *attn_take(const struct attn_args *a, const void *cache, size_t pos,
                                     size_t n, bool widen, float *wide)
@@ -201,42 +290,91 @@ static inline size_t attn_min(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-/* One tile. A multiplication by 1 changes no bit, so that only a tile's first positions shrink. */
+/* Keys, or values, [at, at + n) of a tile, as floats or halves, and the rows that see them. Rows go
+ * in twos where both see the same number. */
+struct attn_step {
+    const struct attn_args *a;
+    size_t row0, n_rows, at, n;
+    struct attn_row *rows;
+    const void *kv;
+    bool halves;
+};
+
+static size_t attn_seen(const struct attn_step *s, size_t i)
+{
+    size_t n = s->rows[i].n;
+    return n <= s->at ? 0 : attn_min(s->n, n - s->at);
+}
+
+static bool attn_pairs(const struct attn_step *s, size_t i)
+{
+    return !s->halves && i + 1 < s->n_rows && attn_seen(s, i) == attn_seen(s, i + 1);
+}
+
+static void attn_step_scores(const struct attn_step *s)
+{
+    const struct attn_args *a = s->a;
+    for (size_t i = 0; i < s->n_rows; i++) {
+        const float *q = a->q + (s->row0 + i) * a->q_stride;
+        float *p = s->rows[i].p + s->at;
+        size_t n = attn_seen(s, i);
+        if (n == 0)
+            continue;
+        if (attn_pairs(s, i)) {
+            i++;
+            attn_scores_of_two(p, s->rows[i].p + s->at, q, q + a->q_stride, s->kv, n, a->dh,
+                               a->scale);
+        } else if (s->halves) {
+            attn_scores(p, KV_F16, q, s->kv, n, a->dh, a->scale);
+        } else {
+            attn_scores(p, KV_F32, q, s->kv, n, a->dh, a->scale);
+        }
+    }
+}
+
+/* A multiplication by 1 changes no bit, so that only a tile's first positions shrink. */
+static void attn_step_mix(const struct attn_step *s, float *o, size_t o_stride)
+{
+    size_t dh = s->a->dh;
+    for (size_t i = 0; i < s->n_rows; i++) {
+        const struct attn_row *r = &s->rows[i];
+        float *out = o + i * o_stride, shrink = s->at ? 1.0f : r->shrink;
+        size_t n = attn_seen(s, i);
+        if (n == 0)
+            continue;
+        if (attn_pairs(s, i)) {
+            i++;
+            attn_mix_all_two(out, out + o_stride, shrink, s->at ? 1.0f : r[1].shrink, r->p + s->at,
+                             r[1].p + s->at, s->kv, n, dh);
+        } else if (s->halves) {
+            attn_mix_all(out, shrink, r->p + s->at, KV_F16, s->kv, n, dh);
+        } else {
+            attn_mix_all(out, shrink, r->p + s->at, KV_F32, s->kv, n, dh);
+        }
+    }
+}
+
 static void attn_tile(const struct attn_args *a, size_t row0, size_t n_rows, size_t pos0, size_t n,
                       struct attn_row *rows, float *o, size_t o_stride)
 {
-    float wide[ATTN_WIDE * ATTN_DH_MAX];
+    _Alignas(64) float wide[ATTN_WIDE * ATTN_DH_MAX];
     bool widen = a->type == KV_Q8 || (a->type == KV_F16 && n_rows >= ATTN_WIDEN_FROM);
-    bool halves = a->type == KV_F16 && !widen;
-    size_t step = widen ? ATTN_WIDE : ATTN_TILE;
-    for (size_t at = 0; at < n; at += step) {
-        size_t n_keys = attn_min(step, n - at);
-        const void *k = attn_take(a, a->k, pos0 + at, n_keys, widen, wide);
-        for (size_t i = 0; i < n_rows; i++) {
-            struct attn_row *r = &rows[i];
-            const float *q = a->q + (row0 + i) * a->q_stride;
-            size_t seen = r->n <= at ? 0 : attn_min(n_keys, r->n - at);
-            if (seen && halves)
-                attn_scores(r->p + at, KV_F16, q, k, seen, a->dh, a->scale);
-            else if (seen)
-                attn_scores(r->p + at, KV_F32, q, k, seen, a->dh, a->scale);
-        }
+    size_t step = widen || a->type == KV_F32 ? ATTN_WIDE : ATTN_TILE;
+    struct attn_step s = {
+        .a = a, .row0 = row0, .n_rows = n_rows, .rows = rows, .halves = a->type == KV_F16 && !widen
+    };
+    for (s.at = 0; s.at < n; s.at += step) {
+        s.n = attn_min(step, n - s.at);
+        s.kv = attn_take(a, a->k, pos0 + s.at, s.n, widen, wide);
+        attn_step_scores(&s);
     }
     for (size_t i = 0; i < n_rows; i++)
         if (rows[i].n)
             attn_weigh(&rows[i]);
-    for (size_t at = 0; at < n; at += step) {
-        size_t n_values = attn_min(step, n - at);
-        const void *v = attn_take(a, a->v, pos0 + at, n_values, widen, wide);
-        for (size_t i = 0; i < n_rows; i++) {
-            const struct attn_row *r = &rows[i];
-            size_t seen = r->n <= at ? 0 : attn_min(n_values, r->n - at);
-            float shrink = at ? 1.0f : r->shrink;
-            if (seen && halves)
-                attn_mix_all(o + i * o_stride, shrink, r->p + at, KV_F16, v, seen, a->dh);
-            else if (seen)
-                attn_mix_all(o + i * o_stride, shrink, r->p + at, KV_F32, v, seen, a->dh);
-        }
+    for (s.at = 0; s.at < n; s.at += step) {
+        s.n = attn_min(step, n - s.at);
+        s.kv = attn_take(a, a->v, pos0 + s.at, s.n, widen, wide);
+        attn_step_mix(&s, o, o_stride);
     }
 }
 
@@ -291,7 +429,7 @@ static void attend_rows(const struct attn_args *a, size_t row0, size_t n_rows)
 {
     struct attn_row rows[ATTN_ROWS];
     struct attn_joined joined[ATTN_ROWS];
-    float o[ATTN_ROWS * ATTN_DH_MAX];
+    _Alignas(64) float o[ATTN_ROWS * ATTN_DH_MAX];
     size_t n_max = attn_longest(a, row0, n_rows);
     for (size_t i = 0; i < n_rows; i++) {
         joined[i] = (struct attn_joined){ -INFINITY, 0.0f };
