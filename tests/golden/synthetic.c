@@ -12,27 +12,46 @@
 
 /* The table of tools/reference/synthetic.py. */
 const struct synth SYNTHS[] = {
-    { "llama-tied", ARCH_LLAMA, 3, 4, 2, 64, true, 1e4, 0, 0, 0, 0, 0, 0, 0, 0, false, false,
-      false },
-    { "llama-rope3", ARCH_LLAMA, 3, 8, 2, 32, false, 5e5, 8.0, 0, 0, 0, 0, 0, 0, 0, false, false,
-      false },
-    { "qwen2", ARCH_QWEN2, 3, 4, 2, 64, true, 1e6, 0, 0, 0, 0, 0, 0, 0, 0, false, false, false },
-    { "qwen3", ARCH_QWEN3, 3, 6, 2, 128, false, 1e6, 0, 0, 0, 0, 0, 0, 0, 0, false, false, false },
-    { "qwen35-r1", ARCH_QWEN35, 8, 4, 2, 256, true, 1e7, 0, 0, 2, 2, 0, 0, 0, 0, false, false,
-      false },
-    { "qwen35-r2", ARCH_QWEN35, 5, 4, 1, 256, false, 1e7, 0, 4.0, 2, 4, 0, 0, 0, 0, false, false,
-      true },
-    { "qwen35-r3", ARCH_QWEN35, 5, 3, 1, 256, true, 1e7, 0, 0, 2, 6, 0, 0, 0, 0, false, false,
-      false },
-    { "qwen35-r4", ARCH_QWEN35, 5, 4, 2, 256, false, 1e7, 0, 0, 2, 8, 0, 0, 0, 0, false, true,
-      true },
-    { "moe-r2", ARCH_QWEN35MOE, 5, 4, 2, 256, false, 1e7, 0, 0, 2, 4, 8, 2, 256, 256, false, true,
-      true },
-    { "moe-r4", ARCH_QWEN35MOE, 4, 6, 1, 256, true, 1e7, 0, 0, 2, 8, 16, 4, 96, 160, true, true,
-      false },
-    { "bert", ARCH_BERT, 3, 8, 8, 32, true, 0, 0, 0, 0, 0, 0, 0, 0, 0, false, false, false },
+    { "llama-tied", ARCH_LLAMA, 3,     4,    2, 64, true, 1e4, 0, 0, 0, 0, 0, 0, 0, 0,
+      false,        false,      false, false },
+    { "llama-rope3", ARCH_LLAMA, 3,     8,    2, 32, false, 5e5, 8.0, 0, 0, 0, 0, 0, 0, 0,
+      false,         false,      false, false },
+    { "qwen2", ARCH_QWEN2, 3, 4, 2, 64, true,  1e6,   0,     0,
+      0,       0,          0, 0, 0, 0,  false, false, false, false },
+    { "qwen3", ARCH_QWEN3, 3, 6, 2, 128, false, 1e6,   0,     0,
+      0,       0,          0, 0, 0, 0,   false, false, false, false },
+    { "qwen35-r1", ARCH_QWEN35, 8, 4, 2, 256, true,  1e7,   0,     0,
+      2,           2,           0, 0, 0, 0,   false, false, false, false },
+    { "qwen35-r2", ARCH_QWEN35, 5, 4, 1, 256, false, 1e7,   0,    4.0,
+      2,           4,           0, 0, 0, 0,   false, false, true, false },
+    { "qwen35-r3", ARCH_QWEN35, 5, 3, 1, 256, true,  1e7,   0,     0,
+      2,           6,           0, 0, 0, 0,   false, false, false, false },
+    { "qwen35-r4", ARCH_QWEN35, 5, 4, 2, 256, false, 1e7,  0,    0,
+      2,           8,           0, 0, 0, 0,   false, true, true, false },
+    { "moe-r2", ARCH_QWEN35MOE, 5,    4,    2,    256, false, 1e7, 0, 0, 2, 4, 8, 2, 256,
+      256,      false,          true, true, false },
+    { "moe-r4", ARCH_QWEN35MOE, 4,    6,     1,    256, true, 1e7, 0, 0, 2, 8, 16, 4, 96,
+      160,      true,           true, false, false },
+    { "bert", ARCH_BERT, 3, 8, 8, 32, true, 0, 0, 0, 0, 0, 0, 0, 0, 0, false, false, false, false },
 };
 const size_t N_SYNTHS = ARRAY_LEN(SYNTHS);
+const struct synth SYNTH_LONG = { "long", ARCH_QWEN35, 4, 2, 1, 256, false, 1e7,   0,     0,
+                                  2,      4,           0, 0, 0, 0,   false, false, false, true };
+
+int32_t *synth_tokens(const struct synth *m, size_t n)
+{
+    char name[80];
+    snprintf(name, sizeof(name), "tokens of %s", m->name);
+    float *v = malloc(n * sizeof(*v));
+    int32_t *out = malloc(n * sizeof(*out));
+    if (!v || !out)
+        abort();
+    random_weights(v, name, n, 1.0f);
+    for (size_t i = 0; i < n; i++)
+        out[i] = (int32_t)(((double)v[i] + 1.0) / 2.0 * SYNTH_VOCAB);
+    free(v);
+    return out;
+}
 
 const struct synth *synth_named(const char *name)
 {
@@ -283,8 +302,11 @@ static void rule(float *base, float *scale, const struct synth *m, const struct 
 {
     *base = 0.0f;
     switch (e->kind) {
-    case EMBED:
     case DT_BIAS:
+        *base = m->slow ? -4.0f : 0.0f;
+        *scale = m->slow ? 4.0f : 1.0f;
+        break;
+    case EMBED:
         *scale = 1.0f;
         break;
     case NORM:

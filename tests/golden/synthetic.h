@@ -13,7 +13,7 @@
 
 #include "model/shape.h"
 
-enum { SYNTH_VOCAB = 1024, SYNTH_HIDDEN = 256, SYNTH_FF = 512, SYNTH_BERT_CTX = 128 };
+enum { SYNTH_VOCAB = 1024, SYNTH_HIDDEN = 256, SYNTH_FF = 512, SYNTH_BERT_CTX = 512 };
 
 struct synth {
     const char *name;
@@ -28,11 +28,16 @@ struct synth {
     bool apart;  /* a folder has one tensor for each expert, and GGUF gate and up in one */
     bool mtp;    /* with the multi-token head; NAME.mtp.gold has its logits */
     bool nested; /* the folder has "text_config" and "model.language_model." */
+    bool slow;   /* decays so slow that the recurrent states remember tens of thousands of tokens */
 };
 
 extern const struct synth SYNTHS[];
 extern const size_t N_SYNTHS;
 const struct synth *synth_named(const char *name);
+extern const struct synth SYNTH_LONG; /* "long", which is not among SYNTHS: takes minutes */
+
+/* The first n of a model's tokens. Heap. */
+int32_t *synth_tokens(const struct synth *m, size_t n);
 
 /* Both fail the test when they cannot write. 'mats' is the type of matrices: QT_BF16 for the same
  * numbers as the folder; a block format fills them with random blocks instead. */

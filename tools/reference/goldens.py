@@ -2,10 +2,15 @@
 
     python tools/reference/goldens.py [name ...]        (needs torch, transformers; never run by CI)
 
-A .gold file is little-endian: int32 magic 0x444C474B, n_tokens, n_cols, n_width; float32 std of all
-values; int32 tokens[n_tokens], cols[n_cols], argmax[n_tokens]; float32 margin[n_tokens] (largest minus
-second largest value of the position), values[n_tokens][n_cols]. The values are logits, or the encoder's
-hidden states, at the chosen columns of each position; std, argmax and margin are over all n_width.
+A .gold file is little-endian: int32 magic 0x324C474B, n_rows, n_cols, n_width; float32 std of all
+values; int32 pos[n_rows], argmax[n_rows]; float32 margin[n_rows] (largest minus second largest value of the
+row), top[n_rows] (the largest), lse[n_rows] (log of the sum of exponentials), values[n_rows][n_cols].
+The values are logits, or the encoder's hidden states, of the tokens at positions pos; std is over these
+rows, the rest over all n_width of a row. Column j of a row is number (j * (n_width / n_cols) + pos)
+mod n_width, so that every column is looked at. The tokens are syn.tokens("tokens of NAME").
+
+The older form, which other scripts write with save(): magic 0x444C474B, n_tokens, n_cols, n_width; std;
+int32 tokens[n_tokens], cols[n_cols], argmax[n_tokens]; float32 margin[n_tokens], values[n_tokens][n_cols].
 """
 import os
 import sys
@@ -18,7 +23,8 @@ import synthetic as syn
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 OUT = os.path.join(HERE, "..", "..", "tests", "golden")
-N_TOKENS, N_VOCAB, HIDDEN, N_FF = 96, 1024, 256, 512
+N_TOKENS, N_LONG, N_VOCAB, HIDDEN, N_FF = 512, 32768, 1024, 256, 512
+N_COLS = 32
 
 
 def common(m):
@@ -40,7 +46,7 @@ def common(m):
 def build(m):
     if m["arch"] == "bert":
         c = tf.BertConfig(vocab_size=N_VOCAB, hidden_size=HIDDEN, num_hidden_layers=m["layers"],
-                          num_attention_heads=m["heads"], intermediate_size=N_FF, max_position_embeddings=128,
+                          num_attention_heads=m["heads"], intermediate_size=N_FF, max_position_embeddings=512,
                           type_vocab_size=2, layer_norm_eps=1e-12, hidden_act="gelu")
         return tf.BertModel(c, add_pooling_layer=False)
     c = common(m)
@@ -87,11 +93,11 @@ class Mtp(torch.nn.Module):
         return model.lm_head(self.norm(x))[0]
 
 
-def fill(model, zero_centred, tied, prefix=""):
+def fill(model, zero_centred, tied, prefix="", slow=False):
     seen = []
     with torch.no_grad():
         for name, p in model.named_parameters():
-            w = syn.weight(prefix + name, tuple(p.shape), zero_centred)
+            w = syn.weight(prefix + name, tuple(p.shape), zero_centred, slow)
             p.copy_(torch.from_numpy(w))
             seen.append((name, tuple(p.shape)))
     if tied and hasattr(model, "tie_weights"):
@@ -111,28 +117,54 @@ def save(path, ids, values, cols):
         np.ascontiguousarray(values[:, cols], np.float32).tofile(f)
 
 
+def save_rows(path, pos, values):
+    """values: [rows, width], float32"""
+    pos = np.asarray(pos, np.int32)
+    width = values.shape[1]
+    wide = values.astype(np.float64)
+    top = np.sort(values, axis=1)[:, -2:]
+    largest = wide.max(axis=1)
+    lse = largest + np.log(np.exp(wide - largest[:, None]).sum(axis=1))
+    cols = (np.arange(N_COLS)[None] * (width // N_COLS) + pos[:, None]) % width
+    with open(path, "wb") as f:
+        np.array([0x324C474B, len(pos), N_COLS, width], np.int32).tofile(f)
+        np.array([wide.std()], np.float32).tofile(f)
+        pos.tofile(f)
+        values.argmax(axis=1).astype(np.int32).tofile(f)
+        (top[:, 1] - top[:, 0]).astype(np.float32).tofile(f)
+        largest.astype(np.float32).tofile(f)
+        lse.astype(np.float32).tofile(f)
+        np.ascontiguousarray(np.take_along_axis(values, cols, axis=1), np.float32).tofile(f)
+
+
+def long_rows():
+    """all along the text, and its end"""
+    return sorted(set(range(95, N_LONG, 96)) | set(range(N_LONG - 32, N_LONG)))
+
+
 def make(name, m):
     torch.manual_seed(0)
+    slow = m.get("slow", False)
     model = build(m).float().eval()
-    seen = fill(model, m["arch"].startswith("qwen35"), m["tied"])
+    seen = fill(model, m["arch"].startswith("qwen35"), m["tied"], slow=slow)
     if os.environ.get("VERBOSE"):
         for s in seen:
             print(s)
-    ids = syn.tokens("tokens of " + name, N_TOKENS, N_VOCAB)
+    ids = syn.tokens("tokens of " + name, N_LONG if slow else N_TOKENS, N_VOCAB)
+    pos = long_rows() if slow else np.arange(len(ids))
     with torch.no_grad():
         if m["arch"] == "bert":
             out = model(torch.from_numpy(ids)[None]).last_hidden_state[0].numpy()
-            cols = np.arange(0, HIDDEN, 2)
         else:
-            out = model(torch.from_numpy(ids)[None]).logits[0].numpy()
-            cols = np.arange(0, N_VOCAB, 8)
-    save(os.path.join(OUT, name + ".gold"), ids, out, cols)
+            hidden = model.model(torch.from_numpy(ids)[None]).last_hidden_state[0]
+            out = model.lm_head(hidden[torch.as_tensor(np.asarray(pos))]).numpy()
+    save_rows(os.path.join(OUT, name + ".gold"), pos, out)
     if m.get("mtp"):
         head = Mtp(model).float().eval()
         fill(head, True, False, "mtp.")
         with torch.no_grad():
             logits = head(model, torch.from_numpy(ids)[None]).numpy()
-        save(os.path.join(OUT, name + ".mtp.gold"), ids[1:], logits, cols)
+        save_rows(os.path.join(OUT, name + ".mtp.gold"), np.arange(len(ids) - 1), logits)
         print(name, "mtp std", logits.std(), "first", logits[0, :3])
     print(name, "std", out.std(), "first", out[0, :3], "last", out[-1, :3])
 

@@ -43,14 +43,14 @@ def tower_rule(name, shape):
     return 0.0, float(np.float32(gain * np.sqrt(3.0 / np.prod(shape[1:]))))
 
 
-def rule(name, shape, zero_centred):
+def rule(name, shape, zero_centred, slow=False):
     """base, scale, kept in float32?"""
     if ".visual." in name:
         return tower_rule(name, shape) + (False,)
     if name.endswith("A_log"):
         return 0.0, 1.5, True
-    if name.endswith("dt_bias"):
-        return 0.0, 1.0, False
+    if name.endswith("dt_bias"):  # slow: states that remember for up to tens of thousands of tokens
+        return (-4.0, 4.0, False) if slow else (0.0, 1.0, False)
     if name.endswith("linear_attn.norm.weight"):
         return 1.0, 0.5, True
     if "pre_fc_norm" in name or name.endswith("norm.weight") or name.endswith("layernorm.weight") or name.endswith("LayerNorm.weight"):
@@ -65,8 +65,8 @@ def rule(name, shape, zero_centred):
     return 0.0, float(np.float32(gain * np.sqrt(3.0 / shape[-1]))), False
 
 
-def weight(name, shape, zero_centred):
-    base, scale, keep = rule(name, shape, zero_centred)
+def weight(name, shape, zero_centred, slow=False):
+    base, scale, keep = rule(name, shape, zero_centred, slow)
     w = np.float32(base) + values(name, int(np.prod(shape))) * np.float32(scale)
     return (w if keep else to_bf16(w)).reshape(shape)
 
@@ -97,6 +97,8 @@ MODELS = {
                    experts=8, used=2, ff_expert=256, ff_shared=256, mtp=True),
     "moe-r4": dict(arch="qwen35moe", layers=4, heads=6, kv=1, dh=256, tied=True, theta=10000000.0, nk=2, nv=8,
                    experts=16, used=4, ff_expert=96, ff_shared=160, mtp=True),
+    # read over tens of thousands of tokens
+    "long": dict(arch="qwen35", layers=4, heads=2, kv=1, dh=256, tied=False, theta=10000000.0, nk=2, nv=4, slow=True),
     "bert": dict(arch="bert", layers=3, heads=8, kv=8, dh=32, tied=True),
 }
 
