@@ -110,8 +110,10 @@ static int run_import(int argc, char **argv)
     };
     if (!cli_parse(&cmd_import, argc, argv, opts, ARRAY_LEN(opts), &args))
         return EXIT_USAGE;
-    if (args.n != 1)
-        return cli_usage(&cmd_import, "takes one FILE or FOLDER");
+    if (args.n == 0)
+        return cli_usage(&cmd_import, "takes a FILE or FOLDER");
+    o.more = args.items + 1;
+    o.n_more = args.n - 1;
     char signer[SIGN_KEY_HEX + 1];
     char *name = NULL;
     struct kt_error err;
@@ -127,12 +129,14 @@ static int run_import(int argc, char **argv)
 
 const struct command cmd_import = {
     "import",
-    "FILE|FOLDER [--name NAME] [--link] [--key HEX] [--license TEXT] [--json]",
+    "FILE|FOLDER [MORE...] [--name NAME] [--link] [--key HEX] [--license TEXT] [--json]",
     "Take a model into this home: an exported one, a GGUF file, or a folder of safetensors.",
     "An exported model's signature and every file's SHA-256 are checked. Other files are checked "
     "to "
     "be a\n"
-    "model that runs here, and their SHA-256 is written down for `kontor verify`.\n\n"
+    "model that runs here, and their SHA-256 is written down for `kontor verify`. Of a split GGUF "
+    "give the\n"
+    "first part; MORE are files that belong to it, such as the mmproj file that images need.\n\n"
     "  --name NAME       what to call it; default: its exported name, or made from the file's "
     "name\n"
     "  --link            leave the files where they are and link to them\n"

@@ -31,10 +31,12 @@ KT_MUST_CHECK enum kt_status model_export(const char *home, const char *name, co
                                           const struct carry_watch *w, struct kt_error *err);
 
 struct import_options {
-    const char *name;    /* NULL: the exported one's, or made from the file's name */
-    const char *key;     /* demand a signature by this public key (hex), or NULL */
-    const char *license; /* of a plain file; NULL: unknown */
-    bool link;           /* link to the files where they are instead of copying (not for a tar) */
+    const char *name;        /* NULL: the exported one's, or made from the file's name */
+    const char *key;         /* demand a signature by this public key (hex), or NULL */
+    const char *license;     /* of a plain file; NULL: unknown */
+    const char *const *more; /* [n_more] plain files that belong to it, such as mmproj.gguf */
+    size_t n_more;
+    bool link; /* link to the files where they are instead of copying (not for a tar) */
 };
 /* Take over an exported folder or tar, a GGUF file (the first part of a split one brings the
  * others), or a folder with config.json and safetensors. *name is heap; 'signer' gets the key that

@@ -1,6 +1,6 @@
 /* Fetching one file of a model.
  *
- *   ask()      HEAD at the hub: size, SHA-256, commit. Compared with the catalogue and with what an
+ *   fetch_ask()      HEAD at the hub: size, SHA-256, commit. Compared with the catalogue and with what an
  *              earlier run was promised; a file that changed since is begun anew.
  *   receive()  GET at the hub, along the redirects to whoever sends the bytes, into X.part.
  *   finish()   whole and of the promised hash: its own name. Otherwise deleted.
@@ -29,30 +29,9 @@
 #include "base/size.h"
 #include "hub/jread.h"
 #include "hub/limits.h"
-#include "hub/pull_priv.h"
+#include "hub/fetch_priv.h"
 
 enum { PAUSE_MS = 1000, PAUSE_MAX_MS = 60000 };
-
-struct fetch {
-    struct puller *p;
-    const struct catalogue_build *build;
-    const struct catalogue_file *want;
-    struct state_file *s;
-    size_t idx;
-    char *url;  /* at the hub */
-    char *path; /* under its own name */
-    char *part;
-    int fd;                /* of the part, -1 before it is opened */
-    struct hasher *hasher; /* over the part's first 'at' bytes */
-    uint64_t at;
-    uint64_t most;    /* the furthest that any attempt came */
-    char git_id[41];  /* git's id of the content, when the hub gives no SHA-256 */
-    bool size_known;  /* s->bytes is a promise, not an estimate */
-    bool plain_range; /* go on without If-Range */
-    bool from_before; /* the part holds bytes of an earlier run or attempt */
-    bool begun_anew;  /* after a wrong hash, once */
-    struct http_reply reply;
-};
 
 static enum kt_status no_memory(struct kt_error *err)
 {
@@ -61,7 +40,7 @@ static enum kt_status no_memory(struct kt_error *err)
 
 /* ---- the part ---- */
 
-static enum kt_status part_error(const struct fetch *f, int errnum, struct kt_error *err)
+enum kt_status fetch_part_error(const struct fetch *f, int errnum, struct kt_error *err)
 {
     if (errnum == ENOSPC || errnum == EDQUOT || errnum == EFBIG)
         return kt_fail(err, KT_E_NOSPACE,
@@ -75,7 +54,7 @@ static enum kt_status part_error(const struct fetch *f, int errnum, struct kt_er
 static enum kt_status sync_part(struct fetch *f, struct kt_error *err)
 {
     if (fdatasync(f->fd) != 0)
-        return part_error(f, errno, err);
+        return fetch_part_error(f, errno, err);
     f->s->synced = f->at;
     return puller_save(f->p, err);
 }
@@ -87,14 +66,14 @@ static enum kt_status reset_hasher(struct fetch *f, struct kt_error *err)
     return f->hasher ? KT_OK : no_memory(err);
 }
 
-static enum kt_status begin_anew(struct fetch *f, struct kt_error *err)
+enum kt_status fetch_begin_anew(struct fetch *f, struct kt_error *err)
 {
     f->at = f->s->synced = 0;
     f->s->etag[0] = '\0';
     f->from_before = false;
     f->plain_range = false;
     if (ftruncate(f->fd, 0) != 0 || lseek(f->fd, 0, SEEK_SET) != 0)
-        return part_error(f, errno, err);
+        return fetch_part_error(f, errno, err);
     return reset_hasher(f, err);
 }
 
@@ -140,10 +119,10 @@ static enum kt_status open_part(struct fetch *f, struct kt_error *err)
     struct stat sb;
     f->fd = open(f->part, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (f->fd < 0 || fstat(f->fd, &sb) != 0)
-        return part_error(f, errno, err);
+        return fetch_part_error(f, errno, err);
     uint64_t n = trusted_bytes(f, (uint64_t)sb.st_size);
     if (ftruncate(f->fd, (off_t)n) != 0)
-        return part_error(f, errno, err);
+        return fetch_part_error(f, errno, err);
     enum kt_status st = reset_hasher(f, err);
     if (!st && n > 0) {
         st = hash_fd(f->hasher, f->fd, n, f->part, watch_hashing, f, err);
@@ -155,163 +134,6 @@ static enum kt_status open_part(struct fetch *f, struct kt_error *err)
     f->at = st ? 0 : n;
     f->most = f->at;
     return st ? st : puller_save(f->p, err);
-}
-
-/* ---- asking the hub ---- */
-
-/* Statuses of the hub itself that end the matter. */
-static enum kt_status fail_status(struct fetch *f, const char *url, struct kt_error *err)
-{
-    struct http_reply *r = &f->reply;
-    const char *repo = f->build->repository;
-    char where[320];
-    http_origin(f->p->http, where, sizeof(where), url);
-    bool hub = http_is_hub(f->p->http, url);
-    r->transient = false;
-    if (r->status == 429 || r->status == 408 || r->status >= 500) {
-        r->transient = r->retry_after_s <= HUB_PAUSE_MAX_S;
-        if (!r->transient)
-            return kt_fail(err, KT_E_IO,
-                           "%s: asks to wait %u minutes; give the same command again "
-                           "then",
-                           where, r->retry_after_s / 60 + 1);
-        return kt_fail(err, KT_E_IO, "%s: answered %ld%s", where, r->status,
-                       r->status == 429 ? ", too many requests" : "");
-    }
-    if (!hub) { /* 403 or 410, as a rule: the link was signed for a while */
-        r->transient = r->status != 416;
-        return kt_fail(err, KT_E_IO, "%s: answered %ld; the link may have expired", where,
-                       r->status);
-    }
-    if (r->status == 401 || r->status == 403) {
-        bool gated = strcmp(r->error_code, "GatedRepo") == 0;
-        return kt_fail(err, KT_E_IO, "%s: %s is not given to everybody%s (answer %ld). %s", where,
-                       repo, gated ? ": its terms have to be accepted on its page there" : "",
-                       r->status,
-                       f->p->o->http.token ? "The access token that was sent does not open it."
-                                           : "Give an access token in hub_token or "
-                                             "$KONTOR_HUB_TOKEN.");
-    }
-    if (r->status == 404)
-        return kt_fail(err, KT_E_IO,
-                       "%s: has no %s in %s at %s; has it moved? A file `catalogue` in the "
-                       "settings can say where it is now",
-                       where, f->want->path, repo,
-                       f->p->state.revision[0] ? f->p->state.revision : f->build->revision);
-    return kt_fail(err, KT_E_IO, "%s: answered %ld, which was not expected", where, r->status);
-}
-
-static bool is_redirect(const struct http_reply *r)
-{
-    return r->status == 301 || r->status == 302 || r->status == 303 || r->status == 307 ||
-           r->status == 308;
-}
-
-static enum kt_status next_url(struct fetch *f, char *url, size_t *n_redirects,
-                               struct kt_error *err)
-{
-    char where[320];
-    if (!f->reply.location[0] || ++*n_redirects > HUB_REDIRECTS_MAX) {
-        http_origin(f->p->http, where, sizeof(where), url);
-        f->reply.transient = false;
-        return kt_fail(err, KT_E_IO, "%s: %s", where,
-                       f->reply.location[0] ? "redirects in circles"
-                                            : "redirects to nowhere that can be used");
-    }
-    memcpy(url, f->reply.location, strlen(f->reply.location) + 1);
-    return KT_OK;
-}
-
-/* What the hub promises, in f->reply. Redirects inside the hub (a repository that was renamed) are
- * followed; the one that leaves it carries the promise. */
-static enum kt_status head_at_hub(struct fetch *f, struct kt_error *err)
-{
-    char url[HUB_URL_MAX + 1];
-    size_t n_redirects = 0;
-    enum kt_status st = KT_OK;
-    snprintf(url, sizeof(url), "%s", f->url);
-    while (!st) {
-        st = http_head(f->p->http, url, &f->reply, err);
-        if (st || f->reply.status == 200)
-            return st;
-        if (!is_redirect(&f->reply))
-            return fail_status(f, url, err);
-        if (f->reply.sha256[0] || f->reply.linked_size >= 0)
-            return KT_OK;
-        if (!http_is_hub(f->p->http, f->reply.location)) {
-            f->reply.length = -1; /* of the redirect itself */
-            f->reply.etag[0] = f->reply.git_id[0] = '\0';
-            return KT_OK;
-        }
-        st = next_url(f, url, &n_redirects, err);
-    }
-    return st;
-}
-
-/* The promise against the catalogue. */
-static enum kt_status check_promise(const struct fetch *f, int64_t bytes, struct kt_error *err)
-{
-    const struct catalogue_file *w = f->want;
-    if (w->sha256[0] && f->reply.sha256[0] && strcmp(w->sha256, f->reply.sha256) != 0)
-        return kt_fail(err, KT_E_FORMAT,
-                       "%s: the hub offers content with SHA-256 %.16s..., the catalogue pins "
-                       "%.16s...; it was changed after the catalogue was written, or is not the "
-                       "same thing. Nothing was fetched",
-                       w->path, f->reply.sha256, w->sha256);
-    if (bytes >= 0 && !w->approximate && (uint64_t)bytes != w->bytes)
-        return kt_fail(err, KT_E_FORMAT,
-                       "%s: the hub says %lld bytes, the catalogue %llu; is this the same file? "
-                       "Nothing was fetched",
-                       w->path, (long long)bytes, (unsigned long long)w->bytes);
-    if (bytes > (int64_t)HUB_FILE_BYTES_MAX || bytes == 0)
-        return kt_fail(err, KT_E_FORMAT, "%s: the hub says %lld bytes", w->path, (long long)bytes);
-    return KT_OK;
-}
-
-/* What is there is of another content: forget it. */
-static enum kt_status drop_part(struct fetch *f, struct kt_error *err)
-{
-    puller_say(f->p, "%s: has changed at the hub since the last attempt; starting over",
-               f->want->as);
-    if (f->fd >= 0)
-        return begin_anew(f, err);
-    if (unlink(f->part) != 0 && errno != ENOENT)
-        return part_error(f, errno, err);
-    f->s->etag[0] = '\0';
-    f->s->synced = 0;
-    return KT_OK;
-}
-
-/* Take the promise over into the state. */
-static enum kt_status take_promise(struct fetch *f, int64_t bytes, struct kt_error *err)
-{
-    struct state_file *s = f->s;
-    const char *sha = f->want->sha256[0] ? f->want->sha256 : f->reply.sha256;
-    bool begun = s->etag[0] || s->synced; /* s->bytes is an earlier promise */
-    bool changed = (s->sha256[0] && sha[0] && strcmp(s->sha256, sha) != 0) ||
-                   (begun && bytes >= 0 && s->bytes != (uint64_t)bytes);
-    if (!s->sha256[0] && !f->want->sha256[0] && sha[0])
-        puller_say(f->p, "%s: the hub gives SHA-256 %s; pinned from now on", f->want->as, sha);
-    f->size_known = bytes >= 0 || begun || !f->want->approximate;
-    s->bytes = bytes >= 0 ? (uint64_t)bytes : s->bytes;
-    memmove(s->sha256, sha, strlen(sha) + 1);
-    s->pin = f->want->sha256[0] ? PIN_CATALOGUE : sha[0] || f->git_id[0] ? PIN_HUB : PIN_SEEN;
-    return changed ? drop_part(f, err) : KT_OK;
-}
-
-static enum kt_status ask(struct fetch *f, struct kt_error *err)
-{
-    enum kt_status st = head_at_hub(f, err);
-    if (st)
-        return st;
-    struct http_reply *r = &f->reply;
-    int64_t bytes = r->linked_size >= 0 ? r->linked_size : r->length;
-    memcpy(f->git_id, r->status == 200 ? r->git_id : "", r->status == 200 ? 41 : 1);
-    if (r->commit[0] && !f->p->state.revision[0])
-        snprintf(f->p->state.revision, sizeof(f->p->state.revision), "%s", r->commit);
-    r->transient = false;
-    st = check_promise(f, bytes, err);
-    return st ? st : take_promise(f, bytes, err);
 }
 
 /* ---- receiving ---- */
@@ -327,7 +149,7 @@ static enum kt_status begin_whole(struct fetch *f, const struct http_reply *r, s
     }
     if (f->at > 0) {
         puller_say(f->p, "%s: the sender cannot go on where we were; starting over", f->want->as);
-        enum kt_status st = begin_anew(f, err);
+        enum kt_status st = fetch_begin_anew(f, err);
         if (st)
             return st;
     }
@@ -350,7 +172,7 @@ static enum kt_status begin_rest(struct fetch *f, const struct http_reply *r, st
     f->reply.transient = true;
     puller_say(f->p, "%s: the sender answers with other bytes than asked for; starting over",
                f->want->as);
-    enum kt_status st = begin_anew(f, err);
+    enum kt_status st = fetch_begin_anew(f, err);
     return st ? st
               : kt_fail(err, KT_E_FORMAT, "%s: the sender answers with other bytes than asked for",
                         f->want->as);
@@ -379,7 +201,7 @@ static enum kt_status on_data(void *ctx, const void *data, size_t len, struct kt
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return part_error(f, errno, err);
+            return fetch_part_error(f, errno, err);
         hasher_add(f->hasher, bytes, (size_t)n);
         f->at += (uint64_t)n;
         bytes += n;
@@ -411,17 +233,17 @@ static enum kt_status receive(struct fetch *f, struct kt_error *err)
                       err);
         if (st)
             break;
-        if (is_redirect(&f->reply)) {
+        if (fetch_is_redirect(&f->reply)) {
             st = check_same(f, err);
             if (!st)
-                st = next_url(f, url, &n_redirects, err);
+                st = fetch_next_url(f, url, &n_redirects, err);
         } else if (f->reply.status == 416) {
             f->reply.transient = true;
-            st = begin_anew(f, err);
+            st = fetch_begin_anew(f, err);
             if (!st)
                 st = kt_fail(err, KT_E_IO, "%s: the sender has fewer bytes than we", f->want->as);
         } else if (f->reply.status != 200 && f->reply.status != 206) {
-            st = fail_status(f, url, err);
+            st = fetch_fail_status(f, url, err);
         } else if (f->at < f->s->bytes) {
             f->reply.transient = true;
             st = kt_fail(err, KT_E_IO, "%s: the connection ended after %llu of %llu bytes",
@@ -457,7 +279,7 @@ static uint64_t pause_length(const struct fetch *f, unsigned attempt)
 
 static enum kt_status one_attempt(struct fetch *f, struct kt_error *err)
 {
-    enum kt_status st = ask(f, err);
+    enum kt_status st = fetch_ask(f, err);
     if (!st && f->fd < 0)
         st = open_part(f, err);
     return st ? st : receive(f, err);
@@ -499,7 +321,7 @@ static enum kt_status wrong_hash(struct fetch *f, const char *found, struct kt_e
 {
     const char *expected = f->s->sha256[0] ? f->s->sha256 : f->git_id;
     if (unlink(f->part) != 0 && errno != ENOENT)
-        return part_error(f, errno, err);
+        return fetch_part_error(f, errno, err);
     f->s->synced = 0;
     f->s->etag[0] = '\0';
     enum kt_status st = puller_save(f->p, err);
@@ -514,9 +336,9 @@ static enum kt_status wrong_hash(struct fetch *f, const char *found, struct kt_e
 static enum kt_status keep_file(struct fetch *f, const char *sha, struct kt_error *err)
 {
     if (fsync(f->fd) != 0 || fchmod(f->fd, 0444) != 0)
-        return part_error(f, errno, err);
+        return fetch_part_error(f, errno, err);
     if (rename(f->part, f->path) != 0)
-        return part_error(f, errno, err);
+        return fetch_part_error(f, errno, err);
     memcpy(f->s->sha256, sha, 65);
     f->s->synced = f->at;
     f->s->done = true;
@@ -539,7 +361,7 @@ static enum kt_status finish(struct fetch *f, bool *again, struct kt_error *err)
     puller_say(f->p, "%s: the pieces do not make the promised file; starting over", f->want->as);
     *again = f->begun_anew = true;
     f->most = 0;
-    return begin_anew(f, err);
+    return fetch_begin_anew(f, err);
 }
 
 static enum kt_status prepare(struct fetch *f, struct kt_error *err)

@@ -11,17 +11,11 @@
 #include "base/files.h"
 #include "base/size.h"
 #include "hub/address.h"
-#include "hub/curl_api.h"
-#include "hub/jread.h"
 #include "hub/limits.h"
+#include "hub/url.h"
 #include "kontor/version.h"
 
 enum { STALL_S = 30, STALL_BYTES = 1024 };
-
-struct origin {
-    char host[256]; /* as in the URL, lower case */
-    unsigned port;
-};
 
 struct http {
     const struct curl_api *api;
@@ -38,78 +32,16 @@ struct http {
     bool by_proxy;
     bool address_refused;
     struct http_reply *reply;
-    const char *url;
     const struct http_sink *sink;
     bool begun;
     enum kt_status sink_status;
     struct kt_error *err;
 };
 
-/* ---- URLs ---- */
-
-static bool url_text(char *out, size_t size, const struct curl_api *api, CURLU *u, CURLUPart part)
-{
-    char *s = NULL;
-    if (api->url_get(u, part, &s, part == CURLUPART_PORT ? CURLU_DEFAULT_PORT : 0) != CURLUE_OK)
-        return false;
-    bool fits = strlen(s) < size;
-    if (fits)
-        memcpy(out, s, strlen(s) + 1);
-    api->free(s);
-    return fits;
-}
-
-static bool has_part(const struct curl_api *api, CURLU *u, CURLUPart part)
-{
-    char *s = NULL;
-    bool has = api->url_get(u, part, &s, 0) == CURLUE_OK && s && s[0];
-    api->free(s);
-    return has;
-}
-
-static void lower(char *s)
-{
-    for (; *s; s++)
-        *s = *s >= 'A' && *s <= 'Z' ? (char)(*s + 32) : *s;
-}
-
-/* Where a URL leads. Only https, no user name in it. Messages never quote more than the host. */
-static enum kt_status url_origin(struct origin *out, const struct curl_api *api, const char *url,
-                                 struct kt_error *err)
-{
-    char scheme[16], port[8];
-    CURLU *u = api->url();
-    if (!u)
-        return kt_fail(err, KT_E_NOMEM, "out of memory");
-    enum kt_status st = KT_OK;
-    if (strlen(url) > HUB_URL_MAX || api->url_set(u, CURLUPART_URL, url, 0) != CURLUE_OK ||
-        !url_text(out->host, sizeof(out->host), api, u, CURLUPART_HOST) ||
-        !url_text(port, sizeof(port), api, u, CURLUPART_PORT) ||
-        !url_text(scheme, sizeof(scheme), api, u, CURLUPART_SCHEME))
-        st = kt_fail(err, KT_E_FORMAT, "an address that is no https URL");
-    else if (strcmp(scheme, "https") != 0)
-        st = kt_fail(err, KT_E_FORMAT, "%s: the address is %s, only https is used", out->host,
-                     scheme);
-    else if (has_part(api, u, CURLUPART_USER) || has_part(api, u, CURLUPART_PASSWORD))
-        st = kt_fail(err, KT_E_FORMAT, "%s: an address with a user name in it is not used",
-                     out->host);
-    if (!st) {
-        lower(out->host);
-        out->port = (unsigned)strtoul(port, NULL, 10);
-    }
-    api->url_cleanup(u);
-    return st;
-}
-
-static bool same_origin(const struct origin *a, const struct origin *b)
-{
-    return a->port == b->port && strcmp(a->host, b->host) == 0;
-}
-
 bool http_is_hub(const struct http *h, const char *url)
 {
     struct origin o;
-    return url_origin(&o, h->api, url, NULL) == KT_OK && same_origin(&o, &h->hub);
+    return url_origin(&o, h->api, url, NULL) == KT_OK && origin_same(&o, &h->hub);
 }
 
 void http_origin(const struct http *h, char *out, size_t size, const char *url)
@@ -123,200 +55,14 @@ void http_origin(const struct http *h, char *out, size_t size, const char *url)
         snprintf(out, size, "https://%s:%u", o.host, o.port);
 }
 
-/* Location may be relative to the URL that it answers. "" when it cannot be used. */
-static void resolve_location(struct http *h, char *out, size_t size, const char *location)
-{
-    out[0] = '\0';
-    CURLU *u = h->api->url();
-    if (u && strlen(location) <= HUB_URL_MAX &&
-        h->api->url_set(u, CURLUPART_URL, h->url, 0) == CURLUE_OK &&
-        h->api->url_set(u, CURLUPART_URL, location, CURLU_NON_SUPPORT_SCHEME) == CURLUE_OK)
-        url_text(out, size, h->api, u, CURLUPART_URL);
-    h->api->url_cleanup(u);
-}
-
-/* ---- proxies ---- */
-
-static const char *env_either(const char *low, const char *high)
-{
-    const char *v = getenv(low);
-    return v && v[0] ? v : getenv(high);
-}
-
-/* no_proxy: names and addresses separated by commas or spaces; a name also means what ends in it;
- * "*" means everything. */
-static bool without_proxy(const char *host)
-{
-    const char *list = env_either("no_proxy", "NO_PROXY");
-    size_t host_len = strlen(host);
-    while (list && *list) {
-        size_t n = strcspn(list, ", ");
-        const char *entry = list;
-        list += n;
-        list += strspn(list, ", ");
-        if (n == 1 && entry[0] == '*')
-            return true;
-        if (n && entry[0] == '.') {
-            entry++;
-            n--;
-        }
-        if (n && n <= host_len && strncasecmp(host + host_len - n, entry, n) == 0 &&
-            (n == host_len || host[host_len - n - 1] == '.'))
-            return true;
-    }
-    return false;
-}
-
-static const char *proxy_for(const char *host)
-{
-    const char *proxy = env_either("https_proxy", "HTTPS_PROXY");
-    if (!proxy || !proxy[0])
-        proxy = env_either("all_proxy", "ALL_PROXY");
-    return proxy && proxy[0] && !without_proxy(host) ? proxy : "";
-}
-
-/* ---- reading the reply's head ---- */
-
-/* The value if the line is "name: value", white space removed from its ends. */
-static bool header_is(struct span line, const char *name, struct span *value)
-{
-    size_t n = strlen(name);
-    if (line.len <= n || line.ptr[n] != ':' || strncasecmp(line.ptr, name, n) != 0)
-        return false;
-    *value = span_trim(span_sub(line, n + 1, line.len));
-    return true;
-}
-
-static int64_t number_of(struct span s)
-{
-    int64_t v = 0;
-    for (size_t i = 0; i < s.len; i++) {
-        if (s.ptr[i] < '0' || s.ptr[i] > '9' || v > (INT64_MAX - 9) / 10)
-            return -1;
-        v = v * 10 + (s.ptr[i] - '0');
-    }
-    return s.len ? v : -1;
-}
-
-static bool hex_of(char *out, struct span s, size_t n)
-{
-    out[0] = '\0';
-    if (s.len != n)
-        return false;
-    for (size_t i = 0; i < n; i++) {
-        char c = s.ptr[i];
-        if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f')))
-            return false;
-    }
-    memcpy(out, s.ptr, n);
-    out[n] = '\0';
-    return true;
-}
-
-static struct span unquoted(struct span s)
-{
-    bool quoted = s.len >= 2 && s.ptr[0] == '"' && s.ptr[s.len - 1] == '"';
-    return quoted ? span_sub(s, 1, s.len - 1) : s;
-}
-
-/* Weak validators say "much the same": no ground for gluing bytes together. */
-static void take_etag(struct http_reply *r, struct span v)
-{
-    bool weak = span_starts(v, SPAN("W/"));
-    hex_of(r->git_id, unquoted(weak ? span_sub(v, 2, v.len) : v), 40);
-    r->etag[0] = '\0';
-    if (weak || v.len < 3 || v.len >= sizeof(r->etag) || v.ptr[0] != '"' || v.ptr[v.len - 1] != '"')
-        return;
-    for (size_t i = 0; i < v.len; i++) {
-        if (v.ptr[i] < 0x20 || v.ptr[i] > 0x7E)
-            return;
-    }
-    memcpy(r->etag, v.ptr, v.len);
-    r->etag[v.len] = '\0';
-}
-
-/* "bytes 100-199/200" */
-static void take_range(struct http_reply *r, struct span v)
-{
-    size_t dash = span_find(v, SPAN("-"), 0), slash = span_find(v, SPAN("/"), 0);
-    if (!span_starts(v, SPAN("bytes ")) || dash == SIZE_MAX || slash == SIZE_MAX || slash < dash)
-        return;
-    r->range_from = number_of(span_sub(v, 6, dash));
-    r->range_to = number_of(span_sub(v, dash + 1, slash));
-    r->range_total = number_of(span_sub(v, slash + 1, v.len));
-}
-
-static void take_code(struct http_reply *r, struct span v)
-{
-    size_t n = 0;
-    for (; n < v.len && n < sizeof(r->error_code) - 1; n++) {
-        char c = v.ptr[n];
-        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9')))
-            break;
-        r->error_code[n] = c;
-    }
-    r->error_code[n] = '\0';
-}
-
-static void take_commit(struct http_reply *r, struct span v)
-{
-    if (!hex_of(r->commit, v, 40))
-        hex_of(r->commit, v, 64);
-}
-
-static void reply_reset(struct http_reply *r)
-{
-    *r = (struct http_reply){
-        .linked_size = -1, .length = -1, .range_from = -1, .range_to = -1, .range_total = -1
-    };
-}
-
-static void take_location(struct http *h, struct span v)
-{
-    char *text = v.len ? strndup(v.ptr, v.len) : NULL;
-    if (text)
-        resolve_location(h, h->reply->location, sizeof(h->reply->location), text);
-    free(text);
-}
-
-static void take_header(struct http *h, struct span line)
-{
-    struct http_reply *r = h->reply;
-    struct span v;
-    if (header_is(line, "Location", &v)) {
-        take_location(h, v);
-    } else if (header_is(line, "ETag", &v)) {
-        take_etag(r, v);
-    } else if (header_is(line, "X-Linked-ETag", &v)) {
-        hex_of(r->sha256, unquoted(v), 64);
-    } else if (header_is(line, "X-Linked-Size", &v)) {
-        r->linked_size = number_of(v);
-    } else if (header_is(line, "X-Repo-Commit", &v)) {
-        take_commit(r, v);
-    } else if (header_is(line, "Content-Length", &v)) {
-        r->length = number_of(v);
-    } else if (header_is(line, "Content-Range", &v)) {
-        take_range(r, v);
-    } else if (header_is(line, "X-Error-Code", &v)) {
-        take_code(r, v);
-    } else if (header_is(line, "Retry-After", &v)) {
-        int64_t s = number_of(v);
-        r->retry_after_s = s > 0 ? (unsigned)MIN(s, (int64_t)86400) : 0;
-    }
-}
+/* ---- the reply ---- */
 
 static size_t on_header(char *data, size_t size, size_t n, void *ctx)
 {
     struct http *h = ctx;
-    struct span line = { data, size * n };
-    if (span_starts(line, SPAN("HTTP/")))
-        reply_reset(h->reply); /* a new head: after 100 Continue, or the proxy's own */
-    else
-        take_header(h, line);
+    reply_take_line(h->reply, (struct span){ data, size * n });
     return size * n;
 }
-
-/* ---- the body ---- */
 
 static size_t on_body(char *data, size_t size, size_t n, void *ctx)
 {
@@ -414,7 +160,7 @@ static enum kt_status explain(struct http *h, CURLcode code, struct kt_error *er
                        "%s: leads to an address inside a private network or this machine; a "
                        "download does not go there%s",
                        h->at.host,
-                       same_origin(&h->at, &h->hub) ? ", unless you name the hub yourself with "
+                       origin_same(&h->at, &h->hub) ? ", unless you name the hub yourself with "
                                                       "--hub"
                                                     : "");
     switch (code) {
@@ -468,7 +214,6 @@ static enum kt_status check_target(struct http *h, const char *url, struct kt_er
 static enum kt_status perform(struct http *h, const char *url, bool head, const char *range,
                               const char *if_range, struct kt_error *err)
 {
-    h->url = url;
     h->err = err;
     h->begun = false;
     h->address_refused = false;
@@ -480,11 +225,11 @@ static enum kt_status perform(struct http *h, const char *url, bool head, const 
 
     char line[ETAG_MAX + 16];
     struct curl_slist *headers = NULL;
-    const char *proxy = proxy_for(h->at.host);
+    const char *proxy = url_proxy(h->at.host);
     h->by_proxy = proxy[0] != '\0';
     bool ok = add_header(h, &headers, "Accept-Encoding: identity") &&
               add_header(h, &headers, "Accept: */*");
-    if (h->auth && same_origin(&h->at, &h->hub))
+    if (h->auth && origin_same(&h->at, &h->hub))
         ok = ok && add_header(h, &headers, h->auth);
     if (if_range && if_range[0]) {
         snprintf(line, sizeof(line), "If-Range: %s", if_range);
@@ -500,6 +245,8 @@ static enum kt_status perform(struct http *h, const char *url, bool head, const 
     } else {
         CURLcode code = h->api->easy_perform(h->curl);
         h->api->easy_getinfo(h->curl, CURLINFO_RESPONSE_CODE, &h->reply->status);
+        url_resolve(h->reply->location, sizeof(h->reply->location), h->api, url,
+                    h->reply->location);
         if (code != CURLE_OK)
             st = explain(h, code, err);
     }

@@ -20,7 +20,7 @@
 #include <stdint.h>
 
 #include "base/status.h"
-#include "hub/manifest.h"
+#include "hub/reply.h"
 
 struct http_options {
     const char *hub_url; /* "https://host[:port][/path]"                             */
@@ -38,21 +38,6 @@ struct http;
 KT_MUST_CHECK enum kt_status http_open(struct http **out, const struct http_options *o,
                                        struct kt_error *err);
 void http_close(struct http *h);
-
-struct http_reply {
-    long status;         /* 200, 302, ...; 0: none came                            */
-    char location[8193]; /* HUB_URL_MAX + 1: as an absolute URL, or ""             */
-    char etag[ETAG_MAX]; /* strong ones only, with quotes                          */
-    char git_id[41];     /* of the ETag, when it looks like one; or ""             */
-    char sha256[65];     /* X-Linked-ETag, when it is a SHA-256; or ""             */
-    int64_t linked_size; /* X-Linked-Size, or -1                                   */
-    char commit[65];     /* X-Repo-Commit, or ""                                   */
-    int64_t length;      /* Content-Length, or -1                                  */
-    int64_t range_from, range_to, range_total; /* Content-Range, or -1                */
-    unsigned retry_after_s; /* Retry-After, or 0                                      */
-    char error_code[33];    /* X-Error-Code, letters and digits only                  */
-    bool transient;         /* a failure that may pass by itself: try again           */
-};
 
 /* KT_OK means that a reply came, whatever its status. */
 KT_MUST_CHECK enum kt_status http_head(struct http *h, const char *url, struct http_reply *r,

@@ -1,10 +1,9 @@
-/* The models of a home: finding, installing, removing. */
+/* The models of a home: their names, their lock, their list. */
 #include "hub/models.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +16,7 @@
 #include "base/size.h"
 #include "hub/jread.h"
 #include "hub/limits.h"
-#include "model/model_file.h"
+#include "hub/models_priv.h"
 
 /* ---- paths ---- */
 
@@ -26,7 +25,7 @@ char *models_dir(const char *home)
     return path_join(home, "models");
 }
 
-static char *inside(const char *home, const char *before, const char *name, const char *after)
+char *models_path(const char *home, const char *before, const char *name, const char *after)
 {
     struct buf b = { 0 };
     buf_printf(&b, "%s/models/%s%s%s", home, before, name, after);
@@ -35,12 +34,12 @@ static char *inside(const char *home, const char *before, const char *name, cons
 
 char *model_dir(const char *home, const char *name)
 {
-    return inside(home, "", name, "");
+    return models_path(home, "", name, "");
 }
 
 char *model_part_dir(const char *home, const char *name)
 {
-    return inside(home, ".", name, PART_SUFFIX);
+    return models_path(home, ".", name, PART_SUFFIX);
 }
 
 static enum kt_status no_memory(struct kt_error *err)
@@ -71,7 +70,7 @@ enum kt_status model_lock(int *fd, const char *home, const char *name, struct kt
 {
     *fd = -1;
     enum kt_status st = check_name(name, err);
-    char *dir = models_dir(home), *path = inside(home, ".", name, ".lock");
+    char *dir = models_dir(home), *path = models_path(home, ".", name, ".lock");
     if (!st && (!dir || !path))
         st = no_memory(err);
     if (!st)
@@ -285,280 +284,5 @@ enum kt_status model_open_path(char **out, const char *home, const char *name, s
         st = no_memory(err);
     free(dir);
     manifest_deinit(&m);
-    return st;
-}
-
-static void take_fact(char *out, size_t size, const struct model_file *f, const char *key)
-{
-    struct span v = model_file_str(f, key);
-    if (v.len < size && !memchr(v.ptr ? v.ptr : "", 0, v.len)) {
-        memcpy(out, v.ptr ? v.ptr : "", v.len);
-        out[v.len] = '\0';
-    }
-    if (!text_is_plain(out))
-        out[0] = '\0';
-}
-
-static enum model_role role_of(const struct model_shape *s)
-{
-    if (s->pooling == POOL_RANK)
-        return ROLE_RERANK;
-    return s->arch == ARCH_BERT || s->pooling != POOL_NONE ? ROLE_EMBED : ROLE_CHAT;
-}
-
-enum kt_status model_inspect(struct model_facts *out, const char *path, struct kt_error *err)
-{
-    *out = (struct model_facts){ 0 };
-    struct model_file *f = NULL;
-    struct model_shape *s = malloc(sizeof(*s));
-    enum kt_status st = s ? model_file_open(&f, path, err) : no_memory(err);
-    if (!st)
-        st = model_shape_from_file(s, f, err);
-    if (!st && model_file_n_tensors(f) == 0)
-        st = kt_fail(err, KT_E_FORMAT, "%s: holds no weights", path);
-    if (!st) {
-        out->role = role_of(s);
-        take_fact(out->title, sizeof(out->title), f, "general.name");
-        take_fact(out->license, sizeof(out->license), f, "general.license");
-    }
-    model_file_close(f);
-    free(s);
-    return st;
-}
-
-/* ---- installing ---- */
-
-enum kt_status dir_sync(const char *dir, struct kt_error *err)
-{
-    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    enum kt_status st = KT_OK;
-    if (fd < 0 || fsync(fd) != 0)
-        st = kt_fail_errno(err, errno, "%s: cannot sync the folder", dir);
-    if (fd >= 0)
-        close(fd);
-    return st;
-}
-
-static enum kt_status write_manifest(const char *part, const struct manifest *m,
-                                     struct kt_error *err)
-{
-    struct buf text = { 0 };
-    char *path = path_join(part, MANIFEST_FILE);
-    enum kt_status st = path ? manifest_print(&text, m, err) : no_memory(err);
-    if (!st)
-        st = file_replace(path, text.ptr, text.len, 0600, err);
-    buf_deinit(&text);
-    free(path);
-    return st;
-}
-
-static enum kt_status check_opens(const char *part, const struct manifest *m, struct kt_error *err)
-{
-    struct model_facts facts;
-    char *path = strcmp(m->open, ".") == 0 ? strdup(part) : path_join(part, m->open);
-    enum kt_status st = path ? model_inspect(&facts, path, err) : no_memory(err);
-    if (st && st != KT_E_NOMEM)
-        kt_error_prefix(err, "'%s' is whole, but it does not run here", m->name);
-    free(path);
-    return st;
-}
-
-enum kt_status model_install(const char *home, const char *part, const struct manifest *m,
-                             struct kt_error *err)
-{
-    char *dir = model_dir(home, m->name), *all = models_dir(home);
-    char *state = path_join(part, STATE_FILE);
-    enum kt_status st = dir && all && state ? KT_OK : no_memory(err);
-    if (!st && file_exists(dir))
-        st = kt_fail(err, KT_E_EXISTS,
-                     "there is a model '%s' already; `kontor rm %s` removes it, "
-                     "or give another name with --name",
-                     m->name, m->name);
-    if (!st)
-        st = check_opens(part, m, err);
-    if (!st)
-        st = write_manifest(part, m, err);
-    if (!st && unlink(state) != 0 && errno != ENOENT)
-        st = kt_fail_errno(err, errno, "%s: cannot remove", state);
-    if (!st)
-        st = dir_sync(part, err);
-    if (!st && rename(part, dir) != 0)
-        st = kt_fail_errno(err, errno, "%s: cannot rename into place", dir);
-    if (!st)
-        st = dir_sync(all, err);
-    free(dir);
-    free(all);
-    free(state);
-    return st;
-}
-
-/* ---- removing ---- */
-
-static int remove_one(const char *path, const struct stat *sb, int kind, struct FTW *where)
-{
-    (void)sb, (void)kind, (void)where;
-    return remove(path) == 0 || errno == ENOENT ? 0 : -1;
-}
-
-enum kt_status tree_remove(const char *dir, struct kt_error *err)
-{
-    struct stat sb;
-    if (lstat(dir, &sb) != 0 && errno == ENOENT)
-        return KT_OK;
-    if (nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS) != 0)
-        return kt_fail_errno(err, errno, "%s: cannot be removed", dir);
-    return KT_OK;
-}
-
-/* Out of sight first: what is half removed must not look like a model. */
-static enum kt_status remove_locked(const char *home, const char *name, struct kt_error *err)
-{
-    char *dir = model_dir(home, name), *part = model_part_dir(home, name);
-    char *gone = inside(home, ".", name, ".gone");
-    enum kt_status st = dir && part && gone ? KT_OK : no_memory(err);
-    if (!st && !file_exists(dir) && !file_exists(part) && !file_exists(gone))
-        st = kt_fail(err, KT_E_NOTFOUND,
-                     "there is no model '%s' in this home; `kontor models` "
-                     "lists them",
-                     name);
-    if (!st)
-        st = tree_remove(gone, err); /* of an earlier run that was killed */
-    if (!st && file_exists(dir) && rename(dir, gone) != 0)
-        st = kt_fail_errno(err, errno, "%s: cannot be moved away", dir);
-    if (!st)
-        st = tree_remove(gone, err);
-    if (!st)
-        st = tree_remove(part, err);
-    free(dir);
-    free(part);
-    free(gone);
-    return st;
-}
-
-enum kt_status model_remove(const char *home, const char *name, struct kt_error *err)
-{
-    int lock;
-    enum kt_status st = model_lock(&lock, home, name, err);
-    if (!st)
-        st = remove_locked(home, name, err);
-    model_unlock(lock);
-    return st;
-}
-
-/* ---- verifying ---- */
-
-static enum kt_status verify_file(const char *dir, const struct manifest_file *f,
-                                  const struct verify_watch *w, bool *differs, struct kt_error *err)
-{
-    char sha[65], finding[256];
-    uint64_t bytes = 0;
-    struct kt_error why = { 0 };
-    char *path = path_join(dir, f->path);
-    if (!path)
-        return no_memory(err);
-    finding[0] = '\0';
-    if (!file_exists(path)) {
-        snprintf(finding, sizeof(finding), "missing");
-    } else {
-        enum kt_status st = hash_file(sha, &bytes, path, w->on_bytes, w->ctx, &why);
-        if (st == KT_E_CANCELLED || st == KT_E_NOMEM) {
-            free(path);
-            return kt_fail(err, st, "%s", why.text);
-        }
-        if (st)
-            snprintf(finding, sizeof(finding), "cannot be read (%s)", kt_status_name(st));
-        else if (bytes != f->bytes)
-            snprintf(finding, sizeof(finding), "%llu bytes, expected %llu",
-                     (unsigned long long)bytes, (unsigned long long)f->bytes);
-        else if (strcmp(sha, f->sha256) != 0)
-            snprintf(finding, sizeof(finding), "SHA-256 is %.16s..., expected %.16s...", sha,
-                     f->sha256);
-    }
-    free(path);
-    *differs = *differs || finding[0];
-    if (w->on_file)
-        w->on_file(w->ctx, f, finding[0] ? finding : NULL);
-    return KT_OK;
-}
-
-enum kt_status model_verify(const char *home, const char *name, const struct verify_watch *w,
-                            struct kt_error *err)
-{
-    struct manifest m;
-    enum kt_status st = model_manifest(&m, home, name, err);
-    if (st)
-        return st;
-    char *dir = model_dir(home, name);
-    bool differs = false;
-    if (!dir)
-        st = no_memory(err);
-    for (size_t i = 0; i < m.n_files && !st; i++)
-        st = verify_file(dir, &m.files[i], w, &differs, err);
-    if (!st && differs)
-        st = kt_fail(err, KT_E_FORMAT,
-                     "'%s' is not what was installed; remove it (`kontor rm`) "
-                     "and get it again",
-                     name);
-    free(dir);
-    manifest_deinit(&m);
-    return st;
-}
-
-/* ---- defaults ---- */
-
-static char *defaults_path(const char *home)
-{
-    return inside(home, "", "defaults.json", "");
-}
-
-/* An object, the caller's; an empty one when there is no file or it cannot be understood: the file
- * holds nothing that a person could not choose again in a moment. */
-static json_t *defaults_load(const char *path)
-{
-    struct buf text = { 0 };
-    json_t *root = NULL;
-    if (file_exists(path) && !file_read(&text, path, 1 << 16, NULL))
-        root = json_loadb(text.ptr ? text.ptr : "", text.len, JSON_REJECT_DUPLICATES, NULL);
-    buf_deinit(&text);
-    if (!json_is_object(root)) {
-        json_decref(root);
-        root = json_object();
-    }
-    return root;
-}
-
-enum kt_status model_default(char **out, const char *home, enum model_role role,
-                             struct kt_error *err)
-{
-    *out = NULL;
-    char *path = defaults_path(home);
-    json_t *root = path ? defaults_load(path) : NULL;
-    const char *name = json_string_value(json_object_get(root, model_role_name(role)));
-    enum kt_status st = root ? KT_OK : no_memory(err);
-    if (name && model_name_ok(name) && !(*out = strdup(name)))
-        st = no_memory(err);
-    json_decref(root);
-    free(path);
-    return st;
-}
-
-enum kt_status model_set_default(const char *home, enum model_role role, const char *name,
-                                 struct kt_error *err)
-{
-    char *path = defaults_path(home);
-    json_t *root = path ? defaults_load(path) : NULL;
-    char *text = NULL;
-    enum kt_status st = root ? KT_OK : no_memory(err);
-    if (!st && name)
-        json_object_set_new(root, model_role_name(role), json_string(name));
-    else if (!st)
-        json_object_del(root, model_role_name(role));
-    if (!st && !(text = json_dumps(root, JSON_INDENT(1) | JSON_SORT_KEYS)))
-        st = no_memory(err);
-    if (!st)
-        st = file_replace(path, text, strlen(text), 0600, err);
-    free(text);
-    json_decref(root);
-    free(path);
     return st;
 }

@@ -18,7 +18,7 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from hub_server import COMMIT, Hub, git_id, gguf, sha256  # noqa: E402
+from hub_server import COMMIT, Hub, git_id, gguf, proxy, sha256  # noqa: E402
 
 KONTOR = os.path.abspath(os.environ["KONTOR_BIN"])
 DATA = pathlib.Path(os.environ["KONTOR_TESTDATA"]).resolve()
@@ -639,6 +639,21 @@ class Misbehaviour(Base):
         self.assert_whole()
         self.assertNotIn("127.0.0.1:9", p.err)
 
+    def test_through_a_proxy(self):
+        """All of it goes through; a private address is refused before the proxy is asked for it."""
+        server = proxy()
+        self.addCleanup(server.server_close)
+        self.addCleanup(server.shutdown)
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        self.pull(env={"HTTPS_PROXY": url})
+        self.assert_whole()
+        self.assertEqual(set(server.asked), {f"127.0.0.1:{HUB.port}", f"127.0.0.1:{HUB.cdn_port}"})
+        shutil.rmtree(self.model())
+        server.asked.clear()
+        self.redirect("https://192.168.1.1/x")
+        self.assertIn("inside a private network", self.pull(ok=(1,), env={"https_proxy": url}).err)
+        self.assertNotIn("192.168.1.1:443", server.asked)
+
     def test_full_disk(self):
         """A write that fails: told, kept, and gone on with."""
         def small_files():
@@ -776,6 +791,22 @@ class Carry(Base):
         v = json.loads(self.there("embed", "--lines", input=b'"Miete"\n').stdout)
         self.assertEqual(len(v), 384)
         self.assertIn("no-such-model", self.there("embed", "-m", "no-such-model", "--lines", input=b"", ok=(3,)).err)
+
+    def test_files_that_belong_together(self):
+        """A split GGUF brings its parts; a vision part is named beside it."""
+        for i in (1, 2):
+            (self.dir / f"big-0000{i}-of-00002.gguf").write_bytes(MODEL if i == 1 else os.urandom(1000))
+        (self.dir / "eyes").mkdir()
+        eye = self.dir / "eyes" / "mmproj-F16.gguf"
+        eye.write_bytes(gguf(30_000))
+        got = json.loads(self.there("import", self.dir / "big-00001-of-00002.gguf", eye, "--name", "big", "--json").stdout)
+        files = sorted(p.name for p in (self.other / "models" / got["name"]).iterdir())
+        self.assertEqual(files, ["big-00001-of-00002.gguf", "big-00002-of-00002.gguf", "manifest.json", "mmproj-F16.gguf"])
+        os.unlink(self.dir / "big-00002-of-00002.gguf")
+        self.assertIn("big-00002-of-00002.gguf", self.there("import", self.dir / "big-00001-of-00002.gguf", "--name", "x", ok=(3,)).err)
+        self.assertIn("two files", self.there("import", eye, eye, "--name", "x", ok=(2,)).err)
+        dest, _ = self.exported("stick")
+        self.there("import", dest, eye, "--name", "x", ok=(2,))
 
     def test_not_a_model(self):
         (self.dir / "x.gguf").write_bytes(b"GGUF" + bytes(100))

@@ -1,5 +1,5 @@
 /* Any bytes as what `kontor pull` and `import` read: a catalogue, a manifest, the state of a
- * download, a signature, a tar header. Refused with a reason, or something that keeps its promises:
+ * download, a signature, a tar header, the head of a reply. Refused with a reason, or something that keeps its promises:
  * plain names, bounded sizes, and the same again after writing and reading it. */
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +8,7 @@
 #include "hub/jread.h"
 #include "hub/limits.h"
 #include "hub/manifest.h"
+#include "hub/reply.h"
 #include "hub/sign.h"
 #include "hub/tar.h"
 
@@ -83,6 +84,26 @@ static void judge_state(struct span in)
     pull_state_deinit(&again);
 }
 
+/* Line by line, as libcurl hands them over. */
+static void judge_reply(struct span in)
+{
+    static struct http_reply r;
+    reply_reset(&r);
+    for (size_t from = 0; from < in.len;) {
+        size_t end = span_find(in, SPAN("\n"), from);
+        end = end == SIZE_MAX ? in.len : end + 1;
+        reply_take_line(&r, span_sub(in, from, end));
+        from = end;
+    }
+    size_t n = strlen(r.etag);
+    need(n == 0 || (n >= 3 && r.etag[0] == '"' && r.etag[n - 1] == '"'));
+    need(!r.sha256[0] || hex_ok(r.sha256, 64));
+    need(!r.git_id[0] || hex_ok(r.git_id, 40));
+    need(!r.commit[0] || hex_ok(r.commit, 40) || hex_ok(r.commit, 64));
+    need(r.length >= -1 && r.linked_size >= -1 && r.range_from >= -1 && r.range_total >= -1);
+    need(r.retry_after_s <= 86400 && strlen(r.location) <= LOCATION_MAX);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct span in = { (const char *)data, size };
@@ -92,6 +113,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     judge_catalogue(in);
     judge_manifest(in);
     judge_state(in);
+    judge_reply(in);
     if (sign_check(key, in, in, "input", &err) == KT_OK)
         abort(); /* nobody can sign a text that contains the signature */
     if (size >= TAR_BLOCK && tar_parse(&t, data) == TAR_FILE)

@@ -23,6 +23,7 @@
 #include "hub/limits.h"
 #include "hub/manifest.h"
 #include "hub/models.h"
+#include "hub/reply.h"
 #include "hub/sign.h"
 #include "hub/tar.h"
 
@@ -279,6 +280,55 @@ static void test_catalogue_paths(void **state)
     catalogue_deinit(&c);
 }
 
+/* ---- replies ---- */
+
+static void test_reply_heads(void **state)
+{
+    (void)state;
+    static struct http_reply r;
+    reply_reset(&r);
+    assert_int_equal(r.length, -1);
+    reply_take_line(&r, SPAN("etag: \"abc\"\r\n"));
+    reply_take_line(&r, SPAN("Content-Range: bytes 100-199/200\r\n"));
+    reply_take_line(&r, SPAN("CONTENT-LENGTH:100\r\n"));
+    reply_take_line(&r, SPAN("Location:  /a/b \r\n"));
+    assert_string_equal(r.etag, "\"abc\"");
+    assert_int_equal(r.range_from, 100);
+    assert_int_equal(r.range_to, 199);
+    assert_int_equal(r.range_total, 200);
+    assert_int_equal(r.length, 100);
+    assert_string_equal(r.location, "/a/b");
+    /* What is not of the form is absent. */
+    static const char *const WEAK[] = { "ETag: W/\"abc\"", "ETag: abc", "ETag: \"\"",
+                                        "ETag: \"a\x01\"", "ETag:" };
+    for (size_t i = 0; i < ARRAY_LEN(WEAK); i++) {
+        reply_take_line(&r, span_of(WEAK[i]));
+        assert_string_equal(r.etag, "");
+    }
+    static const char *const NUMBERS[] = { "Content-Length: -1",
+                                           "Content-Length: +1",
+                                           "Content-Length: 1 2",
+                                           "Content-Length: 0x10",
+                                           "Content-Length: 99999999999999999999",
+                                           "Content-Length:" };
+    for (size_t i = 0; i < ARRAY_LEN(NUMBERS); i++) {
+        reply_take_line(&r, span_of(NUMBERS[i]));
+        assert_int_equal(r.length, -1);
+    }
+    reply_take_line(&r, SPAN("X-Linked-ETag: \"ABCDEF\""));
+    assert_string_equal(r.sha256, "");
+    reply_take_line(&r, SPAN("Retry-After: Wed, 21 Oct 2026 07:28:00 GMT"));
+    assert_int_equal(r.retry_after_s, 0);
+    reply_take_line(&r, SPAN("Retry-After: 99999999"));
+    assert_int_equal(r.retry_after_s, 86400);
+    reply_take_line(&r, SPAN("X-Error-Code: Gated\x1B[2J"));
+    assert_string_equal(r.error_code, "Gated");
+    /* The head that counts is the last one. */
+    reply_take_line(&r, SPAN("HTTP/1.1 200 OK\r\n"));
+    assert_string_equal(r.location, "");
+    assert_int_equal(r.range_from, -1);
+}
+
 /* ---- tar ---- */
 
 static void test_tar_headers(void **state)
@@ -373,6 +423,7 @@ int main(void)
         cmocka_unit_test(test_memory_of_catalogue),
         cmocka_unit_test(test_catalogue_refuses),
         cmocka_unit_test(test_catalogue_paths),
+        cmocka_unit_test(test_reply_heads),
         cmocka_unit_test(test_tar_headers),
         cmocka_unit_test(test_signatures),
         cmocka_unit_test(test_hashes),
