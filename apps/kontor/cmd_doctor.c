@@ -9,6 +9,7 @@
 #include "base/files.h"
 #include "cli.h"
 #include "extract/extract.h"
+#include "hub/models.h"
 #include "kernels/kernels.h"
 #include "open.h"
 
@@ -118,7 +119,8 @@ static void check_model(struct checkup *c, const char *what, const char *path, c
     struct kt_engine *e = NULL;
     struct kt_engine_info info;
     if (!path) {
-        say(c, NOTE, what, without, "name a model in settings.ini in the home folder");
+        say(c, NOTE, what, without,
+            "`kontor pull --list` shows what fits this machine; or name one in settings.ini");
         return;
     }
     if (kt_engine_open(&e, path, NULL, &err)) {
@@ -129,8 +131,46 @@ static void check_model(struct checkup *c, const char *what, const char *path, c
     char text[256];
     snprintf(text, sizeof(text), "%s, %.0f MB, %u layers", info.arch,
              (double)info.weight_bytes / 1e6, info.n_layers);
-    say(c, FINE, what, text, NULL);
+    uint64_t machine = memory_of_machine();
+    bool fits = memory_fit(info.weight_bytes, machine) == FIT_YES;
+    say(c, fits ? FINE : NOTE, what, text,
+        fits
+            ? NULL
+            : "it leaves little of this machine's memory; `kontor pull --list` shows smaller ones");
     kt_engine_close(e);
+}
+
+/* Models that were pulled or imported; whether their content is still right is `kontor verify`'s
+ * question, which takes minutes. */
+static void check_models(struct checkup *c)
+{
+    struct model_list l;
+    struct kt_error err;
+    char text[256];
+    size_t n_whole = 0;
+    uint64_t bytes = 0;
+    if (models_list(&l, cli_home(), &err)) {
+        say(c, BAD, "models", err.text, NULL);
+        return;
+    }
+    for (size_t i = 0; i < l.n; i++) {
+        const struct model_entry *e = &l.entries[i];
+        n_whole += !e->unfinished && !e->damaged;
+        bytes += e->bytes;
+        if (!e->unfinished && !e->damaged)
+            continue;
+        snprintf(text, sizeof(text), "%s is %s", e->name,
+                 e->unfinished ? "not fetched whole" : "damaged");
+        say(c, e->unfinished ? NOTE : BAD, "models", text,
+            e->unfinished ? "`kontor pull` of the same name goes on, `kontor rm` gives up"
+                          : "`kontor rm` it and get it again");
+    }
+    if (n_whole) {
+        snprintf(text, sizeof(text), "%zu in the home folder, %.2f GB", n_whole,
+                 (double)bytes / 1e9);
+        say(c, FINE, "models", text, NULL);
+    }
+    model_list_deinit(&l);
 }
 
 static int run(int argc, char **argv)
@@ -142,6 +182,7 @@ static int run(int argc, char **argv)
     check_machine(&c);
     check_home(&c);
     check_sandbox(&c);
+    check_models(&c);
     check_model(&c, "chat model", cli_chat_model(NULL),
                 "none: answers are the best sentences, nothing is written");
     check_model(&c, "embedding model", cli_embed_model(NULL), "none: search goes by words only");

@@ -174,6 +174,8 @@ class Pull(Base):
         listed = json.loads(self.kontor("models", "--json").stdout)["models"]
         self.assertEqual([x["state"] for x in listed], ["damaged"])
         self.assertIn(b"cannot be read", self.kontor("models").stdout)
+        checks = json.loads(self.kontor("doctor", "--json", ok=(1,)).stdout)["checks"]
+        self.assertIn(("problem", "m-q8 is damaged"), [(c["state"], c["finding"]) for c in checks])
         self.kontor("verify", ok=(1,))
         self.kontor("rm", "m-q8", "--force")
         self.assertEqual(json.loads(self.kontor("models", "--json").stdout)["models"], [])
