@@ -2,7 +2,7 @@
  * anything else. The only place of the program that opens a connection to another machine.
  *
  * libcurl is loaded when the first request is made, not when the program starts: no other command
- * has a network library in its address space, and none waits for it (it and what it needs cost 13 ms
+ * has an HTTP client in its address space, and none waits for it (it and what it needs cost 13 ms
  * a start). Redirects are never followed here; the caller decides.
  *
  * Rules, for every request:
