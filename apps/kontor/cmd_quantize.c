@@ -12,11 +12,12 @@
 #include "base/status.h"
 #include "convert.h"
 #include "model/convert.h"
+#include "model/importance.h"
 #include "text/tok_export.h"
 
 struct job {
     const char *name; /* the command's */
-    const char *in, *out, *type;
+    const char *in, *out, *type, *importance;
     bool replace, json, vision, has_no_tokenizer;
 };
 
@@ -49,12 +50,13 @@ static enum kt_status put_tokenizer(void *ctx, struct gguf_write *w, const struc
 
 static int print_json(const struct job *j, const struct convert_result *r, double seconds)
 {
-    return cli_print_json(json_pack(
-        "{s:o,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:f}", "output", cli_json_text(j->out, strlen(j->out)),
-        "type", j->type, "bytes_in", (json_int_t)r->bytes_in, "bytes_out", (json_int_t)r->bytes_out,
-        "parameters", (json_int_t)r->n_params, "tensors", (json_int_t)r->n_tensors, "fallback",
-        (json_int_t)r->n_fallback, "requantised", (json_int_t)r->n_requantised, "seconds",
-        seconds));
+    return cli_print_json(
+        json_pack("{s:o,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:f}", "output",
+                  cli_json_text(j->out, strlen(j->out)), "type", j->type, "bytes_in",
+                  (json_int_t)r->bytes_in, "bytes_out", (json_int_t)r->bytes_out, "parameters",
+                  (json_int_t)r->n_params, "tensors", (json_int_t)r->n_tensors, "fallback",
+                  (json_int_t)r->n_fallback, "requantised", (json_int_t)r->n_requantised,
+                  "without_importance", (json_int_t)r->n_unimportant, "seconds", seconds));
 }
 
 static int print_text(const struct job *j, const struct convert_result *r, double seconds)
@@ -70,6 +72,8 @@ static int print_text(const struct job *j, const struct convert_result *r, doubl
         printf("  %zu tensors were quantised already: both errors add up; a bf16 source gives a "
                "better file\n",
                r->n_requantised);
+    if (r->n_unimportant)
+        printf("  of %zu tensors the importance data says nothing\n", r->n_unimportant);
     if (j->has_no_tokenizer)
         printf("  the folder has no tokenizer.json, so the file has no tokenizer\n");
     return fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAILED;
@@ -91,7 +95,12 @@ static int do_job(struct job *j)
                                     .on_progress = on_progress,
                                     .put_tokenizer = put_tokenizer };
     uint64_t start = clock_now_ns();
-    enum kt_status st = model_convert(j->in, j->out, &opts, &result, &err);
+    struct importance *importance = NULL;
+    enum kt_status st = j->importance ? importance_open(&importance, j->importance, &err) : KT_OK;
+    opts.importance = importance;
+    if (!st)
+        st = model_convert(j->in, j->out, &opts, &result, &err);
+    importance_close(importance);
     double seconds = (double)(clock_now_ns() - start) / 1e9;
     pool_destroy(pool);
     if (!j->json)
@@ -122,9 +131,8 @@ int convert_run(const struct command *cmd, int argc, char **argv, const char *ty
     struct job j = { .name = cmd->name };
     struct str_list paths = { 0 };
     const struct opt opts[] = {
-        { "--type", "-t", OPT_STR, &type },
-        { "--replace", NULL, OPT_FLAG, &j.replace },
-        { "--vision", NULL, OPT_FLAG, &j.vision },
+        { "--type", "-t", OPT_STR, &type },        { "--replace", NULL, OPT_FLAG, &j.replace },
+        { "--vision", NULL, OPT_FLAG, &j.vision }, { "--importance", NULL, OPT_STR, &j.importance },
         { "--json", NULL, OPT_FLAG, &j.json },
     };
     if (!cli_parse(cmd, argc, argv, opts, ARRAY_LEN(opts), &paths))
@@ -140,6 +148,8 @@ int convert_run(const struct command *cmd, int argc, char **argv, const char *ty
     j.type = find_type(type, allowed);
     if (!j.type)
         return cli_usage(cmd, "no type '%s' here; `kontor %s --help` lists them", type, cmd->name);
+    if (j.importance && allowed)
+        return cli_usage(cmd, "floats need no importance data; that is for `kontor quantize`");
     return do_job(&j);
 }
 
@@ -150,7 +160,7 @@ static int run(int argc, char **argv)
 
 const struct command cmd_quantize = {
     .name = "quantize",
-    .args = "MODEL OUT.gguf --type TYPE [--vision] [--replace] [--json]",
+    .args = "MODEL OUT.gguf --type TYPE [--vision] [--importance FILE] [--replace] [--json]",
     .summary = "Write a model's weights in fewer bits, as one GGUF file.",
     .help =
         "MODEL is a GGUF file or a folder with config.json and safetensors; best one in bf16, f16 "
@@ -165,6 +175,8 @@ const struct command cmd_quantize = {
         "                    BF16, F16, F32: not quantised\n"
         "  --vision          write the folder's vision part instead, best as Q8_0 or BF16: see "
         "`kontor convert`\n"
+        "  --importance FILE which weights matter, measured by `kontor importance`: a better file "
+        "of the same size\n"
         "  --replace         OUT.gguf may exist and is replaced\n"
         "  --json            print one object: {\"output\",\"type\",\"bytes_in\",\"bytes_out\",\n"
         "                    \"parameters\",\"tensors\",\"fallback\",\"requantised\",\"seconds\"}\n"

@@ -258,6 +258,23 @@ kt_score_media(struct kt_context *c, const int32_t *prefix, size_t n_prefix,
                const struct kt_vision_input *media, size_t n_media, const int32_t *tail,
                size_t n_tail, double *logprob, struct kt_error *err);
 
+/* ---- importance ------------------------------------------------------------------------------ */
+
+/* Which columns of a model's matrices matter for a text: what quantising can make use of. One belongs
+ * to an engine and must go before it. While a context is watched, whatever it reads is counted; that
+ * changes no result. */
+struct kt_importance;
+KT_API KT_MUST_CHECK enum kt_status kt_importance_create(struct kt_importance **out,
+                                                         const struct kt_engine *e,
+                                                         struct kt_error *err);
+KT_API void kt_importance_destroy(struct kt_importance *p);
+KT_API void kt_importance_watch(struct kt_importance *p, struct kt_context *c);
+/* To a file (docs/FORMATS.md). 'text_name' is written into it; n_windows of n_window tokens were read. */
+KT_API KT_MUST_CHECK enum kt_status kt_importance_write(const struct kt_importance *p,
+                                                        const char *path, const char *text_name,
+                                                        size_t n_windows, size_t n_window,
+                                                        struct kt_error *err);
+
 /* ---- measuring ------------------------------------------------------------------------------- */
 
 struct kt_bench_request {

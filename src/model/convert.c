@@ -145,7 +145,10 @@ static enum kt_status plan_and_meta(struct run *r)
     gguf_write_u32(r->out, "general.file_type", convert_file_type(r->opts->type));
     gguf_write_u32(r->out, "general.quantization_version", 2);
     plan_types(&r->plan, r->opts->type, &r->result->n_fallback);
-    return KT_OK;
+    if (r->opts->importance)
+        st = plan_importance(&r->plan, r->opts->importance, model_file_path(r->file),
+                             &r->result->n_unimportant, r->err);
+    return st;
 }
 
 static size_t n_rows_of(const struct item *it)
@@ -212,6 +215,15 @@ static const uint8_t *source_row(const struct item *it, size_t at, size_t row_by
     return data + (e * it->stack_rows + row) * row_bytes;
 }
 
+/* What is known about the columns of the matrix that row 'at' belongs to. */
+static const float *importance_of(const struct item *it, size_t at)
+{
+    if (!it->importance)
+        return NULL;
+    const float *v = it->importance + at / it->dims[1] * it->dims[0];
+    return v[0] > 0 ? v : NULL;
+}
+
 static void turn_rows(void *ctx, size_t row0, size_t row1, size_t thread_idx)
 {
     struct piece *p = ctx;
@@ -237,7 +249,7 @@ static void turn_rows(void *ctx, size_t row0, size_t row1, size_t thread_idx)
         if (bad < n)
             note_bad(p, at * n + bad);
         else
-            p->quantize(p->r->piece + i * p->row_bytes, v, n);
+            p->quantize(p->r->piece + i * p->row_bytes, v, importance_of(it, at), n);
     }
 }
 

@@ -20,12 +20,15 @@
 const char *convert_type_name(size_t idx);
 bool convert_type_known(const char *name);
 
+struct importance;
+
 struct convert_options {
-    const char *type;  /* a known name */
-    struct pool *pool; /* NULL: the calling thread alone */
-    bool replace;      /* the output may exist */
-    bool vision;       /* of a folder: its vision part; KT_E_NOTFOUND when it has none */
-    void *ctx;         /* for the two functions, each of which may be NULL */
+    const char *type;                    /* a known name */
+    const struct importance *importance; /* which weights matter (importance.h), or NULL */
+    struct pool *pool;                   /* NULL: the calling thread alone */
+    bool replace;                        /* the output may exist */
+    bool vision; /* of a folder: its vision part; KT_E_NOTFOUND when it has none */
+    void *ctx;   /* for the two functions, each of which may be NULL */
     /* Before and between pieces; false cancels. 'done' and 'total' in bytes of the output. */
     bool (*on_progress)(void *ctx, uint64_t done, uint64_t total, struct span tensor);
     /* A folder's tokenizer as metadata, for n_vocab rows (see text/tok_export.h). */
@@ -38,7 +41,9 @@ struct convert_result {
     uint64_t n_params;
     size_t n_tensors;
     size_t n_requantised; /* tensors that were in a block format and now are in another */
-    size_t n_fallback;    /* tensors whose rows do not fit the wanted format's blocks */
+    size_t
+        n_unimportant; /* tensors that were quantised without importance data, though it was given */
+    size_t n_fallback; /* tensors whose rows do not fit the wanted format's blocks */
 };
 
 /* KT_E_EXISTS when 'out' exists and may not be replaced, or is the input; KT_E_FORMAT for a number

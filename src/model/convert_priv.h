@@ -4,12 +4,14 @@
  *   convert_folder.c  a folder's tensors under their GGUF names, with what changes in each
  *   convert_meta.c    a folder's shape as metadata
  *   convert_vision.c  a folder's vision part
- *   convert_types.c   which tensor gets which type */
+ *   convert_types.c   which tensor gets which type
+ *   convert_importance.c  what is known about the columns of each */
 #ifndef MODEL_CONVERT_PRIV_H
 #define MODEL_CONVERT_PRIV_H
 
 #include "base/arena.h"
 #include "model/convert.h"
+#include "model/importance.h"
 #include "model/shape.h"
 
 /* Units of 'unit' elements in another order: in each run of minor * major units, unit
@@ -41,6 +43,9 @@ struct item {
      * source, each of stack_rows rows (0: no stack), or of a tensor of its own, stack[e]. */
     size_t stack_rows, stack_row0;
     const struct tensor **stack; /* [dims[2]] or NULL */
+    /* How much columns matter, [columns] of each matrix in the output's order; NULL: unknown. A matrix
+     * of which nothing is known has zeros. */
+    float *importance;
     bool add_one, neg_exp;
 };
 
@@ -64,6 +69,11 @@ void put_vision_meta(struct gguf_write *w, const struct vision_shape *s);
 
 /* Which type every item gets; *n_fallback counts those whose rows do not fit. */
 void plan_types(struct plan *p, const char *type, size_t *n_fallback);
+/* Fills importance of every item that is quantised; *n_without counts those it could not. KT_E_USAGE when
+ * the data is of another model. */
+KT_MUST_CHECK enum kt_status plan_importance(struct plan *p, const struct importance *data,
+                                             const char *path, size_t *n_without,
+                                             struct kt_error *err);
 uint32_t convert_file_type(const char *type); /* general.file_type */
 
 /* "blk.12.attn_q.weight" -> 12; -1 when the name is not of a layer. */

@@ -176,6 +176,16 @@ static size_t n_blocks(size_t n_rows)
     return (n_rows + ROW_BLOCK - 1) / ROW_BLOCK;
 }
 
+/* One matrix of each expert is about to read its crowd's rows. */
+static void observe_crowds(const struct model_run *r, const struct mat *list, const struct act *x)
+{
+    for (size_t i = 0; r->observer && i < r->n_crowds; i++) {
+        const struct crowd *c = &r->b.crowds[i];
+        const struct act rows = crowd_rows(x, c);
+        observe(r, &list[c->expert], &rows);
+    }
+}
+
 void experts_run(struct model_run *r, const struct layer *l)
 {
     struct run_buffers *b = &r->b;
@@ -183,15 +193,18 @@ void experts_run(struct model_run *r, const struct layer *l)
     size_t n_places = r->n_rows * s->n_experts_used;
     const struct mat *const readers[2] = { l->expert_gate, l->expert_up };
     struct experts_job j = { .r = r, .l = l };
-    j.floats = !any_integers(readers, 1) || !any_integers(readers + 1, 1);
+    j.floats = r->observer || !any_integers(readers, 1) || !any_integers(readers + 1, 1);
     j.integers = any_integers(readers, 2);
 
     act_shape(&b->expert_in, n_places, s->d_model);
     act_shape(&b->expert_ff, n_places, s->n_ff_expert);
     for_rows(r, r->n_rows, s->n_experts_used * (size_t)s->d_model, gather_range, &j);
+    observe_crowds(r, l->expert_gate, &b->expert_in);
+    observe_crowds(r, l->expert_up, &b->expert_in);
     j.n_blocks = n_blocks(s->n_ff_expert);
     pool_for(r->m->pool, r->n_crowds * j.n_blocks, 1, gate_range, &j);
     quantize_rows(r, &b->expert_ff, l->expert_down);
+    observe_crowds(r, l->expert_down, &b->expert_ff);
     j.n_blocks = n_blocks(s->d_model);
     pool_for(r->m->pool, r->n_crowds * j.n_blocks, 1, down_range, &j);
 }

@@ -75,6 +75,10 @@ KT_MUST_CHECK enum kt_status model_run_create(struct model_run **out, const stru
                                               size_t n_batch, struct kt_error *err);
 void model_run_destroy(struct model_run *r);
 size_t model_run_n_batch(const struct model_run *r);
+/* From now on every row that goes into a matrix is added to 'sums' (importance.h), borrowed; NULL: no
+ * more. The numbers that come out are the same. */
+struct importance_sums;
+void model_run_observe(struct model_run *r, struct importance_sums *sums);
 
 enum { MODEL_POSITION_MAX = 1 << 30 };
 

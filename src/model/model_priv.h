@@ -5,6 +5,7 @@
 #include "base/arena.h"
 #include "base/size.h"
 #include "kernels/kernels.h"
+#include "model/importance.h"
 #include "model/model.h"
 #include "model/weights.h"
 
@@ -152,6 +153,7 @@ struct run_buffers {
 
 struct model_run {
     const struct model *m;
+    struct importance_sums *observer; /* or NULL */
     size_t n_batch;
     void *block;
     struct run_buffers b;

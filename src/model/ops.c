@@ -207,8 +207,10 @@ static void project_range(void *ctx, size_t row0, size_t row1, size_t thread_idx
 void project(struct model_run *r, const struct act *x, const struct projection *list, size_t n)
 {
     size_t n_rows = 0;
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         n_rows += list[i].w->n_rows;
+        observe(r, list[i].w, x);
+    }
     struct project_job j = { r, x, list, n };
     pool_for(r->m->pool, n_rows, MATMUL_GRAIN, project_range, &j);
 }
@@ -229,6 +231,7 @@ void project_add(struct model_run *r, const struct mat *w, const struct act *x, 
 {
     struct projection p = { w, r->b.y, bias };
     struct project_job j = { r, x, &p, 1 };
+    observe(r, w, x);
     pool_for(r->m->pool, w->n_rows, MATMUL_GRAIN, project_add_range, &j);
 }
 
@@ -252,6 +255,8 @@ void feed_forward_gated(struct model_run *r, const struct mat *gate, const struc
     act_shape(&r->b.ff, r->n_rows, gate->n_rows);
     struct projection list[2] = { { gate, r->b.gate, NULL }, { up, r->b.up, NULL } };
     struct project_job j = { r, &r->b.in, list, 2 };
+    observe(r, gate, &r->b.in);
+    observe(r, up, &r->b.in);
     pool_for(r->m->pool, gate->n_rows, MATMUL_GRAIN, gated_range, &j);
     quantize_rows(r, &r->b.ff, reader);
 }
@@ -299,8 +304,10 @@ static void more_logits_range(void *ctx, size_t i0, size_t i1, size_t thread_idx
 void project_logits(struct model_run *r, const struct mat *head)
 {
     struct logits_job j = { r, head };
-    if (r->n_logits)
-        pool_for(r->m->pool, r->n_ids, LOGITS_TILE, logits_range, &j);
-    if (r->n_logits && r->n_more_ids)
+    if (r->n_logits == 0)
+        return;
+    observe(r, head, &r->b.in);
+    pool_for(r->m->pool, r->n_ids, LOGITS_TILE, logits_range, &j);
+    if (r->n_more_ids)
         pool_for(r->m->pool, r->n_more_ids, LOGITS_TILE, more_logits_range, &j);
 }

@@ -23,6 +23,13 @@ void embed_tokens(struct model_run *r, const struct mat *embd);
 /* pair = norm(x) | norm(hidden_in), with integers when the head's matrix wants them. */
 void pair_rows(struct model_run *r, const struct mtp *head);
 
+/* For whoever collects importance data: w is about to read the rows of x. */
+static inline void observe(const struct model_run *r, const struct mat *w, const struct act *x)
+{
+    if (r->observer)
+        importance_sums_add(r->observer, w, x);
+}
+
 /* y[row] = w x[row] (+ bias): several matrices that read the same x in one go. */
 struct projection {
     const struct mat *w;

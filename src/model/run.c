@@ -111,3 +111,8 @@ size_t model_run_n_batch(const struct model_run *r)
 {
     return r->n_batch;
 }
+
+void model_run_observe(struct model_run *r, struct importance_sums *sums)
+{
+    r->observer = sums;
+}

@@ -11,20 +11,22 @@
 
 #include "quant/quant.h"
 
-/* n is a multiple of the block length; y and x do not overlap. */
-typedef void (*quantize_fn)(void *restrict y, const float *restrict x, size_t n);
+/* n is a multiple of the block length; y and x do not overlap. 'q' says how much an error in each of
+ * the n elements matters beside the others (mean squared inputs of its column, for example; finite,
+ * more than zero), or is NULL when nothing is known. Formats without a search do not look at it. */
+typedef void (*quantize_fn)(void *restrict y, const float *restrict x, const float *q, size_t n);
 
-void quantize_f32(void *restrict y, const float *restrict x, size_t n);
-void quantize_f16(void *restrict y, const float *restrict x, size_t n);
-void quantize_bf16(void *restrict y, const float *restrict x, size_t n);
-void quantize_q4_0(void *restrict y, const float *restrict x, size_t n);
-void quantize_q4_1(void *restrict y, const float *restrict x, size_t n);
-void quantize_q5_0(void *restrict y, const float *restrict x, size_t n);
-void quantize_q5_1(void *restrict y, const float *restrict x, size_t n);
-void quantize_q8_0(void *restrict y, const float *restrict x, size_t n);
-void quantize_q4_k(void *restrict y, const float *restrict x, size_t n);
-void quantize_q5_k(void *restrict y, const float *restrict x, size_t n);
-void quantize_q6_k(void *restrict y, const float *restrict x, size_t n);
+void quantize_f32(void *restrict y, const float *restrict x, const float *q, size_t n);
+void quantize_f16(void *restrict y, const float *restrict x, const float *q, size_t n);
+void quantize_bf16(void *restrict y, const float *restrict x, const float *q, size_t n);
+void quantize_q4_0(void *restrict y, const float *restrict x, const float *q, size_t n);
+void quantize_q4_1(void *restrict y, const float *restrict x, const float *q, size_t n);
+void quantize_q5_0(void *restrict y, const float *restrict x, const float *q, size_t n);
+void quantize_q5_1(void *restrict y, const float *restrict x, const float *q, size_t n);
+void quantize_q8_0(void *restrict y, const float *restrict x, const float *q, size_t n);
+void quantize_q4_k(void *restrict y, const float *restrict x, const float *q, size_t n);
+void quantize_q5_k(void *restrict y, const float *restrict x, const float *q, size_t n);
+void quantize_q6_k(void *restrict y, const float *restrict x, const float *q, size_t n);
 
 /* The function of a type, or NULL: a format that we read but do not write. */
 quantize_fn quantize_of(enum qtype type);

@@ -26,21 +26,6 @@ struct k_block {
     uint8_t level[N];
 };
 
-static float square_root(float v)
-{
-    return __builtin_sqrtf(v); /* correctly rounded everywhere */
-}
-
-static void weigh(float *restrict w, const float *restrict x)
-{
-    float s[LANES] = { 0 };
-    for (size_t i = 0; i < SUB; i++)
-        s[i % LANES] += x[i] * x[i];
-    float rms = square_root(lanes_sum(s) / (float)SUB);
-    for (size_t i = 0; i < SUB; i++)
-        w[i] = rms + (x[i] < 0.0f ? -x[i] : x[i]);
-}
-
 /* The level of v = x + the min, and with it the weighted error of 32 elements. */
 static inline float sub_error(const float *restrict x, const float *restrict w, float scale,
                               float min, float top)
@@ -136,14 +121,14 @@ static void refit(struct k_block *b)
     }
 }
 
-static void k_block_fit(struct k_block *b, const float *x, struct affine_search how)
+static void k_block_fit(struct k_block *b, const float *x, const float *q, struct affine_search how)
 {
     struct affine a[N_SUBS];
     float max_scale = 0.0f, max_min = 0.0f;
     b->x = x;
     b->top = how.top;
     for (size_t j = 0; j < N_SUBS; j++) {
-        weigh(b->w + SUB * j, x + SUB * j);
+        weigh(b->w + SUB * j, x + SUB * j, q ? q + SUB * j : NULL, SUB);
         a[j] = fit_affine(x + SUB * j, b->w + SUB * j, SUB, how);
         max_scale = MAX(max_scale, a[j].scale);
         max_min = MAX(max_min, -a[j].min);
@@ -181,7 +166,7 @@ static void put_nibbles(uint8_t q[4][SUB], const uint8_t level[static N])
     }
 }
 
-void quantize_q4_k(void *restrict y, const float *restrict x, size_t n)
+void quantize_q4_k(void *restrict y, const float *restrict x, const float *q, size_t n)
 {
     static const struct affine_search HOW = {
         .top = 15.0f, .first = -1.0f, .n_steps = 21, .min_negative = true
@@ -189,7 +174,7 @@ void quantize_q4_k(void *restrict y, const float *restrict x, size_t n)
     struct block_q4_k *out = y;
     struct k_block b;
     for (size_t i = 0; i < n / N; i++, out++, x += N) {
-        k_block_fit(&b, x, HOW);
+        k_block_fit(&b, x, q ? q + N * i : NULL, HOW);
         put_half(out->d, b.d);
         put_half(out->dmin, b.dmin);
         put_scales(out->scales, &b);
@@ -197,7 +182,7 @@ void quantize_q4_k(void *restrict y, const float *restrict x, size_t n)
     }
 }
 
-void quantize_q5_k(void *restrict y, const float *restrict x, size_t n)
+void quantize_q5_k(void *restrict y, const float *restrict x, const float *q, size_t n)
 {
     static const struct affine_search HOW = {
         .top = 31.0f, .first = -0.5f, .n_steps = 16, .min_negative = true
@@ -205,7 +190,7 @@ void quantize_q5_k(void *restrict y, const float *restrict x, size_t n)
     struct block_q5_k *out = y;
     struct k_block b;
     for (size_t i = 0; i < n / N; i++, out++, x += N) {
-        k_block_fit(&b, x, HOW);
+        k_block_fit(&b, x, q ? q + N * i : NULL, HOW);
         put_half(out->d, b.d);
         put_half(out->dmin, b.dmin);
         put_scales(out->scales, &b);
@@ -230,15 +215,20 @@ static void put_six_bits(struct block_q6_k *out, const uint8_t level[static N])
     }
 }
 
-void quantize_q6_k(void *restrict y, const float *restrict x, size_t n)
+static void weigh_squares(float *restrict w, const float *restrict x, const float *q)
+{
+    for (size_t e = 0; e < GROUP; e++)
+        w[e] = x[e] * x[e] * (q ? q[e] : 1.0f);
+}
+
+void quantize_q6_k(void *restrict y, const float *restrict x, const float *q, size_t n)
 {
     struct block_q6_k *out = y;
     float scale[N_GROUPS], w[GROUP];
     uint8_t level[N];
     for (size_t i = 0; i < n / N; i++, out++, x += N) {
         for (size_t j = 0; j < N_GROUPS; j++) {
-            for (size_t e = 0; e < GROUP; e++)
-                w[e] = x[GROUP * j + e] * x[GROUP * j + e];
+            weigh_squares(w, x + GROUP * j, q ? q + N * i + GROUP * j : NULL);
             scale[j] = fit_symmetric(x + GROUP * j, w, GROUP, -32.0f);
         }
         float max = signed_max(scale, N_GROUPS), inv = max != 0.0f ? -128.0f / max : 0.0f;

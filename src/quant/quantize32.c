@@ -12,15 +12,9 @@
 
 enum { N = 32 };
 
-/* Large weights matter more than their number says. */
-static void weigh(float *restrict w, const float *restrict x)
+static const float *at_block(const float *q, size_t block_idx)
 {
-    float s[LANES] = { 0 };
-    for (size_t i = 0; i < N; i++)
-        s[i % LANES] += x[i] * x[i];
-    float rms = __builtin_sqrtf(lanes_sum(s) / (float)N);
-    for (size_t i = 0; i < N; i++)
-        w[i] = rms + (x[i] < 0.0f ? -x[i] : x[i]);
+    return q ? q + N * block_idx : NULL;
 }
 
 /* ---- floats ---------------------------------------------------------------------------------- */
@@ -31,20 +25,23 @@ static void put_u16(uint8_t *out, uint16_t v)
     out[1] = (uint8_t)(v >> 8);
 }
 
-void quantize_f32(void *restrict y, const float *restrict x, size_t n)
+void quantize_f32(void *restrict y, const float *restrict x, const float *q, size_t n)
 {
+    (void)q;
     memcpy(y, x, n * sizeof(*x));
 }
 
-void quantize_f16(void *restrict y, const float *restrict x, size_t n)
+void quantize_f16(void *restrict y, const float *restrict x, const float *q, size_t n)
 {
+    (void)q;
     uint8_t *out = y;
     for (size_t i = 0; i < n; i++)
         put_u16(out + 2 * i, f32_to_f16(x[i]));
 }
 
-void quantize_bf16(void *restrict y, const float *restrict x, size_t n)
+void quantize_bf16(void *restrict y, const float *restrict x, const float *q, size_t n)
 {
+    (void)q;
     uint8_t *out = y;
     for (size_t i = 0; i < n; i++)
         put_u16(out + 2 * i, f32_to_bf16(x[i]));
@@ -84,8 +81,9 @@ static void levels_affine(uint8_t level[static N], const float *x, float d, floa
 
 /* ---- the formats ----------------------------------------------------------------------------- */
 
-void quantize_q8_0(void *restrict y, const float *restrict x, size_t n)
+void quantize_q8_0(void *restrict y, const float *restrict x, const float *q, size_t n)
 {
+    (void)q;
     struct block_q8_0 *b = y;
     for (size_t i = 0; i < n / N; i++, b++, x += N) {
         float max = signed_max(x, N), d = (max < 0.0f ? -max : max) / 127.0f;
@@ -98,26 +96,26 @@ void quantize_q8_0(void *restrict y, const float *restrict x, size_t n)
     }
 }
 
-void quantize_q4_0(void *restrict y, const float *restrict x, size_t n)
+void quantize_q4_0(void *restrict y, const float *restrict x, const float *q, size_t n)
 {
     struct block_q4_0 *b = y;
     uint8_t level[N];
     float w[N];
     for (size_t i = 0; i < n / N; i++, b++, x += N) {
-        weigh(w, x);
+        weigh(w, x, at_block(q, i), N);
         put_half(b->d, fit_symmetric(x, w, N, -8.0f));
         levels_symmetric(level, x, quant_half(b->d), 8.0f);
         put_nibbles(b->q, level);
     }
 }
 
-void quantize_q5_0(void *restrict y, const float *restrict x, size_t n)
+void quantize_q5_0(void *restrict y, const float *restrict x, const float *q, size_t n)
 {
     struct block_q5_0 *b = y;
     uint8_t level[N];
     float w[N];
     for (size_t i = 0; i < n / N; i++, b++, x += N) {
-        weigh(w, x);
+        weigh(w, x, at_block(q, i), N);
         put_half(b->d, fit_symmetric(x, w, N, -16.0f));
         levels_symmetric(level, x, quant_half(b->d), 16.0f);
         put_nibbles(b->q, level);
@@ -125,14 +123,14 @@ void quantize_q5_0(void *restrict y, const float *restrict x, size_t n)
     }
 }
 
-void quantize_q4_1(void *restrict y, const float *restrict x, size_t n)
+void quantize_q4_1(void *restrict y, const float *restrict x, const float *q, size_t n)
 {
     static const struct affine_search HOW = { .top = 15.0f, .first = -1.0f, .n_steps = 21 };
     struct block_q4_1 *b = y;
     uint8_t level[N];
     float w[N];
     for (size_t i = 0; i < n / N; i++, b++, x += N) {
-        weigh(w, x);
+        weigh(w, x, at_block(q, i), N);
         struct affine a = fit_affine(x, w, N, HOW);
         put_half(b->d, a.scale);
         put_half(b->m, a.min);
@@ -141,14 +139,14 @@ void quantize_q4_1(void *restrict y, const float *restrict x, size_t n)
     }
 }
 
-void quantize_q5_1(void *restrict y, const float *restrict x, size_t n)
+void quantize_q5_1(void *restrict y, const float *restrict x, const float *q, size_t n)
 {
     static const struct affine_search HOW = { .top = 31.0f, .first = -1.0f, .n_steps = 21 };
     struct block_q5_1 *b = y;
     uint8_t level[N];
     float w[N];
     for (size_t i = 0; i < n / N; i++, b++, x += N) {
-        weigh(w, x);
+        weigh(w, x, at_block(q, i), N);
         struct affine a = fit_affine(x, w, N, HOW);
         put_half(b->d, a.scale);
         put_half(b->m, a.min);

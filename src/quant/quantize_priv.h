@@ -61,6 +61,21 @@ static inline float signed_max(const float *x, size_t n)
     return max;
 }
 
+/* What an error in each of n elements (a multiple of LANES) costs. Large weights matter more than
+ * their number says; q, if it is known, says how large what they are multiplied with is. */
+static inline void weigh(float *restrict w, const float *restrict x, const float *q, size_t n)
+{
+    float s[LANES] = { 0 };
+    for (size_t i = 0; i < n; i++)
+        s[i % LANES] += x[i] * x[i];
+    float mean = lanes_sum(s) / (float)n, rms = __builtin_sqrtf(mean);
+    for (size_t i = 0; i < n; i++) {
+        w[i] = rms + (x[i] < 0.0f ? -x[i] : x[i]);
+        if (q)
+            w[i] = q[i] * __builtin_sqrtf(2.0f * mean + x[i] * x[i]);
+    }
+}
+
 /* The scale; 0 when all of x is as good as zero. lo is -8, -16 or -32: the level with the larger
  * range goes to the largest element, whatever its sign. */
 static inline float fit_symmetric(const float *restrict x, const float *restrict w, size_t n,

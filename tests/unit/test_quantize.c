@@ -65,7 +65,7 @@ static float *round_trip(enum qtype type, const float *x, size_t n)
     assert_non_null(q);
     assert_non_null(y);
     memset(q, 0xA5, bytes); /* every byte must be written */
-    quantize_of(type)(q, x, n);
+    quantize_of(type)(q, x, NULL, n);
     qtype_traits(type)->dequant(y, q, n);
     free(q);
     return y;
@@ -210,13 +210,50 @@ static void blocks_are_independent(void **state)
     for (size_t f = 0; f < ARRAY_LEN(FORMATS); f++) {
         const struct qtype_traits *t = qtype_traits(FORMATS[f].type);
         uint8_t whole[4 * N], part[4 * 256];
-        quantize_of(FORMATS[f].type)(whole, x, N);
+        quantize_of(FORMATS[f].type)(whole, x, NULL, N);
         for (size_t b = 0; b < N / t->block_len; b++) {
-            quantize_of(FORMATS[f].type)(part, x + b * t->block_len, t->block_len);
+            quantize_of(FORMATS[f].type)(part, x + b * t->block_len, NULL, t->block_len);
             assert_memory_equal(part, whole + b * t->block_bytes, t->block_bytes);
         }
     }
     free(x);
+}
+
+/* Knowing which columns matter must make the error there smaller, weighted by how much they do. */
+static void what_matters_is_kept_better(void **state)
+{
+    (void)state;
+    struct rng r;
+    rng_init(&r, 10);
+    float *x = buffer(), *q = buffer(), *y = buffer();
+    uint8_t *bytes = malloc(4 * N);
+    assert_non_null(bytes);
+    for (size_t i = 0; i < N; i++) {
+        x[i] = 0.02f * normal(&r);
+        q[i] = expf(1.5f * normal(&r));
+    }
+    for (size_t f = 0; f < ARRAY_LEN(FORMATS); f++) {
+        enum qtype type = FORMATS[f].type;
+        double sum[2] = { 0 };
+        for (size_t with = 0; with < 2; with++) {
+            quantize_of(type)(bytes, x, with ? q : NULL, N);
+            qtype_traits(type)->dequant(y, bytes, N);
+            for (size_t i = 0; i < N; i++) {
+                double d = (double)x[i] - (double)y[i];
+                sum[with] += (double)q[i] * d * d;
+            }
+        }
+        bool searched = !qtype_traits(type)->is_float && type != QT_Q8_0;
+        print_message("%-6s weighted error %.4f of that without\n", qtype_traits(type)->name,
+                      sum[1] / sum[0]);
+        if (searched ? !(sum[1] < 0.97 * sum[0]) : sum[1] != sum[0])
+            fail_msg("%s: weighted error %g, without importance %g", qtype_traits(type)->name,
+                     sum[1], sum[0]);
+    }
+    free(bytes);
+    free(x);
+    free(q);
+    free(y);
 }
 
 static void what_is_no_number_is_found(void **state)
@@ -258,6 +295,7 @@ int main(void)
         cmocka_unit_test(zero_stays_zero),
         cmocka_unit_test(what_fits_exactly_is_exact),
         cmocka_unit_test(blocks_are_independent),
+        cmocka_unit_test(what_matters_is_kept_better),
         cmocka_unit_test(what_is_no_number_is_found),
         cmocka_unit_test(unknown_types_have_no_function),
     };
