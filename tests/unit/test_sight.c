@@ -15,7 +15,8 @@
 
 #include "base/size.h"
 #include "base/files.h"
-#include "engine/sight.h"
+#include "engine/engine_priv.h"
+#include "engine/speculate.h"
 #include "golden/gold.h"
 #include "golden/sighted.h"
 #include "kontor/engine.h"
@@ -316,6 +317,52 @@ static void test_reuse(void **state)
     kt_engine_close(e);
 }
 
+/* Guesses behind images: the same answer as without, although guessed tokens are taken back. */
+static void test_guesses(void **state)
+{
+    (void)state;
+    struct kt_error err = { 0 };
+    struct kt_engine *e = open_engine(dense, NULL);
+    struct kt_context *c;
+    struct kt_context_options opts = {
+        .n_ctx = 256, .kv = KT_KV_F32, .n_batch = 32, .speculate = KT_SPECULATE_AUTO
+    };
+    size_t n_tried = 0, n_right = 0;
+    must(kt_context_create(&c, e, &opts, &err), &err);
+    speculation_be_eager(c->guessing);
+    for (size_t scene = 0; scene < N_SCENES; scene++) {
+        struct prompt p;
+        prompt_open(&p, "sight-dense", scene);
+        static const enum kt_speculate HOW[] = { KT_SPECULATE_OFF, KT_SPECULATE_MTP,
+                                                 KT_SPECULATE_LOOKUP, KT_SPECULATE_AUTO };
+        int32_t want[40] = { 0 };
+        for (size_t i = 0; i < ARRAY_LEN(HOW); i++) {
+            struct kt_generate_result r;
+            struct kt_generate_request rq = { .prompt = p.g.tokens,
+                                              .n_prompt = (size_t)p.g.n_tokens,
+                                              .media = p.media,
+                                              .n_media = p.s->n_media,
+                                              .n_max = 40,
+                                              .speculate = HOW[i],
+                                              .ignore_stop_tokens = true };
+            must(kt_generate(c, &rq, &r, &err), &err);
+            assert_int_equal(r.n_tokens, 40);
+            if (i == 0)
+                memcpy(want, r.tokens, sizeof(want));
+            assert_memory_equal(r.tokens, want, sizeof(want));
+            n_tried += r.mtp.tried + r.lookup.tried;
+            n_right += r.mtp.right + r.lookup.right;
+            kt_generate_result_deinit(&r);
+        }
+        prompt_close(&p);
+    }
+    print_message("%zu of %zu guesses were right\n", n_right, n_tried);
+    assert_true(n_right > 0);
+    assert_true(n_tried > n_right);
+    kt_context_destroy(c);
+    kt_engine_close(e);
+}
+
 /* ---- what was seen ---- */
 
 static bool count_calls(void *ctx, size_t n_done, size_t n_total)
@@ -493,10 +540,11 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_logits), cmocka_unit_test(test_which_file),
-        cmocka_unit_test(test_pads),   cmocka_unit_test(test_reuse),
-        cmocka_unit_test(test_seen),   cmocka_unit_test(test_together),
-        cmocka_unit_test(test_cancel), cmocka_unit_test(test_score),
+        cmocka_unit_test(test_logits),   cmocka_unit_test(test_which_file),
+        cmocka_unit_test(test_pads),     cmocka_unit_test(test_reuse),
+        cmocka_unit_test(test_guesses),  cmocka_unit_test(test_seen),
+        cmocka_unit_test(test_together), cmocka_unit_test(test_cancel),
+        cmocka_unit_test(test_score),
     };
     return cmocka_run_group_tests_name("sight", tests, set_up, tear_down);
 }
