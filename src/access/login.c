@@ -1,7 +1,7 @@
 /* access/login.c: a name, a password, and how often one may try.
  *
- * After FREE failures of a name or from an address, each further one doubles the time until the next try
- * is looked at, up to a quarter of an hour. The counts live in memory: a restart forgets them, and whoever
+ * After FREE failures of a name or from an address the next try is looked at only after WAIT_MIN_S seconds; each
+ * further failure doubles that, up to a quarter of an hour. The counts live in memory: a restart forgets them, and whoever
  * can restart the server needs no password. A name that does not exist costs the same time as one that
  * does. */
 #include <sodium.h>
@@ -15,7 +15,7 @@
 #include "base/log.h"
 #include "base/size.h"
 
-enum { FREE = 5, WAIT_MAX_S = 900, FORGET_S = 3600 };
+enum { FREE = 5, WAIT_MIN_S = 5, WAIT_MAX_S = 900, FORGET_S = 3600 };
 
 static uint64_t hash_of(const struct access *a, char kind, const char *text)
 {
@@ -56,7 +56,8 @@ static void count_failure(struct access *a, uint64_t who, int64_t now)
     f->n++;
     f->last = now;
     if (f->n >= FREE)
-        f->until = now + (f->n - FREE < 10 ? MIN(1 << (f->n - FREE), (int)WAIT_MAX_S) : WAIT_MAX_S);
+        f->until =
+            now + (f->n - FREE < 10 ? MIN(WAIT_MIN_S << (f->n - FREE), WAIT_MAX_S) : WAIT_MAX_S);
 }
 
 /* The right password: the try that was counted was none. Earlier failures stay counted, or whoever has one

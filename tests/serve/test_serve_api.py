@@ -314,7 +314,7 @@ class Models(unittest.TestCase):
             else:
                 s.recv(100)
             s.close()
-            self.assertLess(self.server.wait_metric("queue_running", 0), 1.0)
+            self.assertLess(self.server.wait_metric("queue_running", 0), 5)  # all of it would take longer
             self.server.wait_metric("http_handlers", 1)
 
     def test_metrics_are_well_formed(self):
@@ -347,11 +347,12 @@ class Office(unittest.TestCase):
         found = server.call("POST", "/api/search?matter=" + mid, {"query": "Kaution", "k": 3})[1]["hits"]
         self.assertTrue(found)
         self.assertEqual(server.call("POST", "/api/search?matter=" + other, {"query": "Kaution"})[1]["hits"], [])
-        question = {"question": "Wie hoch ist die Kaution?"}
-        answer = server.call("POST", "/api/ask?matter=" + mid, question)[1]
+        question = {"question": "Wie hoch ist die Kaution?", "passages": 1}
         stream = events(server.call("POST", "/api/ask?matter=" + mid, {**question, "stream": True})[1])
         self.assertEqual(stream[-1][0], "answer")
-        self.assertEqual(json.loads(stream[-1][1])["answer"], answer["answer"])
+        answer = json.loads(stream[-1][1])
+        nothing = server.call("POST", "/api/ask?matter=" + other, question)[1]
+        self.assertEqual((nothing["supported"], nothing["citations"]), (False, []))
         for c in answer["citations"]:
             self.assertIn(" ".join(c["quote"].split()), " ".join((samples / "lease.txt").read_text().split()))
         removed = server.call("DELETE", f"/api/documents/{documents[0]['id']}?matter={other}")
@@ -366,7 +367,7 @@ class Neighbours(unittest.TestCase):
     """Users at once, fairly, and never one's tokens for another."""
 
     def test_several_users(self):
-        server = Server("--waiting", "4", models=True)
+        server = Server("--waiting", "3", models=True)
         self.addCleanup(server.stop)
         keys = []
         for name in ("anna", "bert"):
@@ -386,11 +387,11 @@ class Neighbours(unittest.TestCase):
         self.assertEqual(cached[2], 0, "another user's tokens were used")
         self.assertEqual(foreign[1]["choices"], first[1]["choices"])
         # more at once than may wait: some are told to come back, nobody hangs
-        with concurrent.futures.ThreadPoolExecutor(12) as pool:
-            answers = list(pool.map(lambda i: ask(keys[i % 2], n=8), range(12)))
+        with concurrent.futures.ThreadPoolExecutor(9) as pool:
+            answers = list(pool.map(lambda i: ask(keys[i % 2], n=3), range(9)))
         statuses = [a[0] for a in answers]
         self.assertTrue(set(statuses) <= {200, 503}, statuses)
-        self.assertGreaterEqual(statuses.count(200), 4)
+        self.assertGreaterEqual(statuses.count(200), 3)
         self.assertEqual(len({a[1]["choices"][0]["message"]["content"] for a in answers if a[0] == 200}), 1)
         for a in answers:
             if a[0] == 503:
@@ -399,7 +400,7 @@ class Neighbours(unittest.TestCase):
     def test_it_lets_what_runs_finish(self):
         server = Server(models=True)
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
-            body = {"model": CHAT, "max_tokens": 40, "seed": 1, "messages": [{"role": "user", "content": "Count to ten."}]}
+            body = {"model": CHAT, "max_tokens": 12, "seed": 1, "messages": [{"role": "user", "content": "Count to ten."}]}
             running = pool.submit(server.call, "POST", "/v1/chat/completions", body)
             server.wait_metric("queue_running", 1)
             self.assertEqual(server.stop(), 0)

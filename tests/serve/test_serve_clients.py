@@ -1,0 +1,181 @@
+#!/usr/bin/env python3
+"""The official clients of OpenAI and Anthropic, and a Prometheus parser, against the real server with real small models.
+
+They are installed by tools/fetch.sh (tools/clients.txt, pinned). What they parse into their own types is right in form;
+what they raise is right in meaning."""
+import concurrent.futures
+import os
+import pathlib
+import sys
+import unittest
+
+CLIENTS = pathlib.Path(os.environ["KONTOR_TESTDATA"]).parent / "clients"
+sys.path.insert(0, str(CLIENTS))
+
+import anthropic  # noqa: E402
+import openai  # noqa: E402
+from prometheus_client.parser import text_string_to_metric_families  # noqa: E402
+
+from serve_help import CHAT, EMBED, PATIENCE, Server, kontor  # noqa: E402
+
+TALK = [{"role": "user", "content": "What is the capital of France?"}]
+SERVER = None
+
+
+def setUpModule():
+    global SERVER
+    SERVER = Server(models=True)
+    kontor(SERVER.home, "user", "add", "anna")
+    SERVER.key = kontor(SERVER.home, "user", "key", "anna").stdout.strip()
+
+
+def tearDownModule():
+    assert SERVER.stop() == 0, SERVER.log()
+
+
+class OpenAI(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.client = openai.OpenAI(base_url=SERVER.url + "/v1", api_key=SERVER.key, max_retries=0, timeout=PATIENCE)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.client.close()
+
+    def chat(self, **more):
+        return self.client.chat.completions.create(model=CHAT, messages=TALK, temperature=0, **{"max_tokens": 6, **more})
+
+    def test_models(self):
+        self.assertEqual([m.id for m in self.client.models.list()], [CHAT, EMBED])
+        self.assertEqual(self.client.models.retrieve(EMBED).owned_by, "local")
+        with self.assertRaises(openai.NotFoundError):
+            self.client.models.retrieve("gpt-4")
+
+    def test_chat_whole_and_streamed(self):
+        whole = self.chat()
+        self.assertTrue(whole.choices[0].message.content)
+        self.assertEqual(whole.choices[0].finish_reason, "length")
+        self.assertEqual(whole.usage.completion_tokens, 6)
+        text, usage, reasons = "", None, []
+        for chunk in self.chat(stream=True, stream_options={"include_usage": True}):
+            usage = chunk.usage or usage
+            for choice in chunk.choices:
+                text += choice.delta.content or ""
+                reasons.append(choice.finish_reason)
+        self.assertEqual(text, whole.choices[0].message.content)
+        self.assertEqual([r for r in reasons if r], ["length"])
+        self.assertEqual(usage.total_tokens, whole.usage.total_tokens)
+        self.assertIsInstance(usage.prompt_tokens_details.cached_tokens, int)
+
+    def test_stop_seed_and_choices(self):
+        whole = self.chat().choices[0].message.content
+        stopped = self.chat(stop=["never", whole[5:8]])
+        self.assertEqual((stopped.choices[0].finish_reason, stopped.choices[0].message.content), ("stop", whole[:5]))
+        a, b, c = (self.client.chat.completions.create(model=CHAT, messages=TALK, seed=s, temperature=1.5, max_completion_tokens=6)
+                   for s in (7, 7, 8))
+        self.assertEqual(a.choices[0].message.content, b.choices[0].message.content)
+        self.assertNotEqual(a.choices[0].message.content, c.choices[0].message.content)
+        two = self.client.chat.completions.create(model=CHAT, messages=TALK, seed=7, temperature=1.5, max_tokens=6, n=2)
+        self.assertEqual([t.message.content for t in two.choices], [a.choices[0].message.content, c.choices[0].message.content])
+
+    def test_completions(self):
+        whole = self.client.completions.create(model=CHAT, prompt="One, two, three,", temperature=0, max_tokens=4)
+        self.assertIn("four", whole.choices[0].text)
+        text = "".join(c.choices[0].text for c in self.client.completions.create(
+            model=CHAT, prompt="One, two, three,", temperature=0, max_tokens=4, stream=True))
+        self.assertEqual(text, whole.choices[0].text)
+        both = self.client.completions.create(model=CHAT, prompt=["A", "B"], max_tokens=1)
+        self.assertEqual([c.index for c in both.choices], [0, 1])
+
+    def test_embeddings(self):
+        texts = ["Die Kaution beträgt drei Monatsmieten.", "Wie hoch ist die Kaution?", "Der Himmel ist blau."]
+        packed = self.client.embeddings.create(model=EMBED, input=texts)  # base64 on the wire
+        plain = self.client.embeddings.create(model=EMBED, input=texts, encoding_format="float")
+        for p, q in zip(packed.data, plain.data):
+            self.assertEqual(len(p.embedding), 384)
+            self.assertAlmostEqual(sum(x * x for x in p.embedding), 1, 4)
+            self.assertLess(max(abs(x - y) for x, y in zip(p.embedding, q.embedding)), 1e-6)
+        a, b, c = (d.embedding for d in plain.data)
+        self.assertGreater(sum(x * y for x, y in zip(a, b)), sum(x * y for x, y in zip(a, c)))
+
+    def test_errors_are_of_their_kind(self):
+        with self.assertRaises(openai.AuthenticationError):
+            openai.OpenAI(base_url=SERVER.url + "/v1", api_key="kt-wrong", max_retries=0).models.list()
+        with self.assertRaises(openai.NotFoundError) as caught:
+            self.client.chat.completions.create(model="gpt-4o", messages=TALK)
+        self.assertEqual(caught.exception.code, "model_not_found")
+        with self.assertRaises(openai.BadRequestError) as caught:
+            self.chat(tools=[{"type": "function", "function": {"name": "f"}}])
+        self.assertEqual(caught.exception.param, "tools")
+        with self.assertRaises(openai.BadRequestError) as caught:
+            self.client.chat.completions.create(model=CHAT, messages=[{"role": "user", "content": "word " * 3000}])
+        self.assertEqual(caught.exception.code, "context_length_exceeded")
+        with self.assertRaises(openai.BadRequestError):
+            self.chat(extra_body={"nonsense": 1})
+
+    def test_several_at_once(self):
+        with concurrent.futures.ThreadPoolExecutor(5) as pool:
+            answers = list(pool.map(lambda _: self.chat().choices[0].message.content, range(5)))
+        self.assertEqual(len(set(answers)), 1)
+
+    def test_leaving_a_stream(self):
+        stream = self.chat(stream=True, max_tokens=900)
+        next(iter(stream))
+        stream.close()
+        self.assertLess(SERVER.wait_metric("queue_running", 0, SERVER.key), 5)
+
+
+class Anthropic(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.client = anthropic.Anthropic(base_url=SERVER.url, api_key=SERVER.key, max_retries=0, timeout=PATIENCE)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.client.close()
+
+    def test_messages_whole_and_streamed(self):
+        ask = dict(model=CHAT, max_tokens=4, system="You are terse.", messages=TALK, extra_body={"temperature": 0})
+        whole = self.client.messages.create(**ask)
+        self.assertEqual((whole.role, whole.stop_reason, whole.usage.output_tokens), ("assistant", "max_tokens", 4))
+        with self.client.messages.stream(**ask) as stream:
+            text = "".join(stream.text_stream)
+            last = stream.get_final_message()
+        self.assertEqual(text, whole.content[0].text)
+        self.assertEqual(last.content[0].text, text)
+        self.assertEqual(last.stop_reason, "max_tokens")
+        self.assertEqual(last.usage.output_tokens, 4)
+
+    def test_stop_sequences_say_which(self):
+        ask = dict(model=CHAT, max_tokens=6, messages=TALK, extra_body={"temperature": 0})  # the client has no such parameter
+        whole = self.client.messages.create(**ask).content[0].text
+        m = self.client.messages.create(**ask, stop_sequences=["never", whole[4:7]])
+        self.assertEqual((m.stop_reason, m.stop_sequence, m.content[0].text), ("stop_sequence", whole[4:7], whole[:4]))
+
+    def test_counting(self):
+        n = self.client.messages.count_tokens(model=CHAT, messages=TALK).input_tokens
+        m = self.client.messages.create(model=CHAT, max_tokens=1, messages=TALK)
+        self.assertEqual(m.usage.input_tokens + m.usage.cache_read_input_tokens, n)
+
+    def test_errors_are_of_their_kind(self):
+        with self.assertRaises(anthropic.AuthenticationError):
+            anthropic.Anthropic(base_url=SERVER.url, api_key="wrong", max_retries=0).messages.count_tokens(model=CHAT, messages=TALK)
+        with self.assertRaises(anthropic.NotFoundError) as caught:
+            self.client.messages.create(model="claude", max_tokens=1, messages=TALK)
+        self.assertEqual(caught.exception.body["error"]["type"], "not_found_error")
+        with self.assertRaises(anthropic.BadRequestError):
+            self.client.messages.create(model=CHAT, max_tokens=1, messages=TALK, thinking={"type": "enabled", "budget_tokens": 1024})
+
+
+class Prometheus(unittest.TestCase):
+    def test_metrics(self):
+        families = {f.name: f for f in text_string_to_metric_families(SERVER.call("GET", "/metrics", key=SERVER.key)[1])}
+        self.assertGreater(len(families), 15)
+        for f in families.values():
+            self.assertTrue(f.documentation, f.name)
+            self.assertIn(f.type, ("counter", "gauge", "summary"), f.name)
+        self.assertEqual(families["kontor_http_handlers"].samples[0].value, 1)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
