@@ -6,6 +6,7 @@
 
 #include "base/files.h"
 #include "hub/jread.h"
+#include "hub/jwrite.h"
 #include "hub/models.h"
 #include "hub/models_priv.h"
 
@@ -53,20 +54,17 @@ enum kt_status model_default(char **out, const char *home, enum model_role role,
 enum kt_status model_set_default(const char *home, enum model_role role, const char *name,
                                  struct kt_error *err)
 {
+    struct buf text = { 0 };
     char *path = defaults_path(home);
-    json_t *root = path ? defaults_load(path) : NULL;
-    char *text = NULL;
-    enum kt_status st = root ? KT_OK : no_memory(err);
-    if (!st && name)
-        json_object_set_new(root, model_role_name(role), json_string(name));
-    else if (!st)
-        json_object_del(root, model_role_name(role));
-    if (!st && !(text = json_dumps(root, JSON_INDENT(1) | JSON_SORT_KEYS)))
-        st = no_memory(err);
+    struct jwrite w = { .root = path ? defaults_load(path) : NULL };
+    if (w.root && name)
+        jwrite_put(&w, w.root, model_role_name(role), json_string(name));
+    else if (w.root)
+        json_object_del(w.root, model_role_name(role));
+    enum kt_status st = w.root ? jwrite_end(&w, &text, err) : no_memory(err);
     if (!st)
-        st = file_replace(path, text, strlen(text), 0600, err);
-    free(text);
-    json_decref(root);
+        st = file_replace(path, text.ptr, text.len, 0600, err);
+    buf_deinit(&text);
     free(path);
     return st;
 }

@@ -20,19 +20,37 @@ void jread_fail(struct jread *r, const char *fmt, ...)
     r->st = kt_fail(r->err, KT_E_FORMAT, "%s: %s", r->name, text);
 }
 
+/* jansson's scanner loses bytes of a text, or calls it faulty, when it gets no memory. A manifest that
+ * is wrong is something that people throw away: everything is read twice, and the two must agree. */
+static enum kt_status parse_twice(json_t **out, struct jread *r, struct span text)
+{
+    json_error_t where = { 0 };
+    const char *bytes = text.ptr ? text.ptr : "";
+    json_t *first = json_loadb(bytes, text.len, JSON_REJECT_DUPLICATES, NULL);
+    json_t *second = json_loadb(bytes, text.len, JSON_REJECT_DUPLICATES, &where);
+    enum json_error_code code = second ? 0 : json_error_code(&where);
+    bool starved = (first != NULL) != (second != NULL) || (first && !json_equal(first, second)) ||
+                   (!second && (code == json_error_out_of_memory || code == json_error_unknown));
+    *out = starved ? NULL : json_incref(second);
+    json_decref(first);
+    json_decref(second);
+    if (starved)
+        return kt_fail(r->err, KT_E_NOMEM, "%s: out of memory", r->name);
+    if (!*out) /* jansson's own text may quote the file; the place is enough */
+        return kt_fail(r->err, KT_E_FORMAT, "%s: line %d, column %d: not JSON", r->name, where.line,
+                       where.column);
+    return KT_OK;
+}
+
 json_t *jread_parse(struct jread *r, struct span text)
 {
-    if (text.len > HUB_JSON_MAX) {
+    json_t *root = NULL;
+    if (text.len > HUB_JSON_MAX)
         jread_fail(r, "%zu bytes, at most %d are read", text.len, HUB_JSON_MAX);
+    if (!r->st)
+        r->st = parse_twice(&root, r, text);
+    if (r->st)
         return NULL;
-    }
-    json_error_t where;
-    json_t *root = json_loadb(text.ptr ? text.ptr : "", text.len, JSON_REJECT_DUPLICATES, &where);
-    if (!root) {
-        /* jansson's own text may quote the file; the place is enough. */
-        jread_fail(r, "line %d, column %d: not JSON", where.line, where.column);
-        return NULL;
-    }
     if (!json_is_object(root)) {
         jread_fail(r, "expected one JSON object");
         json_decref(root);

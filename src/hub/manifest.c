@@ -7,6 +7,7 @@
 #include "base/files.h"
 #include "base/size.h"
 #include "hub/jread.h"
+#include "hub/jwrite.h"
 #include "hub/limits.h"
 
 static const char *const PIN_NAMES[N_PINS] = {
@@ -144,51 +145,43 @@ uint64_t manifest_bytes(const struct manifest *m)
     return n;
 }
 
-/* Takes the reference. */
-static enum kt_status print_json(struct buf *out, json_t *root, struct kt_error *err)
-{
-    char *text = root ? json_dumps(root, JSON_INDENT(1)) : NULL;
-    json_decref(root);
-    if (text) {
-        buf_append_str(out, text);
-        buf_append_char(out, '\n');
-    }
-    free(text);
-    return text && !out->failed ? KT_OK : kt_fail(err, KT_E_NOMEM, "out of memory");
-}
+/* ---- writing ---- */
 
-static void set_text(json_t *o, const char *key, const char *text)
+static json_t *file_json(struct jwrite *w, const struct manifest_file *f)
 {
-    if (text && text[0])
-        json_object_set_new(o, key, json_string(text));
+    json_t *o = json_object();
+    jwrite_text(w, o, "path", f->path);
+    jwrite_put(w, o, "bytes", json_integer((json_int_t)f->bytes));
+    jwrite_text(w, o, "sha256", f->sha256);
+    jwrite_text(w, o, "pin", pin_name(f->pin));
+    if (f->linked)
+        jwrite_put(w, o, "linked", json_true());
+    return o;
 }
 
 enum kt_status manifest_print(struct buf *out, const struct manifest *m, struct kt_error *err)
 {
-    json_t *root =
-        json_pack("{s:s,s:i,s:s}", "format", "kontor-model", "version", 1, "name", m->name);
+    struct jwrite w = { .root = json_object() };
     json_t *files = json_array();
-    set_text(root, "title", m->title);
-    set_text(root, "role", model_role_name(m->role));
-    set_text(root, "quant", m->quant);
-    set_text(root, "license", m->license);
-    set_text(root, "open", m->open);
-    set_text(root, "hub", m->hub);
-    set_text(root, "repository", m->repository);
-    set_text(root, "revision", m->revision);
-    set_text(root, "signer", m->signer);
-    set_text(root, "date", m->date);
-    set_text(root, "tool", m->tool);
+    jwrite_text(&w, w.root, "format", "kontor-model");
+    jwrite_put(&w, w.root, "version", json_integer(1));
+    jwrite_text(&w, w.root, "name", m->name);
+    jwrite_text(&w, w.root, "title", m->title);
+    jwrite_text(&w, w.root, "role", model_role_name(m->role));
+    jwrite_text(&w, w.root, "quant", m->quant);
+    jwrite_text(&w, w.root, "license", m->license);
+    jwrite_text(&w, w.root, "open", m->open);
+    jwrite_text(&w, w.root, "hub", m->hub);
+    jwrite_text(&w, w.root, "repository", m->repository);
+    jwrite_text(&w, w.root, "revision", m->revision);
+    jwrite_text(&w, w.root, "signer", m->signer);
+    jwrite_text(&w, w.root, "date", m->date);
+    jwrite_text(&w, w.root, "tool", m->tool);
     for (size_t i = 0; i < m->n_files; i++) {
-        const struct manifest_file *f = &m->files[i];
-        json_t *o = json_pack("{s:s,s:I,s:s,s:s}", "path", f->path, "bytes", (json_int_t)f->bytes,
-                              "sha256", f->sha256, "pin", pin_name(f->pin));
-        if (f->linked)
-            json_object_set_new(o, "linked", json_true());
-        json_array_append_new(files, o);
+        jwrite_append(&w, files, file_json(&w, &m->files[i]));
     }
-    json_object_set_new(root, "files", files);
-    return print_json(out, root, err);
+    jwrite_put(&w, w.root, "files", files);
+    return jwrite_end(&w, out, err);
 }
 
 /* ---- unfinished downloads ---- */
@@ -250,23 +243,31 @@ enum kt_status pull_state_read(struct pull_state *out, struct span json, const c
     return r.st;
 }
 
+static json_t *state_file_json(struct jwrite *w, const struct state_file *f)
+{
+    json_t *o = json_object();
+    jwrite_text(w, o, "path", f->path);
+    jwrite_put(w, o, "bytes", json_integer((json_int_t)f->bytes));
+    jwrite_put(w, o, "synced", json_integer((json_int_t)f->synced));
+    jwrite_put(w, o, "done", json_boolean(f->done));
+    jwrite_text(w, o, "pin", pin_name(f->pin));
+    jwrite_text(w, o, "sha256", f->sha256);
+    jwrite_text(w, o, "etag", f->etag);
+    return o;
+}
+
 enum kt_status pull_state_print(struct buf *out, const struct pull_state *s, struct kt_error *err)
 {
-    json_t *root = json_pack("{s:i}", "version", 1);
+    struct jwrite w = { .root = json_object() };
     json_t *files = json_array();
-    set_text(root, "revision", s->revision);
-    set_text(root, "boot", s->boot);
+    jwrite_put(&w, w.root, "version", json_integer(1));
+    jwrite_text(&w, w.root, "revision", s->revision);
+    jwrite_text(&w, w.root, "boot", s->boot);
     for (size_t i = 0; i < s->n_files; i++) {
-        const struct state_file *f = &s->files[i];
-        json_t *o =
-            json_pack("{s:s,s:I,s:I,s:b,s:s}", "path", f->path, "bytes", (json_int_t)f->bytes,
-                      "synced", (json_int_t)f->synced, "done", f->done, "pin", pin_name(f->pin));
-        set_text(o, "sha256", f->sha256);
-        set_text(o, "etag", f->etag);
-        json_array_append_new(files, o);
+        jwrite_append(&w, files, state_file_json(&w, &s->files[i]));
     }
-    json_object_set_new(root, "files", files);
-    return print_json(out, root, err);
+    jwrite_put(&w, w.root, "files", files);
+    return jwrite_end(&w, out, err);
 }
 
 void pull_state_deinit(struct pull_state *s)

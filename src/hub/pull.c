@@ -142,11 +142,10 @@ static uint64_t bytes_there(const struct puller *p, size_t i)
 
 static enum kt_status check_room(const struct puller *p, struct kt_error *err)
 {
-    uint64_t need = SPARE_BYTES, there = 0;
+    uint64_t need = SPARE_BYTES;
     for (size_t i = 0; i < p->state.n_files; i++) {
         uint64_t have = bytes_there(p, i), all = p->state.files[i].bytes;
         need += all > have ? all - have : 0;
-        there += have;
     }
     struct statvfs fs;
     if (statvfs(p->dir, &fs) != 0)
