@@ -1,6 +1,6 @@
 /* kontor chat: a conversation in the terminal. Ctrl-C ends the answer, not the conversation; /exit
  * or Ctrl-D ends the conversation. Works in a pipe, too: each line is a message, each answer goes
- * to stdout. */
+ * to stdout. Where the model calls a tool, the next line is what the tool answers. */
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
@@ -13,18 +13,26 @@
 #include "base/size.h"
 #include "base/status.h"
 #include "infer.h"
+#include "look.h"
+#include "reply_view.h"
+#include "talk.h"
 
 enum {
     CONTEXT_TOKENS = 4096,
     ANSWER_TOKENS_MIN = 256, /* room kept for an answer when old messages are dropped */
-    MESSAGES_MAX = 4096,
 };
 
 struct chat {
     struct kt_engine *engine;
     struct kt_context *context;
-    struct kt_message *msgs; /* texts are owned */
-    size_t n_msgs, n_system;
+    const char *model;
+    struct kt_chat_options options; /* its tools are owned */
+    struct talk talk;
+    size_t n_system;
+    struct look_args look_args;
+    struct look look; /* all that was ever shown              */
+    size_t n_shown;   /* of these, how many stand in messages */
+    struct reply_view view;
     size_t n_ctx;
     struct kt_sampling sampling;
     bool interactive;
@@ -66,46 +74,26 @@ static bool wait_for_line(void)
     return !interrupted;
 }
 
-static enum kt_status push(struct chat *c, const char *role, const char *text, size_t len,
-                           struct kt_error *err)
-{
-    if (c->n_msgs == MESSAGES_MAX)
-        return kt_fail(err, KT_E_LIMIT, "a conversation ends after %d messages", MESSAGES_MAX);
-    char *copy = strndup(text, len);
-    if (!copy)
-        return kt_fail(err, KT_E_NOMEM, "out of memory");
-    c->msgs[c->n_msgs++] = (struct kt_message){ role, copy, strlen(copy) };
-    return KT_OK;
-}
-
-static void drop(struct chat *c, size_t first, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        free((char *)c->msgs[first + i].text);
-    memmove(c->msgs + first, c->msgs + first + n, (c->n_msgs - first - n) * sizeof(*c->msgs));
-    c->n_msgs -= n;
-}
-
 /* The conversation as tokens; when it has grown too long, its oldest question and answer go. */
-static enum kt_status fit(struct chat *c, int32_t **ids, size_t *n, struct kt_error *err)
+static enum kt_status fit(struct chat *c, struct kt_chat_prompt *p, struct kt_error *err)
 {
     for (;;) {
-        enum kt_status st = kt_chat_tokens(c->engine, c->msgs, c->n_msgs, ids, n, err);
+        enum kt_status st = kt_chat_build(c->engine, c->talk.msgs, c->talk.n, &c->options, p, err);
         if (st)
             return st;
-        bool last = c->n_msgs - c->n_system < 3;
-        if (*n + MIN((size_t)ANSWER_TOKENS_MIN, c->n_ctx / 4) <= c->n_ctx || last)
+        size_t n_oldest = talk_oldest(&c->talk, c->n_system);
+        if (p->n_ids + MIN((size_t)ANSWER_TOKENS_MIN, c->n_ctx / 4) <= c->n_ctx || !n_oldest)
             return KT_OK;
-        free(*ids);
-        drop(c, c->n_system, 2);
+        kt_chat_prompt_deinit(p);
+        talk_drop(&c->talk, c->n_system, n_oldest);
         fputs("(the conversation is long: its oldest question and answer are forgotten)\n", stderr);
     }
 }
 
 static bool show(void *ctx, const char *text, size_t len)
 {
-    (void)ctx;
-    return fwrite(text, 1, len, stdout) == len && fflush(stdout) == 0 && !stop_answer;
+    struct chat *c = ctx;
+    return reply_view_text(&c->view, text, len) && !stop_answer;
 }
 
 static bool go_on(void *ctx, size_t n_done, size_t n_total)
@@ -116,42 +104,45 @@ static bool go_on(void *ctx, size_t n_done, size_t n_total)
     return !stop_answer;
 }
 
-static enum kt_status answer(struct chat *c, const char *question, struct kt_error *err)
+/* The assistant's next turn, shown and kept. */
+static enum kt_status answer_turn(struct chat *c, struct kt_error *err)
 {
-    enum kt_status st = push(c, "user", question, strlen(question), err);
-    if (st)
-        return st;
-    int32_t *ids = NULL;
-    size_t n = 0;
+    struct kt_chat_prompt p = { 0 };
     struct kt_generate_result r = { 0 };
-    stop_answer = 0;
-    st = fit(c, &ids, &n, err);
+    const struct kt_reply *reply;
+    enum kt_status st = fit(c, &p, err);
+    if (!st)
+        st = reply_view_open(&c->view, &c->options, p.thinking, false, err);
     if (!st) {
-        struct kt_generate_request rq = { .prompt = ids,
-                                          .n_prompt = n,
+        struct kt_generate_request rq = { .prompt = p.ids,
+                                          .n_prompt = p.n_ids,
+                                          .media = p.media,
+                                          .n_media = p.n_media,
                                           .sampling = c->sampling,
                                           .on_text = show,
-                                          .on_progress = go_on };
+                                          .on_progress = go_on,
+                                          .callback_ctx = c };
         st = kt_generate(c->context, &rq, &r, err);
     }
-    free(ids);
+    kt_chat_prompt_deinit(&p);
+    if (!st)
+        st = reply_view_finish(&c->view, &reply, err);
     if (!st) {
         fputs(r.finish == KT_FINISH_CANCELLED ? " [stopped]\n" : "\n", stdout);
         fflush(stdout);
-        st = push(c, "assistant", r.text, r.text_len, err);
-    } else {
-        drop(c, c->n_msgs - 1, 1); /* the question that could not be answered */
+        st = talk_push_reply(&c->talk, reply, err);
     }
+    reply_view_close(&c->view);
     kt_generate_result_deinit(&r);
     return st;
 }
 
-/* The next message without its line end; NULL at the end of input. */
-static char *read_message(struct chat *c)
+/* The next line without its end; NULL at the end of input. */
+static char *read_message(struct chat *c, const char *whose)
 {
     for (bool ready = !c->interactive; !ready;) {
         stop_answer = 0;
-        fputs("> ", stdout);
+        printf("%s> ", whose);
         fflush(stdout);
         ready = wait_for_line();
         if (!ready)
@@ -171,20 +162,75 @@ static char *read_message(struct chat *c)
     return line;
 }
 
+/* What the tools say that the last message calls; false at the end of input. */
+static enum kt_status ask_tools(struct chat *c, bool *more, struct kt_error *err)
+{
+    const struct kt_chat_message *m = &c->talk.msgs[c->talk.n - 1];
+    size_t n_calls = m->n_calls;
+    enum kt_status st = KT_OK;
+    *more = n_calls > 0 && !stop_answer;
+    for (size_t i = 0; i < n_calls && *more && !st; i++) {
+        char *line = read_message(c, m->calls[i].name);
+        *more = line != NULL;
+        if (line)
+            st = talk_push(&c->talk, "tool", line, strlen(line), NULL, 0, err);
+        free(line);
+    }
+    return st;
+}
+
+/* A question, with the pictures shown since the last one, and all turns until the model has said what it
+ * has to say. */
+static enum kt_status answer(struct chat *c, const char *question, struct kt_error *err)
+{
+    size_t n_new = c->look.n - c->n_shown;
+    struct kt_chat_part *parts = calloc(n_new + 1, sizeof(*parts));
+    if (!parts)
+        return kt_fail(err, KT_E_NOMEM, "out of memory");
+    for (size_t i = 0; i < n_new; i++)
+        parts[i] = look_part(c->look.items[c->n_shown + i]);
+    enum kt_status st = talk_push(&c->talk, "user", question, strlen(question), parts, n_new, err);
+    free(parts);
+    stop_answer = 0;
+    for (bool more = true; more && !st;) {
+        st = answer_turn(c, err);
+        if (!st)
+            st = ask_tools(c, &more, err);
+    }
+    if (!st)
+        c->n_shown += n_new;
+    else
+        talk_drop_last(&c->talk); /* what could not be answered */
+    return st;
+}
+
+/* "/image FILE", "/video PATH": for the next question. */
+static bool shows(struct chat *c, const char *line, enum kt_status *st, struct kt_error *err)
+{
+    bool video = strncmp(line, "/video ", 7) == 0;
+    if (!video && strncmp(line, "/image ", 7) != 0)
+        return false;
+    *st = look_add(&c->look, &c->look_args, video, line + 7, c->model, false, err);
+    return true;
+}
+
 /* An answer that failed ends a piped conversation; a person may go on with a shorter question. */
 static enum kt_status converse(struct chat *c, struct kt_error *err)
 {
     if (c->interactive)
-        fputs("Ctrl-C stops an answer; /exit or Ctrl-D ends the conversation.\n", stderr);
+        fputs("Ctrl-C stops an answer; /image FILE and /video PATH show something; /exit or Ctrl-D "
+              "ends the conversation.\n",
+              stderr);
     enum kt_status st = KT_OK;
-    for (char *line; !st && (line = read_message(c)); free(line)) {
+    for (char *line; !st && (line = read_message(c, "")); free(line)) {
         if (strcmp(line, "/exit") == 0) {
             free(line);
             break;
         }
         if (line[strspn(line, " \t")] == 0)
             continue;
-        st = answer(c, line, err);
+        if (!shows(c, line, &st, err))
+            st = answer(c, line, err);
         if (st && c->interactive) {
             cli_fail("chat", err);
             st = KT_OK;
@@ -195,10 +241,10 @@ static enum kt_status converse(struct chat *c, struct kt_error *err)
     return st;
 }
 
-static enum kt_status chat_open(struct chat *c, const char *model, const char *system_text,
-                                uint64_t n_ctx, struct kt_error *err)
+static enum kt_status chat_open(struct chat *c, const char *system_text, uint64_t n_ctx,
+                                struct kt_error *err)
 {
-    enum kt_status st = infer_open(&c->engine, cli_chat_model(model), err);
+    enum kt_status st = infer_open_seeing(&c->engine, c->model, c->look_args.mmproj, err);
     if (st)
         return st;
     struct kt_engine_info info;
@@ -211,18 +257,21 @@ static enum kt_status chat_open(struct chat *c, const char *model, const char *s
     c->interactive = isatty(STDIN_FILENO);
     st = kt_context_create(&c->context, c->engine,
                            &(struct kt_context_options){ .n_ctx = c->n_ctx }, err);
-    if (!st && !(c->msgs = calloc(MESSAGES_MAX, sizeof(*c->msgs))))
-        st = kt_fail(err, KT_E_NOMEM, "out of memory");
+    if (!st)
+        st = talk_init(&c->talk, err);
     if (!st && system_text)
-        st = push(c, "system", system_text, strlen(system_text), err);
-    c->n_system = c->n_msgs;
+        st = talk_push(&c->talk, "system", system_text, strlen(system_text), NULL, 0, err);
+    c->n_system = c->talk.n;
+    if (!st)
+        st = look_open(&c->look, &c->look_args, c->model, false, err);
     return st;
 }
 
 static void chat_close(struct chat *c)
 {
-    drop(c, 0, c->n_msgs);
-    free(c->msgs);
+    talk_deinit(&c->talk);
+    look_close(&c->look);
+    free((char *)c->options.tools);
     kt_context_destroy(c->context);
     kt_engine_close(c->engine);
 }
@@ -232,20 +281,27 @@ static int run(int argc, char **argv)
     const char *model = NULL, *system_text = NULL;
     uint64_t n_ctx = 0;
     struct infer_sampling sampling = { .temperature = 0.7, .top_p = 0.8, .top_k = 20 };
+    struct reply_args reply = { 0 };
+    struct chat c = { 0 };
     const struct opt opts[] = {
         { "--model", "-m", OPT_STR, &model },
         { "--system", NULL, OPT_STR, &system_text },
         { "--ctx", NULL, OPT_U64, &n_ctx },
+        LOOK_OPTS(c.look_args),
+        REPLY_OPTS(reply),
         INFER_SAMPLING_OPTS(sampling),
     };
     if (!cli_parse(&cmd_chat, argc, argv, opts, ARRAY_LEN(opts), NULL))
         return EXIT_USAGE;
     catch_interrupt();
     struct kt_error err;
-    struct chat c = { .sampling = infer_sampling(&sampling) };
+    c.sampling = infer_sampling(&sampling);
+    c.model = cli_chat_model(model);
     sigset_t before =
         block_interrupt(); /* the engine's threads inherit it: Ctrl-C comes to this one */
-    enum kt_status st = chat_open(&c, model, system_text, n_ctx, &err);
+    enum kt_status st = reply_view_options(&c.options, &reply, &err);
+    if (!st)
+        st = chat_open(&c, system_text, n_ctx, &err);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (!st)
         st = converse(&c, &err);
@@ -255,15 +311,17 @@ static int run(int argc, char **argv)
 
 const struct command cmd_chat = {
     "chat",
-    "[-m MODEL] [--system TEXT]",
+    "[-m MODEL] [--system TEXT] [--image FILE] [--video PATH]",
     "Talk with a model in the terminal.",
     "Ctrl-C stops an answer; /exit or Ctrl-D ends the conversation. In a pipe each line is a "
     "message.\n"
-    "Nothing is stored.\n\n"
+    "/image FILE and /video PATH show the model something with the next message, as --image and "
+    "--video do with\n"
+    "the first. Where it calls a tool, the next line is the tool's answer. Nothing is stored.\n\n"
     "  -m, --model M     the model; default: the configured chat model\n"
     "  --system TEXT     instructions before the conversation\n"
     "  --ctx N           size of the context in tokens (default 4096, or what the model was "
-    "trained for)\n"
+    "trained for)\n" LOOK_HELP REPLY_HELP
     "  --temp T          default 0.7; 0: always the most likely token\n"
     "  --top-k K, --top-p P, --min-p P, --presence X, --seed S    default 20, 0.8, 0, 0, 0\n",
     run,

@@ -4,7 +4,10 @@
 #include <string.h>
 
 #include "base/size.h"
+#include "base/status.h"
 #include "infer.h"
+#include "look.h"
+#include "reply_view.h"
 
 struct job {
     const char *model, *prompt, *tokens_path;
@@ -14,6 +17,16 @@ struct job {
     struct infer_sampling sampling;
     const char *speculate;
     struct str_list stop;
+    struct look_args look;
+    struct reply_args reply;
+};
+
+struct prompt {
+    int32_t *ids;
+    size_t n;
+    struct kt_vision_input *media; /* [n_media] */
+    size_t n_media;
+    bool thinking; /* it ends inside a thought */
 };
 
 static bool show(void *ctx, const char *text, size_t len)
@@ -30,16 +43,50 @@ static bool go_on(void *ctx, size_t n_done, size_t n_total)
     return !cli_interrupted();
 }
 
-static enum kt_status prompt_tokens(const struct job *j, const struct kt_engine *e, int32_t **ids,
-                                    size_t *n, struct kt_error *err)
+/* The user's message: images, videos, then the text. */
+static enum kt_status chat_prompt(struct prompt *p, const struct job *j, const struct kt_engine *e,
+                                  const struct look *l, const struct kt_chat_options *o,
+                                  struct kt_error *err)
 {
-    if (j->tokens_path)
-        return infer_read_tokens(j->tokens_path, ids, n, err);
-    size_t len = strlen(j->prompt);
-    if (j->raw)
-        return kt_tokenize(e, j->prompt, len, KT_TOKENS_SPECIAL, ids, n, err);
-    struct kt_message msg = { "user", j->prompt, len };
-    return kt_chat_tokens(e, &msg, 1, ids, n, err);
+    struct kt_chat_part *parts = calloc(l->n + 1, sizeof(*parts));
+    if (!parts)
+        return kt_fail(err, KT_E_NOMEM, "out of memory");
+    for (size_t i = 0; i < l->n; i++)
+        parts[i] = look_part(l->items[i]);
+    parts[l->n] = (struct kt_chat_part){ .text = j->prompt, .text_len = strlen(j->prompt) };
+    struct kt_chat_message msg = { .role = "user", .parts = parts, .n_parts = l->n + 1 };
+    struct kt_chat_prompt built;
+    enum kt_status st = kt_chat_build(e, &msg, 1, o, &built, err);
+    free(parts);
+    if (!st)
+        *p = (struct prompt){ built.ids, built.n_ids, built.media, built.n_media, built.thinking };
+    return st;
+}
+
+/* The whole prompt as it is: text in which each image and video has one pad, or ids in which they have
+ * all. */
+static enum kt_status raw_prompt(struct prompt *p, const struct job *j, const struct kt_engine *e,
+                                 const struct look *l, struct kt_error *err)
+{
+    enum kt_status st;
+    if (j->tokens_path) {
+        st = infer_read_tokens(j->tokens_path, &p->ids, &p->n, err);
+    } else {
+        char *text = look_expand(j->prompt, l);
+        if (!text)
+            return kt_fail(err, KT_E_NOMEM, "out of memory");
+        st = kt_tokenize(e, text, strlen(text), KT_TOKENS_SPECIAL, &p->ids, &p->n, err);
+        free(text);
+    }
+    struct kt_engine_info info;
+    kt_engine_info(e, &info);
+    if (!st && !(p->media = calloc(l->n + 1, sizeof(*p->media))))
+        st = kt_fail(err, KT_E_NOMEM, "out of memory");
+    if (!st) {
+        p->n_media = l->n;
+        look_order(p->media, l, p->ids, p->n, &info);
+    }
+    return st;
 }
 
 static json_t *result_json(const struct kt_generate_result *r)
@@ -80,34 +127,105 @@ static enum kt_status make_context(const struct job *j, struct kt_engine *e, siz
     return kt_context_create(c, e, &o, err);
 }
 
-static enum kt_status generate(const struct job *j, struct kt_generate_result *r,
-                               struct kt_error *err)
+/* One answer. In a chat it is taken apart as it comes: 'view' shows the parts. */
+static enum kt_status answer(const struct job *j, struct kt_engine *e, const struct prompt *p,
+                             struct reply_view *view, struct kt_generate_result *r,
+                             struct kt_error *err)
 {
-    struct kt_engine *e = NULL;
     struct kt_context *c = NULL;
-    int32_t *ids = NULL;
-    size_t n = 0;
-    enum kt_status st = infer_open(&e, cli_chat_model(j->model), err);
-    if (!st)
-        st = prompt_tokens(j, e, &ids, &n, err);
-    if (!st)
-        st = make_context(j, e, n, &c, err);
+    enum kt_status st = make_context(j, e, p->n, &c, err);
     if (!st) {
         struct kt_generate_request rq = {
-            .prompt = ids,
-            .n_prompt = n,
+            .prompt = p->ids,
+            .n_prompt = p->n,
+            .media = p->media,
+            .n_media = p->n_media,
             .n_max = j->n,
             .sampling = infer_sampling(&j->sampling),
             .stop = j->stop.items,
             .n_stop = j->stop.n,
             .ignore_stop_tokens = j->ignore_stop,
-            .on_text = j->json ? NULL : show,
+            .on_text = view      ? reply_view_text
+                       : j->json ? NULL
+                                 : show,
             .on_progress = go_on,
+            .callback_ctx = view,
         };
         st = kt_generate(c, &rq, r, err);
     }
-    free(ids);
     kt_context_destroy(c);
+    return st;
+}
+
+static enum kt_status print_result(const struct job *j, const struct kt_generate_result *r,
+                                   const struct kt_reply *reply, struct kt_error *err)
+{
+    if (!j->json)
+        return putchar('\n') == EOF || fflush(stdout)
+                   ? kt_fail(err, KT_E_IO, "standard output cannot be written")
+                   : KT_OK;
+    json_t *out = result_json(r);
+    if (reply)
+        reply_view_json(out, reply);
+    return cli_print_json(out) == EXIT_DONE
+               ? KT_OK
+               : kt_fail(err, KT_E_IO, "standard output cannot be written");
+}
+
+static enum kt_status chat_answer(const struct job *j, struct kt_engine *e, const struct look *l,
+                                  struct kt_generate_result *r, struct kt_error *err)
+{
+    struct kt_chat_options o;
+    struct prompt p = { 0 };
+    struct reply_view view = { 0 };
+    const struct kt_reply *reply = NULL;
+    enum kt_status st = reply_view_options(&o, &j->reply, err);
+    if (st)
+        return st;
+    st = chat_prompt(&p, j, e, l, &o, err);
+    if (!st)
+        st = reply_view_open(&view, &o, p.thinking, j->json, err);
+    if (!st)
+        st = answer(j, e, &p, &view, r, err);
+    if (!st)
+        st = reply_view_finish(&view, &reply, err);
+    if (!st)
+        st = print_result(j, r, reply, err);
+    if (view.parser)
+        reply_view_close(&view);
+    free(p.ids);
+    free(p.media);
+    free((char *)o.tools);
+    return st;
+}
+
+static enum kt_status raw_answer(const struct job *j, struct kt_engine *e, const struct look *l,
+                                 struct kt_generate_result *r, struct kt_error *err)
+{
+    struct prompt p = { 0 };
+    enum kt_status st = raw_prompt(&p, j, e, l, err);
+    if (!st)
+        st = answer(j, e, &p, NULL, r, err);
+    if (!st)
+        st = print_result(j, r, NULL, err);
+    free(p.ids);
+    free(p.media);
+    return st;
+}
+
+static enum kt_status generate(const struct job *j, struct kt_generate_result *r,
+                               struct kt_error *err)
+{
+    struct kt_engine *e = NULL;
+    struct look l = { 0 };
+    const char *model = cli_chat_model(j->model);
+    enum kt_status st = infer_open_seeing(&e, model, j->look.mmproj, err);
+    if (!st)
+        st = look_open(&l, &j->look, model, false, err);
+    if (!st)
+        st =
+            j->raw || j->tokens_path ? raw_answer(j, e, &l, r, err) : chat_answer(j, e, &l, r, err);
+    look_close(&l);
     kt_engine_close(e);
     return st;
 }
@@ -126,41 +244,41 @@ static int run(int argc, char **argv)
         { "--ignore-stop", NULL, OPT_FLAG, &j.ignore_stop },
         { "--speculate", NULL, OPT_STR, &j.speculate },
         { "--json", NULL, OPT_FLAG, &j.json },
+        LOOK_OPTS(j.look),
+        REPLY_OPTS(j.reply),
         INFER_MEMORY_OPTS(j.memory),
         INFER_SAMPLING_OPTS(j.sampling),
     };
-    int rc = EXIT_USAGE;
     if (!cli_parse(&cmd_generate, argc, argv, opts, ARRAY_LEN(opts), NULL) ||
         !infer_memory_parse(&j.memory, &cmd_generate))
-        goto end;
-    if (!j.prompt == !j.tokens_path) {
-        rc = cli_usage(&cmd_generate, "needs a prompt: -p TEXT, or --tokens FILE");
-        goto end;
-    }
+        return EXIT_USAGE;
+    if (!j.prompt == !j.tokens_path)
+        return cli_usage(&cmd_generate, "needs a prompt: -p TEXT, or --tokens FILE");
+    if ((j.raw || j.tokens_path) && (j.reply.think || j.reply.no_think || j.reply.tools_path))
+        return cli_usage(&cmd_generate, "--think, --no-think and --tools belong to a chat: without "
+                                        "--raw and --tokens");
     cli_catch_signals();
     struct kt_error err;
     struct kt_generate_result r = { 0 };
-    if (generate(&j, &r, &err))
-        rc = cli_fail("generate", &err);
-    else if (j.json)
-        rc = cli_print_json(result_json(&r));
-    else
-        rc = putchar('\n') == EOF || fflush(stdout) ? EXIT_FAILED : EXIT_DONE;
+    int rc = generate(&j, &r, &err) ? cli_fail("generate", &err) : EXIT_DONE;
     if (rc == EXIT_DONE && r.finish == KT_FINISH_CANCELLED)
         rc = EXIT_FAILED;
     kt_generate_result_deinit(&r);
-end:
     return rc;
 }
 
 const struct command cmd_generate = {
     "generate",
-    "-m MODEL -p TEXT [--raw] [-n N] [--json]",
+    "-m MODEL -p TEXT [--image FILE] [--video PATH] [--raw] [-n N] [--json]",
     "Let a model answer one prompt, or continue a text.",
     "Without --raw the prompt is a user's message in the model's own chat layout; control tokens "
     "in it are\n"
     "plain text. With --raw it is the whole prompt, and control tokens such as <|im_end|> are "
-    "recognised.\n\n"
+    "recognised.\n"
+    "Images come before the text, videos after the images; with --raw, where the prompt has "
+    "<|image_pad|> and\n"
+    "<|vision_start|><|video_pad|><|vision_end|>; with --tokens, where the ids have all their "
+    "pads.\n\n"
     "  -m, --model M     the model; default: the configured chat model\n"
     "  -p, --prompt T    the prompt\n"
     "  --tokens FILE     token ids instead of a prompt (- is standard input)\n"
@@ -171,7 +289,7 @@ const struct command cmd_generate = {
     "  --state TYPE      how a recurrent state is kept: f32 (default) or bf16\n"
     "  --temp T          0 (default): always the most likely token; else sample at temperature T\n"
     "  --top-k K, --top-p P, --min-p P, --presence X, --seed S    how to sample, in this order of "
-    "filters\n"
+    "filters\n" LOOK_HELP REPLY_HELP
     "  --stop TEXT       end before TEXT; may be given several times\n"
     "  --ignore-stop     go on after the model's own end of the answer, for measuring\n"
     "  --speculate KIND  guess tokens and verify several in one step: auto (default), off, lookup "
@@ -180,6 +298,7 @@ const struct command cmd_generate = {
     "                    same words before), mtp (the model's multi-token head). The answer is the "
     "same "
     "either way\n"
-    "  --json            print {\"text\",\"tokens\",\"finish\",\"speculation\"}\n",
+    "  --json            print {\"text\",\"tokens\",\"finish\",\"speculation\"} and, of a chat,\n"
+    "                    {\"reasoning\",\"content\",\"tool_calls\"}\n",
     run,
 };

@@ -11,13 +11,19 @@
 #define TOKEN_FILE_MAX_BYTES ((size_t)1 << 30)
 #define JSON_LINE_MAX_BYTES  ((size_t)64 << 20)
 
-enum kt_status infer_open(struct kt_engine **out, const char *model, struct kt_error *err)
+enum kt_status infer_open_seeing(struct kt_engine **out, const char *model, const char *mmproj,
+                                 struct kt_error *err)
 {
     *out = NULL;
     if (!model)
         return kt_fail(err, KT_E_USAGE, "no model is given or configured; name one with -m MODEL");
-    struct kt_engine_options eo = { .n_threads = cli_threads() };
+    struct kt_engine_options eo = { .n_threads = cli_threads(), .mmproj_path = mmproj };
     return kt_engine_open(out, model, &eo, err);
+}
+
+enum kt_status infer_open(struct kt_engine **out, const char *model, struct kt_error *err)
+{
+    return infer_open_seeing(out, model, NULL, err);
 }
 
 static bool is_space(char c)

@@ -13,6 +13,10 @@
 KT_MUST_CHECK enum kt_status infer_open(struct kt_engine **out, const char *model,
                                         struct kt_error *err);
 
+/* With the vision part of a GGUF model; NULL: the one beside it. */
+KT_MUST_CHECK enum kt_status infer_open_seeing(struct kt_engine **out, const char *model,
+                                               const char *mmproj, struct kt_error *err);
+
 /* Token ids of a text file, separated by white space ('-' is stdin); *ids is the caller's to
  * free(). */
 KT_MUST_CHECK enum kt_status infer_read_tokens(const char *path, int32_t **ids, size_t *n_ids,

@@ -158,7 +158,7 @@ enum kt_status reply_parser_push(struct reply_parser *p, struct span bytes, stru
 
 enum kt_status reply_parser_finish(struct reply_parser *p, struct kt_error *err)
 {
-    if (p->n_mark) /* half a mark is what it says; white space before the end is nothing */
+    if (p->n_mark || p->state == BEFORE) /* half a mark is what it says */
         release(p);
     if (p->state == BEFORE)
         p->state = TEXT;

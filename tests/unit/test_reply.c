@@ -54,7 +54,7 @@ static const struct {
 } CASES[] = {
     { false, "Hi.", "x(Hi.)" },
     { false, "", "" },
-    { false, " \n", "" },
+    { false, " \n", "x( \n)" },
     { false, "  Hi", "x(  Hi)" },
     { false, "<think>\nhm\n</think>\n\nHi.", "t(hm)x(Hi.)" },
     { false, "\n<think>\n\n</think>\n\nHi.", "x(Hi.)" },

@@ -16,7 +16,6 @@ processors drop transparency.
 """
 import os
 import random
-import shutil
 import struct
 import subprocess
 import zlib
@@ -214,8 +213,7 @@ def frames():
 
 def main():
     for folder in (DATA, GOLD):
-        shutil.rmtree(folder, ignore_errors=True)
-        os.makedirs(folder)
+        os.makedirs(folder, exist_ok=True)
     pictures()
     clips()
     sizes()
