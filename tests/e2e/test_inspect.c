@@ -82,11 +82,36 @@ static void smollm2_is_described(void **state)
     assert_int_equal(number(json_object_get(o, "types"), "Q4_1", "tensors"), 210);
     /* 30 layers, 1000 tokens, keys and values of 3 heads of 64 in two bytes */
     assert_int_equal(number(o, "context", "kv_bytes"), 30 * 1000 * 2 * 3 * 64 * 2);
+    const json_t *ctx = json_object_get(o, "context");
+    assert_int_equal(number(ctx, "total_bytes", NULL), number(ctx, "weights_bytes", NULL) +
+                                                           number(ctx, "state_bytes", NULL) +
+                                                           number(ctx, "scratch_bytes", NULL));
     json_int_t bytes = 0;
     size_t i;
     json_t *c;
     json_array_foreach(json_object_get(o, "quantisation"), i, c) bytes += number(c, "bytes", NULL);
     assert_int_equal(bytes, number(o, "weight_bytes", NULL));
+    json_decref(o);
+    buf_deinit(&args);
+}
+
+/* 8 bits and a scale for each 32; three contexts, one scratch memory, splits to join. */
+static void contexts_are_added_up(void **state)
+{
+    struct buf args = { 0 };
+    model_args(&args, "SmolLM2-135M-Instruct.Q4_1.gguf",
+               "--json --context 5000 --streams 3 --kv q8 --state bf16");
+    json_t *o = inspect(*state, args.ptr, 0), *ctx = json_object_get(o, "context");
+    assert_string_equal(json_string_value(json_object_get(ctx, "kv_type")), "q8");
+    assert_string_equal(json_string_value(json_object_get(ctx, "state_type")), "bf16");
+    assert_int_equal(number(ctx, "kv_bytes", NULL), 30 * 5000 * 2 * 3 * (64 + 2 * 2));
+    assert_int_equal(number(ctx, "recurrent_bytes", NULL) + number(ctx, "conv_bytes", NULL) +
+                         number(ctx, "mtp_bytes", NULL),
+                     0);
+    assert_int_equal(number(ctx, "parts_bytes", NULL), 9 * 5 * (64 + 2) * 4);
+    assert_int_equal(number(ctx, "total_bytes", NULL), number(ctx, "weights_bytes", NULL) +
+                                                           3 * number(ctx, "state_bytes", NULL) +
+                                                           number(ctx, "scratch_bytes", NULL));
     json_decref(o);
     buf_deinit(&args);
 }
@@ -158,6 +183,8 @@ static void what_is_no_model_ends_with_3_and_a_reason(void **state)
     assert_null(inspect(dir, "--json", 2));
     assert_null(inspect(dir, "a b --json", 2));
     assert_null(inspect(dir, "a --kv q4", 2));
+    assert_null(inspect(dir, "a --state f16", 2));
+    assert_null(inspect(dir, "a --context 8 --streams 0", 2));
     buf_deinit(&args);
     buf_deinit(&message);
 }
@@ -199,6 +226,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(smollm2_is_described),
+        cmocka_unit_test(contexts_are_added_up),
         cmocka_unit_test(minilm_is_described),
         cmocka_unit_test(a_model_that_does_not_run_is_described_too),
         cmocka_unit_test(what_is_no_model_ends_with_3_and_a_reason),
