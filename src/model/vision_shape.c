@@ -72,6 +72,24 @@ static void need_half(struct shape_reader *r, const char *key)
     }
 }
 
+/* The side of a square of n, or 0 when it is none. */
+static uint32_t root_of(uint64_t n)
+{
+    uint32_t side = 1;
+    while (side < TOWER_SIDE_MAX && (uint64_t)side * side < n)
+        side++;
+    return (uint64_t)side * side == n ? side : 0;
+}
+
+/* Other readers take the table as it is, so image_size, for which it was made, need not be its size. */
+static uint32_t table_side(struct shape_reader *r)
+{
+    const struct tensor *t = model_file_tensor(r->f, "v.position_embd.weight");
+    uint32_t side = t && t->n_dims == 2 ? root_of(t->dims[1]) : 0;
+    uint32_t size = need_u32(r, "image_size", VISION_PATCH, TOWER_SIDE_MAX * VISION_PATCH);
+    return side ? side : size / VISION_PATCH;
+}
+
 static void read_gguf(struct vision_shape *s, struct shape_reader *r)
 {
     struct span type = model_file_str(r->f, "clip.projector_type");
@@ -91,7 +109,7 @@ static void read_gguf(struct vision_shape *s, struct shape_reader *r)
     s->n_ff = need_u32(r, "feed_forward_length", 1, N_FF_MAX);
     s->d_model = need_u32(r, "projection_dim", 1, D_MODEL_MAX);
     s->norm_eps = opt_float(r, "attention.layer_norm_epsilon", 1e-6, 1e-14, 0.1);
-    s->side = need_u32(r, "image_size", VISION_PATCH, TOWER_SIDE_MAX * VISION_PATCH) / VISION_PATCH;
+    s->side = table_side(r);
     need_fixed(r, "patch_size", VISION_PATCH);
     need_fixed(r, "spatial_merge_size", VISION_MERGE);
     need_half(r, "image_mean");
@@ -101,10 +119,8 @@ static void read_gguf(struct vision_shape *s, struct shape_reader *r)
 
 static uint32_t square_side(struct shape_reader *r, uint32_t n)
 {
-    uint32_t side = 1;
-    while ((uint64_t)side * side < n)
-        side++;
-    if (side * side != n)
+    uint32_t side = root_of(n);
+    if (!side)
         shape_fail(r, KT_E_FORMAT, "%snum_position_embeddings is %u, expected a square", r->prefix,
                    n);
     return side;
