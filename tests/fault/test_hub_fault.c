@@ -120,6 +120,7 @@ static void save_model(void)
     gguf_put_f32(&w, "llama.attention.layer_norm_rms_epsilon", 1e-5f);
     gguf_put_random(&w, "token_embd.weight", QT_F32, 2, (uint64_t[]){ 64, 8 }, 1);
     gguf_writer_save(&w, source);
+    gguf_writer_deinit(&w);
 }
 
 static int set_up(void **state)
