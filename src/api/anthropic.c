@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "api/api_priv.h"
+#include "api/talk.h"
 
 static const struct param MESSAGE_PARAMS[] = {
     { "model", PARAM_USED, NULL, NULL },
@@ -18,80 +19,28 @@ static const struct param MESSAGE_PARAMS[] = {
     { "metadata", PARAM_IGNORED, NULL, NULL },
     { "service_tier", PARAM_IGNORED, NULL, NULL },
     { "cache_control", PARAM_IGNORED, NULL, NULL },
-    { "tools", PARAM_ONLY, "[]", "tools are not supported by this server yet" },
-    { "tool_choice", PARAM_ONLY, "{\"type\":\"none\"}",
-      "tools are not supported by this server yet" },
-    { "thinking", PARAM_ONLY, "{\"type\":\"disabled\"}",
-      "this server's models answer without thinking aloud" },
+    { "tools", PARAM_USED, NULL, NULL },
+    { "tool_choice", PARAM_USED, NULL, NULL },
+    { "thinking", PARAM_USED, NULL, NULL },
     { "output_config", PARAM_ONLY, NULL, "this server's output is not constrained yet" },
     { "output_format", PARAM_ONLY, NULL, "this server's output is not constrained yet" },
     { "container", PARAM_ONLY, NULL, "nothing is run" },
     { "mcp_servers", PARAM_ONLY, "[]", "nothing here asks the network" },
 };
 
+enum block { BLOCK_NONE, BLOCK_THINKING, BLOCK_TEXT, BLOCK_CALL };
+
 struct message {
     struct generation g;
+    struct talk talk;
+    struct reply reply;
     bool stream;
     char id[48];
+    enum block open; /* of a stream: the block that is being written */
+    size_t n_blocks;
 };
 
-/* The system text: a string or text blocks; *out heap, NULL for none. */
-static bool read_system(struct call *c, char **out, size_t *len)
-{
-    json_t *v = json_object_get(c->body, "system"), *part;
-    struct buf b = { 0 };
-    size_t i;
-    bool ok = !v || json_is_null(v) || json_is_string(v) || json_is_array(v);
-    *out = NULL;
-    *len = 0;
-    if (json_is_string(v))
-        buf_append(&b, json_string_value(v), json_string_length(v));
-    json_array_foreach(v, i, part)
-    {
-        json_t *text = json_object_get(part, "text");
-        ok = ok && json_is_string(text);
-        if (b.len)
-            buf_append_str(&b, "\n");
-        buf_append(&b, json_string_value(text), json_string_length(text));
-    }
-    if (!ok)
-        reply_error(c, 400, NULL, NULL, "system",
-                    "'system' takes a string or an array of text blocks");
-    if (ok && b.len) {
-        *len = b.len;
-        *out = buf_take(&b);
-    }
-    buf_deinit(&b);
-    return ok;
-}
-
-/* Roles of this dialect: the system text has its own place. */
-static bool check_roles(struct call *c, const json_t *messages)
-{
-    for (size_t i = 0; i < json_array_size(messages); i++) {
-        const char *role = json_string_value(json_object_get(json_array_get(messages, i), "role"));
-        if (!role || (strcmp(role, "user") != 0 && strcmp(role, "assistant") != 0)) {
-            reply_error(c, 400, NULL, NULL, "messages",
-                        "messages.%zu.role: expected 'user' or 'assistant'", i);
-            return false;
-        }
-    }
-    return true;
-}
-
-static bool read_prompt(struct call *c, int32_t **ids, size_t *n)
-{
-    char *system = NULL;
-    size_t system_len = 0;
-    json_t *messages = json_object_get(c->body, "messages");
-    bool ok = param_required(c, "messages") && check_roles(c, messages) &&
-              read_system(c, &system, &system_len) &&
-              chat_prompt(c, messages, system, system_len, ids, n);
-    free(system);
-    return ok;
-}
-
-static const char *stop_reason(const struct message *m)
+static const char *stop_reason(const struct message *m, const struct kt_reply *r)
 {
     switch (m->g.result.finish) {
     case KT_FINISH_LENGTH:
@@ -102,7 +51,7 @@ static const char *stop_reason(const struct message *m)
     case KT_FINISH_CANCELLED:
         break;
     }
-    return "end_turn";
+    return r->n_calls ? "tool_use" : "end_turn";
 }
 
 /* In this dialect input_tokens are those that were not cached. */
@@ -121,67 +70,167 @@ static json_t *message_json(const struct message *m, json_t *content, const char
                      "stop_reason", reason, "stop_sequence", m->g.stopped_by, "usage", use);
 }
 
+/* ---- whole ----------------------------------------------------------------------------------- */
+
+static json_t *call_block(const struct message *m, size_t index, const char *name, json_t *input)
+{
+    char id[64];
+    snprintf(id, sizeof(id), "toolu_%s_%zu", http_id(m->g.call->rq), index);
+    return json_pack("{s:s,s:s,s:s,s:o}", "type", "tool_use", "id", id, "name", name, "input",
+                     input);
+}
+
+static json_t *thinking_block(json_t *text)
+{
+    return json_pack("{s:s,s:o,s:s}", "type", "thinking", "thinking", text, "signature", "");
+}
+
+static json_t *content_json(const struct message *m, const struct kt_reply *r)
+{
+    json_t *content = json_array();
+    if (r->reasoning_len)
+        json_array_append_new(content, thinking_block(text_json(r->reasoning, r->reasoning_len)));
+    if (r->text_len || !r->n_calls)
+        json_array_append_new(content, json_pack("{s:s,s:o}", "type", "text", "text",
+                                                 text_json(r->text, r->text_len)));
+    for (size_t i = 0; i < r->n_calls; i++) {
+        json_t *input = json_loads(r->calls[i].arguments, 0, NULL);
+        json_array_append_new(content,
+                              call_block(m, i, r->calls[i].name, input ? input : json_object()));
+    }
+    return content;
+}
+
+static void reply_whole(struct message *m, const struct kt_reply *reply)
+{
+    const struct kt_generate_result *r = &m->g.result;
+    reply_json(m->g.call, 200,
+               message_json(m, content_json(m, reply), stop_reason(m, reply),
+                            usage(r->tokens_prompt, r->tokens_cached, r->n_tokens)));
+}
+
+/* ---- as events: one block after the other ------------------------------------------------------ */
+
+static bool close_block(struct message *m)
+{
+    if (m->open == BLOCK_NONE)
+        return true;
+    m->open = BLOCK_NONE;
+    return event_send(
+        m->g.call, "content_block_stop",
+        json_pack("{s:s,s:I}", "type", "content_block_stop", "index", (json_int_t)m->n_blocks++));
+}
+
+/* Takes 'block', what the block begins as. */
+static bool open_block(struct message *m, enum block kind, json_t *block)
+{
+    if (!close_block(m)) {
+        json_decref(block);
+        return false;
+    }
+    m->open = kind;
+    return event_send(m->g.call, "content_block_start",
+                      json_pack("{s:s,s:I,s:o}", "type", "content_block_start", "index",
+                                (json_int_t)m->n_blocks, "content_block", block));
+}
+
+static bool send_delta(struct message *m, json_t *delta)
+{
+    return event_send(m->g.call, "content_block_delta",
+                      json_pack("{s:s,s:I,s:o}", "type", "content_block_delta", "index",
+                                (json_int_t)m->n_blocks, "delta", delta));
+}
+
+static bool on_said(void *ctx, const char *text, size_t len)
+{
+    struct message *m = ctx;
+    if (m->open != BLOCK_TEXT &&
+        !open_block(m, BLOCK_TEXT, json_pack("{s:s,s:s}", "type", "text", "text", "")))
+        return false;
+    return send_delta(m,
+                      json_pack("{s:s,s:o}", "type", "text_delta", "text", text_json(text, len)));
+}
+
+static bool on_thought(void *ctx, const char *text, size_t len)
+{
+    struct message *m = ctx;
+    if (m->open != BLOCK_THINKING &&
+        !open_block(m, BLOCK_THINKING, thinking_block(json_string(""))))
+        return false;
+    return send_delta(
+        m, json_pack("{s:s,s:o}", "type", "thinking_delta", "thinking", text_json(text, len)));
+}
+
+static bool on_call(void *ctx, size_t index, const char *name, const char *arguments)
+{
+    struct message *m = ctx;
+    return open_block(m, BLOCK_CALL, call_block(m, index, name, json_object())) &&
+           send_delta(
+               m, json_pack("{s:s,s:s}", "type", "input_json_delta", "partial_json", arguments)) &&
+           close_block(m);
+}
+
 static bool on_begin(struct generation *g)
 {
     struct message *m = g->ctx;
     struct call *c = g->call;
+    if (!m->stream)
+        return true;
     http_stream_begin(c->rq);
     return event_send(c, "message_start",
                       json_pack("{s:s,s:o}", "type", "message_start", "message",
                                 message_json(m, json_array(), NULL, usage(g->n_prompt, 0, 0)))) &&
-           event_send(c, "content_block_start",
-                      json_pack("{s:s,s:i,s:{s:s,s:s}}", "type", "content_block_start", "index", 0,
-                                "content_block", "type", "text", "text", "")) &&
            event_send(c, "ping", json_pack("{s:s}", "type", "ping"));
 }
 
 static bool on_text(struct generation *g, const char *text, size_t len)
 {
-    return event_send(g->call, "content_block_delta",
-                      json_pack("{s:s,s:i,s:{s:s,s:o}}", "type", "content_block_delta", "index", 0,
-                                "delta", "type", "text_delta", "text", text_json(text, len)));
+    struct message *m = g->ctx;
+    return reply_push(&m->reply, text, len);
 }
 
-static void finish_stream(struct message *m)
+static void finish_stream(struct message *m, const struct kt_reply *reply)
 {
     struct call *c = m->g.call;
     const struct kt_generate_result *r = &m->g.result;
-    (void)(event_send(c, "content_block_stop",
-                      json_pack("{s:s,s:i}", "type", "content_block_stop", "index", 0)) &&
+    /* an answer of nothing is an empty text */
+    if (m->n_blocks == 0 && m->open == BLOCK_NONE &&
+        !open_block(m, BLOCK_TEXT, json_pack("{s:s,s:s}", "type", "text", "text", "")))
+        return;
+    (void)(close_block(m) &&
            event_send(c, "message_delta",
                       json_pack("{s:s,s:{s:s,s:s?},s:o}", "type", "message_delta", "delta",
-                                "stop_reason", stop_reason(m), "stop_sequence", m->g.stopped_by,
-                                "usage", usage(r->tokens_prompt, r->tokens_cached, r->n_tokens))) &&
+                                "stop_reason", stop_reason(m, reply), "stop_sequence",
+                                m->g.stopped_by, "usage",
+                                usage(r->tokens_prompt, r->tokens_cached, r->n_tokens))) &&
            event_send(c, "message_stop", json_pack("{s:s}", "type", "message_stop")));
 }
 
-static void reply_whole(struct message *m)
-{
-    const struct kt_generate_result *r = &m->g.result;
-    json_t *content =
-        json_pack("[{s:s,s:o}]", "type", "text", "text", text_json(r->text, r->text_len));
-    reply_json(m->g.call, 200,
-               message_json(m, content, stop_reason(m),
-                            usage(r->tokens_prompt, r->tokens_cached, r->n_tokens)));
-}
+/* ---- handlers ---------------------------------------------------------------------------------- */
 
 static void run(struct message *m)
 {
     struct call *c = m->g.call;
     struct kt_error err;
-    enum kt_status st = generation_run(&m->g, 0, &err);
+    struct reply_sink sink = { on_thought, on_said, on_call, m };
+    const struct kt_reply *reply = NULL;
+    enum kt_status st = reply_begin(&m->reply, &m->talk, m->stream ? &sink : NULL, &err);
+    if (!st)
+        st = generation_run(&m->g, 0, &err);
+    if (!st && m->g.result.finish == KT_FINISH_CANCELLED)
+        return;
+    if (!st)
+        st = reply_finish(&m->reply, &reply, &err);
     if (st && m->g.begun && m->stream)
         event_send(
             c, "error",
             error_json(STYLE_ANTHROPIC, status_of(st), NULL, NULL, NULL, err.text, http_id(c->rq)));
     else if (st)
         reply_kt_error(c, &err);
-    else if (m->g.result.finish == KT_FINISH_CANCELLED)
-        return;
     else if (m->stream)
-        finish_stream(m);
+        finish_stream(m, reply);
     else
-        reply_whole(m);
+        reply_whole(m, reply);
 }
 
 void handle_messages(struct call *c)
@@ -192,24 +241,27 @@ void handle_messages(struct call *c)
               param_required(c, "max_tokens") &&
               param_int(c, "max_tokens", 1, INT32_MAX, &m.g.n_max) && generation_params(&m.g) &&
               generation_stop(&m.g, "stop_sequences") && param_bool(c, "stream", &m.stream) &&
-              read_prompt(c, &m.g.prompt, &m.g.n_prompt);
-    if (ok && m.stream) {
-        m.g.on_begin = on_begin;
-        m.g.on_text = on_text;
-        m.g.ctx = &m;
-    }
+              param_required(c, "messages") && talk_read_anthropic(&m.talk, c);
+    m.g.prompt = m.talk.prompt.ids;
+    m.g.n_prompt = m.talk.prompt.n_ids;
+    m.g.media = m.talk.prompt.media;
+    m.g.n_media = m.talk.prompt.n_media;
+    m.g.on_begin = on_begin;
+    m.g.on_text = on_text;
+    m.g.ctx = &m;
     if (ok)
         run(&m);
+    reply_end(&m.reply);
     generation_deinit(&m.g);
+    talk_deinit(&m.talk);
 }
 
 void handle_count_tokens(struct call *c)
 {
-    int32_t *ids = NULL;
-    size_t n = 0;
+    struct talk t = { 0 };
     bool ok = params_check(c, MESSAGE_PARAMS, ARRAY_LEN(MESSAGE_PARAMS)) && model_is_chat(c) &&
-              read_prompt(c, &ids, &n);
-    free(ids);
+              param_required(c, "messages") && talk_read_anthropic(&t, c);
     if (ok)
-        reply_json(c, 200, json_pack("{s:I}", "input_tokens", (json_int_t)n));
+        reply_json(c, 200, json_pack("{s:I}", "input_tokens", (json_int_t)t.prompt.n_ids));
+    talk_deinit(&t);
 }

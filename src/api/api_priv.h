@@ -3,6 +3,7 @@
  *   routes.c      the table, and the one place where who-may-what is decided before a body is read
  *   json.c        bodies in: bounded, strict; parameters by table
  *   reply.c       answers and errors, in the style of the client's API; server-sent events
+ *   talk*.c       conversations in, replies out, with tools, thoughts and images
  *   generate.c    one generation for all dialects
  *   openai_*.c    chat, completions, embeddings, models, rerank, tokens
  *   anthropic.c   messages
@@ -115,8 +116,10 @@ bool param_required(struct call *c, const char *name);
 /* ---- generate.c ---- */
 struct generation {
     struct call *call;
-    int32_t *prompt;
+    const int32_t *prompt; /* borrowed, like what follows */
     size_t n_prompt;
+    const struct kt_vision_input *media;
+    size_t n_media;
     int64_t n_max; /* 0: what fits */
     double temperature, top_p, min_p, presence;
     int64_t top_k, seed; /* seed -1: a random one */
@@ -138,9 +141,6 @@ void generation_deinit(struct generation *g);
 /* Is 'model' of the body the chat (or embedding) model? False after an answer. */
 bool model_is_chat(struct call *c);
 bool model_is_embed(struct call *c);
-/* Messages to tokens. Content is a string or an array of text parts. */
-bool chat_prompt(struct call *c, json_t *messages, const char *system, size_t system_len,
-                 int32_t **ids, size_t *n_ids);
 json_t *usage_json(size_t n_prompt, size_t n_cached, size_t n_generated);
 bool caller_gone(void *call);
 struct visitor visitor_of(struct call *c);

@@ -90,115 +90,6 @@ bool generation_stop(struct generation *g, const char *name)
     return ok;
 }
 
-/* ---- messages -------------------------------------------------------------------------------- */
-
-/* A content as text: a string, or parts of type text. NULL after an answer. Heap. */
-static char *content_text(struct call *c, const json_t *content, size_t *len)
-{
-    struct buf b = { 0 };
-    if (json_is_string(content)) {
-        buf_append(&b, json_string_value(content), json_string_length(content));
-    } else if (json_is_array(content)) {
-        for (size_t i = 0; i < json_array_size(content); i++) {
-            const json_t *part = json_array_get(content, i);
-            const char *type = json_string_value(json_object_get(part, "type"));
-            const json_t *text = json_object_get(part, "text");
-            if (!type || (strcmp(type, "text") != 0 && strcmp(type, "input_text") != 0) ||
-                !json_is_string(text)) {
-                buf_deinit(&b);
-                reply_error(c, 400, NULL, "unsupported_content", "messages",
-                            "only content of type 'text' is taken by this server and model");
-                return NULL;
-            }
-            buf_append(&b, json_string_value(text), json_string_length(text));
-        }
-    } else if (content && !json_is_null(content)) {
-        reply_error(c, 400, NULL, "invalid_type", "messages",
-                    "a message's content is a string or an array of parts");
-        return NULL;
-    }
-    buf_append(&b, "", 0);
-    *len = b.len;
-    char *text = buf_take(&b);
-    if (!text)
-        reply_error(c, 503, NULL, NULL, NULL, "out of memory");
-    return text;
-}
-
-static const char *plain_role(struct call *c, const json_t *m)
-{
-    const char *role = json_string_value(json_object_get(m, "role"));
-    if (role && strcmp(role, "developer") == 0)
-        return "system";
-    if (role && (strcmp(role, "system") == 0 || strcmp(role, "user") == 0 ||
-                 strcmp(role, "assistant") == 0))
-        return role;
-    if (role && (strcmp(role, "tool") == 0 || strcmp(role, "function") == 0))
-        reply_error(c, 400, NULL, "unsupported_role", "messages",
-                    "answers of tools are not supported by this server");
-    else
-        reply_error(c, 400, NULL, "invalid_value", "messages",
-                    "a message's role is system, developer, user or assistant");
-    return NULL;
-}
-
-static bool read_message(struct call *c, const json_t *m, struct kt_message *out)
-{
-    if (!json_is_object(m)) {
-        reply_error(c, 400, NULL, "invalid_type", "messages", "a message is an object");
-        return false;
-    }
-    const json_t *calls = json_object_get(m, "tool_calls");
-    if (json_array_size(calls) > 0) {
-        reply_error(c, 400, NULL, "unsupported_parameter", "messages",
-                    "calls of tools are not supported by this server");
-        return false;
-    }
-    out->role = plain_role(c, m);
-    if (!out->role)
-        return false;
-    out->text = content_text(c, json_object_get(m, "content"), &out->text_len);
-    return out->text != NULL;
-}
-
-static void free_messages(struct kt_message *list, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        free((char *)list[i].text);
-    free(list);
-}
-
-bool chat_prompt(struct call *c, json_t *messages, const char *system, size_t system_len,
-                 int32_t **ids, size_t *n_ids)
-{
-    size_t n = json_array_size(messages), k = 0;
-    if (!json_is_array(messages) || n == 0 || n > MESSAGES_MAX) {
-        reply_error(c, 400, NULL, "invalid_value", "messages", "'messages' takes 1 to %d messages",
-                    MESSAGES_MAX);
-        return false;
-    }
-    struct kt_message *list = calloc(n + 1, sizeof(*list));
-    bool ok = list != NULL;
-    if (!ok)
-        reply_error(c, 503, NULL, NULL, NULL, "out of memory");
-    if (ok && system) {
-        list[k].role = "system";
-        list[k].text = strndup(system, system_len);
-        list[k].text_len = system_len;
-        ok = list[k++].text != NULL;
-    }
-    for (size_t i = 0; i < n && ok; i++)
-        ok = read_message(c, json_array_get(messages, i), &list[k++]);
-    struct kt_error err;
-    if (ok && kt_chat_tokens(desk_chat(c->api->opts.desk), list, k, ids, n_ids, &err)) {
-        reply_kt_error(c, &err);
-        ok = false;
-    }
-    if (list)
-        free_messages(list, k);
-    return ok;
-}
-
 json_t *usage_json(size_t n_prompt, size_t n_cached, size_t n_generated)
 {
     return json_pack("{s:I,s:I,s:I,s:{s:I}}", "prompt_tokens", (json_int_t)n_prompt,
@@ -266,6 +157,8 @@ enum kt_status generation_run(struct generation *g, size_t index, struct kt_erro
     struct kt_generate_request rq = {
         .prompt = g->prompt,
         .n_prompt = g->n_prompt,
+        .media = g->media,
+        .n_media = g->n_media,
         .n_max = g->n_max ? MIN((size_t)g->n_max, n_ctx - g->n_prompt) : 0,
         .sampling = { .temperature = (float)g->temperature,
                       .top_p = (float)g->top_p,
@@ -289,5 +182,4 @@ enum kt_status generation_run(struct generation *g, size_t index, struct kt_erro
 void generation_deinit(struct generation *g)
 {
     kt_generate_result_deinit(&g->result);
-    free(g->prompt);
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "api/api_priv.h"
+#include "api/talk.h"
 #include "base/clock.h"
 
 #define NOT_YET "this server's output is not constrained yet"
@@ -32,19 +33,20 @@ static const struct param CHAT_PARAMS[] = {
     { "prompt_cache_retention", PARAM_IGNORED, NULL, NULL },
     { "metadata", PARAM_IGNORED, NULL, NULL },
     { "service_tier", PARAM_IGNORED, NULL, NULL },
-    { "reasoning_effort", PARAM_IGNORED, NULL, NULL },
+    { "reasoning_effort", PARAM_USED, NULL, NULL },
+    { "chat_template_kwargs", PARAM_USED, NULL, NULL },
     { "verbosity", PARAM_IGNORED, NULL, NULL },
-    { "parallel_tool_calls", PARAM_IGNORED, NULL, NULL },
+    { "parallel_tool_calls", PARAM_ONLY, "true", "the model decides how many it calls" },
     { "store", PARAM_ONLY, "false", "nothing is stored" },
     { "frequency_penalty", PARAM_ONLY, "0", "only presence_penalty is" },
     { "logit_bias", PARAM_ONLY, "{}", "probabilities are not biased token by token" },
     { "logprobs", PARAM_ONLY, "false", "probabilities are not given out yet" },
     { "top_logprobs", PARAM_ONLY, "0", "probabilities are not given out yet" },
     { "response_format", PARAM_ONLY, "{\"type\":\"text\"}", NOT_YET },
-    { "tools", PARAM_ONLY, "[]", "tools are not supported by this server yet" },
-    { "tool_choice", PARAM_ONLY, "\"none\"", "tools are not supported by this server yet" },
-    { "functions", PARAM_ONLY, "[]", "tools are not supported by this server yet" },
-    { "function_call", PARAM_ONLY, "\"none\"", "tools are not supported by this server yet" },
+    { "tools", PARAM_USED, NULL, NULL },
+    { "tool_choice", PARAM_USED, NULL, NULL },
+    { "functions", PARAM_ONLY, "[]", "use tools" },
+    { "function_call", PARAM_ONLY, "\"none\"", "use tools" },
     { "modalities", PARAM_ONLY, "[\"text\"]", "only text is written" },
     { "audio", PARAM_ONLY, NULL, "only text is written" },
     { "prediction", PARAM_ONLY, NULL, "answers are not predicted" },
@@ -76,6 +78,9 @@ static const struct param TEXT_PARAMS[] = {
 
 struct answer {
     struct generation g;
+    struct talk *talk; /* NULL: a plain text is continued */
+    struct reply reply;
+    int32_t *ids; /* of a plain text */
     bool is_chat;
     bool stream, with_usage;
     int64_t n_choices; /* of each prompt */
@@ -105,15 +110,35 @@ static json_t *chunk_choice(const struct answer *a, json_t *delta_or_text, const
                      finish);
 }
 
-static json_t *whole_choice(const struct answer *a, const char *finish)
+static json_t *call_json(const struct answer *a, size_t index, const char *name,
+                         const char *arguments)
 {
-    json_t *text = text_json(a->g.result.text, a->g.result.text_len);
-    if (!a->is_chat)
-        return json_pack("{s:I,s:o,s:n,s:s}", "index", (json_int_t)a->index, "text", text,
-                         "logprobs", "finish_reason", finish);
-    return json_pack("{s:I,s:{s:s,s:o,s:n},s:n,s:s}", "index", (json_int_t)a->index, "message",
-                     "role", "assistant", "content", text, "refusal", "logprobs", "finish_reason",
-                     finish);
+    char id[64];
+    snprintf(id, sizeof(id), "call_%s_%zu_%zu", http_id(a->g.call->rq), a->index, index);
+    return json_pack("{s:s,s:s,s:{s:s,s:s}}", "id", id, "type", "function", "function", "name",
+                     name, "arguments", arguments);
+}
+
+static json_t *message_json(const struct answer *a, const struct kt_reply *r)
+{
+    json_t *m = json_pack(
+        "{s:s,s:o,s:n}", "role", "assistant", "content",
+        r->n_calls && !r->text_len ? json_null() : text_json(r->text, r->text_len), "refusal");
+    if (r->reasoning_len)
+        json_object_set_new(m, "reasoning_content", text_json(r->reasoning, r->reasoning_len));
+    json_t *calls = r->n_calls ? json_array() : NULL;
+    for (size_t i = 0; i < r->n_calls; i++)
+        json_array_append_new(calls, call_json(a, i, r->calls[i].name, r->calls[i].arguments));
+    if (calls)
+        json_object_set_new(m, "tool_calls", calls);
+    return m;
+}
+
+static json_t *whole_choice(const struct answer *a, const struct kt_reply *r, const char *finish)
+{
+    json_t *said = r ? message_json(a, r) : text_json(a->g.result.text, a->g.result.text_len);
+    return json_pack("{s:I,s:o,s:n,s:s}", "index", (json_int_t)a->index, r ? "message" : "text",
+                     said, "logprobs", "finish_reason", finish);
 }
 
 static bool send_chunk(struct answer *a, json_t *choices)
@@ -129,6 +154,8 @@ static bool send_chunk(struct answer *a, json_t *choices)
 static bool on_begin(struct generation *g)
 {
     struct answer *a = g->ctx;
+    if (!a->stream)
+        return true;
     if (a->index == 0)
         http_stream_begin(g->call->rq);
     return !a->is_chat ||
@@ -136,11 +163,35 @@ static bool on_begin(struct generation *g)
                                       NULL));
 }
 
+static bool send_delta(struct answer *a, json_t *delta)
+{
+    return send_chunk(a, chunk_choice(a, delta, NULL));
+}
+
+static bool on_said(void *ctx, const char *text, size_t len)
+{
+    return send_delta(ctx, json_pack("{s:o}", "content", text_json(text, len)));
+}
+
+static bool on_thought(void *ctx, const char *text, size_t len)
+{
+    return send_delta(ctx, json_pack("{s:o}", "reasoning_content", text_json(text, len)));
+}
+
+static bool on_call(void *ctx, size_t index, const char *name, const char *arguments)
+{
+    struct answer *a = ctx;
+    json_t *call = call_json(a, index, name, arguments);
+    json_object_set_new(call, "index", json_integer((json_int_t)index));
+    return send_delta(a, json_pack("{s:[o]}", "tool_calls", call));
+}
+
 static bool on_text(struct generation *g, const char *text, size_t len)
 {
     struct answer *a = g->ctx;
-    json_t *t = text_json(text, len);
-    return send_chunk(a, chunk_choice(a, a->is_chat ? json_pack("{s:o}", "content", t) : t, NULL));
+    if (a->talk)
+        return reply_push(&a->reply, text, len);
+    return !a->stream || send_chunk(a, chunk_choice(a, text_json(text, len), NULL));
 }
 
 static void count(struct answer *a, bool same_prompt)
@@ -153,6 +204,26 @@ static void count(struct answer *a, bool same_prompt)
     a->n_generated += r->n_tokens;
 }
 
+static enum kt_status begin_reply(struct answer *a, struct kt_error *err)
+{
+    struct reply_sink sink = { on_thought, on_said, on_call, a };
+    return a->talk ? reply_begin(&a->reply, a->talk, a->stream ? &sink : NULL, err) : KT_OK;
+}
+
+/* What was held back is given out, and the choice ends. False when nobody is there. */
+static bool end_choice(struct answer *a, struct kt_error *err, enum kt_status *st)
+{
+    const struct kt_reply *r = NULL;
+    *st = a->talk ? reply_finish(&a->reply, &r, err) : KT_OK;
+    if (*st)
+        return false;
+    bool calls = r && r->n_calls && a->g.result.finish == KT_FINISH_STOP;
+    const char *finish = calls ? "tool_calls" : kt_finish_name(a->g.result.finish);
+    if (!a->stream)
+        return json_array_append_new(a->choices, whole_choice(a, r, finish)) == 0;
+    return send_chunk(a, chunk_choice(a, a->is_chat ? json_object() : json_string(""), finish));
+}
+
 /* The choices of one prompt. False when the answer is over: an error, or nobody there. */
 static bool run_prompt(struct answer *a)
 {
@@ -160,7 +231,16 @@ static bool run_prompt(struct answer *a)
     for (int64_t i = 0; i < a->n_choices; i++, a->index++) {
         struct kt_error err;
         a->g.begun = false;
-        enum kt_status st = generation_run(&a->g, (size_t)i, &err);
+        enum kt_status st = begin_reply(a, &err);
+        if (!st)
+            st = generation_run(&a->g, (size_t)i, &err);
+        if (!st && a->g.result.finish == KT_FINISH_CANCELLED)
+            return false;
+        if (!st) {
+            count(a, i > 0);
+            if (!end_choice(a, &err, &st) && !st)
+                return false;
+        }
         if (st && (!a->stream || (a->index == 0 && !a->g.begun))) {
             reply_kt_error(c, &err);
             return false;
@@ -171,15 +251,6 @@ static bool run_prompt(struct answer *a)
                                   http_id(c->rq)));
             return false;
         }
-        if (a->g.result.finish == KT_FINISH_CANCELLED)
-            return false;
-        const char *finish = kt_finish_name(a->g.result.finish);
-        count(a, i > 0);
-        if (!a->stream)
-            json_array_append_new(a->choices, whole_choice(a, finish));
-        else if (!send_chunk(a,
-                             chunk_choice(a, a->is_chat ? json_object() : json_string(""), finish)))
-            return false;
     }
     return true;
 }
@@ -235,11 +306,9 @@ static bool answer_read(struct answer *a, const char *prefix)
               param_int(c, "max_tokens", 1, INT32_MAX, &n_max) &&
               param_int(c, "max_completion_tokens", 1, INT32_MAX, &n_max);
     a->g.n_max = n_max;
-    if (ok && a->stream) {
-        a->g.on_begin = on_begin;
-        a->g.on_text = on_text;
-        a->g.ctx = a;
-    }
+    a->g.on_begin = on_begin;
+    a->g.on_text = on_text;
+    a->g.ctx = a;
     a->choices = a->stream ? NULL : json_array();
     return ok;
 }
@@ -247,19 +316,25 @@ static bool answer_read(struct answer *a, const char *prefix)
 static void answer_deinit(struct answer *a)
 {
     json_decref(a->choices);
+    reply_end(&a->reply);
     generation_deinit(&a->g);
+    free(a->ids);
 }
 
 void handle_chat(struct call *c)
 {
-    struct answer a = { .g = { .call = c }, .is_chat = true };
-    bool ok =
-        params_check(c, CHAT_PARAMS, ARRAY_LEN(CHAT_PARAMS)) && answer_read(&a, "chatcmpl") &&
-        param_required(c, "messages") &&
-        chat_prompt(c, json_object_get(c->body, "messages"), NULL, 0, &a.g.prompt, &a.g.n_prompt);
+    struct talk talk = { 0 };
+    struct answer a = { .g = { .call = c }, .is_chat = true, .talk = &talk };
+    bool ok = params_check(c, CHAT_PARAMS, ARRAY_LEN(CHAT_PARAMS)) && answer_read(&a, "chatcmpl") &&
+              param_required(c, "messages") && talk_read_openai(&talk, c);
+    a.g.prompt = talk.prompt.ids;
+    a.g.n_prompt = talk.prompt.n_ids;
+    a.g.media = talk.prompt.media;
+    a.g.n_media = talk.prompt.n_media;
     if (ok && run_prompt(&a))
         finish_answer(&a);
     answer_deinit(&a);
+    talk_deinit(&talk);
 }
 
 /* ---- completions ----------------------------------------------------------------------------- */
@@ -268,11 +343,13 @@ static bool ids_of(struct answer *a, const json_t *prompt)
 {
     struct call *c = a->g.call;
     struct kt_error err;
-    free(a->g.prompt);
+    free(a->ids);
+    a->ids = NULL;
     a->g.prompt = NULL;
+    a->g.n_prompt = 0;
     if (json_is_string(prompt)) {
         if (kt_tokenize(desk_chat(c->api->opts.desk), json_string_value(prompt),
-                        json_string_length(prompt), KT_TOKENS_PLAIN, &a->g.prompt, &a->g.n_prompt,
+                        json_string_length(prompt), KT_TOKENS_PLAIN, &a->ids, &a->g.n_prompt,
                         &err)) {
             reply_kt_error(c, &err);
             return false;
@@ -281,9 +358,9 @@ static bool ids_of(struct answer *a, const json_t *prompt)
         struct kt_engine_info info;
         kt_engine_info(desk_chat(c->api->opts.desk), &info);
         size_t n = json_array_size(prompt);
-        a->g.prompt = calloc(n + 1, sizeof(*a->g.prompt));
+        a->ids = calloc(n + 1, sizeof(*a->ids));
         a->g.n_prompt = n;
-        for (size_t i = 0; i < n && a->g.prompt; i++) {
+        for (size_t i = 0; i < n && a->ids; i++) {
             json_t *id = json_array_get(prompt, i);
             if (!json_is_integer(id) || json_integer_value(id) < 0 ||
                 json_integer_value(id) >= info.n_vocab) {
@@ -291,10 +368,11 @@ static bool ids_of(struct answer *a, const json_t *prompt)
                             "token ids are whole numbers from 0 to %u", info.n_vocab - 1);
                 return false;
             }
-            a->g.prompt[i] = (int32_t)json_integer_value(id);
+            a->ids[i] = (int32_t)json_integer_value(id);
         }
     }
-    if (a->g.n_prompt)
+    a->g.prompt = a->ids;
+    if (a->ids && a->g.n_prompt)
         return true;
     reply_error(c, 400, NULL, "invalid_value", "prompt", "the prompt is empty");
     return false;

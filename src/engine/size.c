@@ -3,6 +3,7 @@
 
 #include "base/size.h"
 #include "engine/speculate.h"
+#include "engine/speculate.h"
 
 /* The same defaults as kt_context_create(). */
 enum { N_CTX_DEFAULT = 4096, N_BATCH_DEFAULT = 512 };

@@ -18,7 +18,7 @@ CHAT_MODEL = MODELS / "SmolLM2-135M-Instruct.Q4_1.gguf"
 EMBED_MODEL = MODELS / "minilm"
 CHAT, EMBED = "SmolLM2-135M-Instruct.Q4_1", "minilm"
 # How much longer things take when the program is compiled with sanitizers, on a busy machine.
-PATIENCE = 60
+PATIENCE = 240
 
 
 def kontor(home, *args, text=None, check=True):

@@ -10,9 +10,11 @@ import os
 import pathlib
 import re
 import socket
+import tempfile
 import time
 import unittest
 
+import scripted_model
 from serve_help import CHAT, EMBED, PATIENCE, Server, events, kontor, status_of
 
 SOURCE = pathlib.Path(os.environ["KONTOR_SOURCE"])
@@ -250,7 +252,9 @@ class Models(unittest.TestCase):
     def test_parameters_that_are_refused_are_named(self):
         talk = [{"role": "user", "content": "a"}]
         for name, value, code in [
-            ("tools", [{"type": "function"}], "unsupported_parameter"),
+            ("tools", [{"type": "function", "function": {"name": "f", "parameters": {}}}], "unsupported_parameter"),
+            ("tool_choice", "required", "unsupported_parameter"),
+            ("parallel_tool_calls", False, "unsupported_parameter"),
             ("response_format", {"type": "json_schema"}, "unsupported_parameter"),
             ("logprobs", True, "unsupported_parameter"),
             ("frequency_penalty", 0.5, "unsupported_parameter"),
@@ -286,6 +290,9 @@ class Models(unittest.TestCase):
     def test_conversations_that_are_none(self):
         for talk in ([], "a", [1], [{"role": "user"}] * 5000, [{"role": "king", "content": "a"}],
                      [{"role": "tool", "content": "a"}], [{"role": "user", "content": [{"type": "image_url"}]}],
+                     [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "http://example.com/a.png"}}]}],
+                     [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]}],
+                     [{"role": "assistant", "content": None, "tool_calls": [{"function": {"name": 1}}]}],
                      [{"role": "user", "content": 1}], None):
             self.assertEqual(self.chat(talk)[0], 400, talk)
         status, answer, _ = self.chat([{"role": "user", "content": "word " * 2000}])
@@ -301,20 +308,18 @@ class Models(unittest.TestCase):
             self.assertEqual(self.server.call("POST", "/detokenize", {"tokens": bad})[0], 400)
 
     def test_a_client_that_leaves_stops_the_work(self):
-        body = json.dumps({"model": CHAT, "stream": True, "max_tokens": 900, "temperature": 1.5,
-                           "messages": [{"role": "user", "content": "Write without end."}]}).encode()
-        head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body)
-        for whole in (False, True):
-            if whole:
-                body = body.replace(b"true", b"null")
+        for stream in (True, False):
+            body = json.dumps({"model": CHAT, "stream": stream, "max_tokens": 900, "temperature": 1.5,
+                               "messages": [{"role": "user", "content": "Write without end."}]}).encode()
+            before = self.server.metric("generations_cancelled_total")
             s = self.server.connect()
-            s.sendall(head + body)
-            if whole:
-                self.server.wait_metric("queue_running", 1)
-            else:
+            s.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+            if stream:
                 s.recv(100)
+            self.server.wait_metric("queue_running", 1)
             s.close()
-            self.assertLess(self.server.wait_metric("queue_running", 0), 5)  # all of it would take longer
+            self.server.wait_metric("queue_running", 0)
+            self.assertEqual(self.server.metric("generations_cancelled_total"), before + 1)
             self.server.wait_metric("http_handlers", 1)
 
     def test_metrics_are_well_formed(self):
@@ -326,6 +331,98 @@ class Models(unittest.TestCase):
                 self.assertRegex(line, r'^kontor_[a-z_]+(\{[a-z]+="[\w.]+"\})? [0-9.e+-]+$')
         for counter in re.findall(r"^# TYPE (\S+) counter", text, re.M):
             self.assertTrue(counter.endswith("_total"), counter)
+
+
+class Tools(unittest.TestCase):
+    """Thoughts and calls of tools, in both dialects, whole and streamed: what the model writes is known."""
+
+    SCRIPT = ["<think>\nHm", "m.\n</th", "ink>\n\nLet me", " look.", "\n<tool_call>\n<func", "tion=get_weather>\n<para",
+              "meter=city>\nMün", "chen\n</parameter>\n<parameter=days>\n3\n</para", "meter>\n</function>\n</tool_call>"]
+    SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}, "days": {"type": "integer"}}}
+    ARGUMENTS = {"city": "München", "days": 3}
+
+    @classmethod
+    def setUpClass(cls):
+        cls.dir = tempfile.TemporaryDirectory(prefix="kontor-scripted-")
+        scripted_model.write(cls.dir.name + "/scripted", cls.SCRIPT)
+        cls.server = Server("-m", cls.dir.name + "/scripted", "--ctx", "2048", "--memory", "100")
+
+    @classmethod
+    def tearDownClass(cls):
+        code = cls.server.stop()
+        cls.dir.cleanup()
+        assert code == 0, cls.server.log()
+
+    def openai(self, messages=None, **more):
+        tool = {"type": "function", "function": {"name": "get_weather", "description": "d", "parameters": self.SCHEMA}}
+        body = {"model": "scripted", "messages": messages or [{"role": "user", "content": "Weather?"}], "tools": [tool], **more}
+        status, answer, _ = self.server.call("POST", "/v1/chat/completions", body)
+        self.assertEqual(status, 200, answer)
+        return answer
+
+    def anthropic(self, path="/v1/messages", messages=None, **more):
+        tool = {"name": "get_weather", "description": "d", "input_schema": self.SCHEMA}
+        body = {"model": "scripted", "max_tokens": 100, "messages": messages or [{"role": "user", "content": "Weather?"}],
+                "tools": [tool], **more}
+        status, answer, _ = self.server.call("POST", path, body)
+        self.assertEqual(status, 200, answer)
+        return answer
+
+    def test_openai(self):
+        whole = self.openai()["choices"][0]
+        message = whole["message"]
+        self.assertEqual(whole["finish_reason"], "tool_calls")
+        self.assertEqual((message["content"], message["reasoning_content"]), ("Let me look.", "Hmm."))
+        call = message["tool_calls"][0]
+        self.assertEqual((call["type"], call["function"]["name"]), ("function", "get_weather"))
+        self.assertEqual(json.loads(call["function"]["arguments"]), self.ARGUMENTS)
+        text, thought, calls, reasons = "", "", [], []
+        for _, data in events(self.openai(stream=True))[:-1]:
+            choice = json.loads(data)["choices"][0]
+            text += choice["delta"].get("content") or ""
+            thought += choice["delta"].get("reasoning_content") or ""
+            calls += choice["delta"].get("tool_calls", [])
+            reasons.append(choice["finish_reason"])
+        self.assertEqual((text, thought, reasons[-1]), ("Let me look.", "Hmm.", "tool_calls"))
+        self.assertEqual([(c["index"], json.loads(c["function"]["arguments"])) for c in calls], [(0, self.ARGUMENTS)])
+
+    def test_anthropic(self):
+        whole = self.anthropic()
+        self.assertEqual(whole["stop_reason"], "tool_use")
+        self.assertEqual([b["type"] for b in whole["content"]], ["thinking", "text", "tool_use"])
+        self.assertEqual((whole["content"][2]["name"], whole["content"][2]["input"]), ("get_weather", self.ARGUMENTS))
+        got = [(name, json.loads(data)) for name, data in events(self.anthropic(stream=True))]
+        self.assertTrue(all(name == data["type"] for name, data in got))
+        starts = [(d["index"], d["content_block"]["type"]) for n, d in got if n == "content_block_start"]
+        self.assertEqual(starts, [(0, "thinking"), (1, "text"), (2, "tool_use")])
+        self.assertEqual([d["index"] for n, d in got if n == "content_block_stop"], [0, 1, 2])
+        deltas = [d["delta"] for n, d in got if n == "content_block_delta"]
+        self.assertEqual("".join(d.get("thinking", "") for d in deltas), "Hmm.")
+        self.assertEqual("".join(d.get("text", "") for d in deltas), "Let me look.")
+        self.assertEqual(json.loads("".join(d.get("partial_json", "") for d in deltas)), self.ARGUMENTS)
+        self.assertEqual([d["delta"]["stop_reason"] for n, d in got if n == "message_delta"], ["tool_use"])
+
+    def test_what_was_called_and_answered_goes_back(self):
+        """The same conversation in both dialects is the same prompt; without the tools it is a shorter one."""
+        call = {"id": "1", "type": "function", "function": {"name": "get_weather", "arguments": json.dumps(self.ARGUMENTS)}}
+        openai = [{"role": "user", "content": "Weather?"},
+                  {"role": "assistant", "content": "Let me look.", "tool_calls": [call]},
+                  {"role": "tool", "tool_call_id": "1", "content": "12 degrees"}]
+        anthropic = [{"role": "user", "content": "Weather?"},
+                     {"role": "assistant", "content": [{"type": "text", "text": "Let me look."},
+                                                       {"type": "tool_use", "id": "1", "name": "get_weather", "input": self.ARGUMENTS}]},
+                     {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "1", "content": "12 degrees"}]}]
+        a = self.openai(openai, max_tokens=1)["usage"]["prompt_tokens"]
+        self.assertEqual(self.anthropic("/v1/messages/count_tokens", anthropic)["input_tokens"], a)
+        self.assertLess(self.openai(openai, max_tokens=1, tool_choice="none")["usage"]["prompt_tokens"], a)
+        thinking = self.openai(chat_template_kwargs={"enable_thinking": True}, max_tokens=1)["usage"]["prompt_tokens"]
+        self.assertNotEqual(self.openai(reasoning_effort="none", max_tokens=1)["usage"]["prompt_tokens"], thinking)
+
+    def test_tools_that_are_none(self):
+        for tools in ("a", [1], [{"type": "function"}], [{"function": {"name": 1}}]):
+            body = {"model": "scripted", "messages": [{"role": "user", "content": "a"}], "tools": tools}
+            self.assertEqual(self.server.call("POST", "/v1/chat/completions", body)[0], 400, tools)
+            self.assertEqual(self.server.call("POST", "/v1/messages", {**body, "max_tokens": 1})[0], 400, tools)
 
 
 class Office(unittest.TestCase):

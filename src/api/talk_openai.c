@@ -1,0 +1,189 @@
+/* api/talk_openai.c: conversations as OpenAI's clients write them. */
+#include <string.h>
+
+#include "api/api_priv.h"
+#include "api/talk.h"
+
+static const char *string_of(const json_t *v)
+{
+    const char *s = json_string_value(v);
+    return s && strlen(s) == json_string_length(v) ? s : NULL;
+}
+
+/* "data:image/png;base64,AAAA". Other addresses are not fetched: nothing a client says makes this server call out. */
+static bool read_image(struct talk *t, const json_t *part, struct kt_chat_part *out)
+{
+    const json_t *v = json_object_get(part, "image_url");
+    const char *url = string_of(json_is_object(v) ? json_object_get(v, "url") : v);
+    const char *data = url && strncmp(url, "data:image/", 11) == 0 ? strstr(url, ";base64,") : NULL;
+    if (!data || data - url > 64)
+        return talk_refuse(
+            t, "messages",
+            "an image is given as data:image/...;base64,...; addresses are not fetched");
+    data += strlen(";base64,");
+    struct kt_media *m = talk_image(t, data, strlen(data));
+    if (!m)
+        return false;
+    struct kt_media_info info;
+    kt_media_info(m, &info);
+    *out = (struct kt_chat_part){ .kind = KT_CHAT_IMAGE, .input = info.input };
+    return true;
+}
+
+static bool read_part(struct talk *t, const json_t *part, struct kt_chat_part *out)
+{
+    const char *type = json_string_value(json_object_get(part, "type"));
+    const json_t *text = json_object_get(part, "text");
+    if (type && (strcmp(type, "text") == 0 || strcmp(type, "input_text") == 0) &&
+        json_is_string(text)) {
+        *out = (struct kt_chat_part){ .kind = KT_CHAT_TEXT,
+                                      .text = json_string_value(text),
+                                      .text_len = json_string_length(text) };
+        return true;
+    }
+    if (type && (strcmp(type, "image_url") == 0 || strcmp(type, "input_image") == 0))
+        return read_image(t, part, out);
+    reply_error(t->call, 400, NULL, "unsupported_content", "messages",
+                "content is of type 'text' or 'image_url'");
+    return false;
+}
+
+static bool read_content(struct talk *t, const json_t *content, struct kt_chat_message *m)
+{
+    if (!content || json_is_null(content)) {
+        m->text = "";
+        return true;
+    }
+    if (json_is_string(content)) {
+        m->text = json_string_value(content);
+        m->text_len = json_string_length(content);
+        return true;
+    }
+    if (!json_is_array(content))
+        return talk_refuse(t, "messages", "a message's content is a string or an array of parts");
+    m->n_parts = json_array_size(content);
+    struct kt_chat_part *parts = arena_array(&t->arena, m->n_parts + 1, sizeof(*parts));
+    m->parts = parts;
+    if (!parts)
+        return talk_nomem(t);
+    for (size_t i = 0; i < m->n_parts; i++)
+        if (!read_part(t, json_array_get(content, i), &parts[i]))
+            return false;
+    return true;
+}
+
+static bool read_calls(struct talk *t, const json_t *list, struct kt_chat_message *m)
+{
+    if (!list || json_is_null(list))
+        return true;
+    m->n_calls = json_array_size(list);
+    struct kt_chat_call *calls = arena_array(&t->arena, m->n_calls + 1, sizeof(*calls));
+    m->calls = calls;
+    if (!calls)
+        return talk_nomem(t);
+    bool ok = json_is_array(list);
+    for (size_t i = 0; i < m->n_calls && ok; i++) {
+        const json_t *f = json_object_get(json_array_get(list, i), "function");
+        calls[i].name = string_of(json_object_get(f, "name"));
+        calls[i].arguments = string_of(json_object_get(f, "arguments"));
+        ok = calls[i].name && (calls[i].arguments || !json_object_get(f, "arguments"));
+    }
+    return ok ? true
+              : talk_refuse(
+                    t, "messages",
+                    "a call of a tool has a function with name and arguments, both strings");
+}
+
+static const char *role_of(struct talk *t, const json_t *message)
+{
+    static const char *const ROLES[][2] = { { "system", "system" },
+                                            { "developer", "system" },
+                                            { "user", "user" },
+                                            { "assistant", "assistant" },
+                                            { "tool", "tool" } };
+    const char *role = json_string_value(json_object_get(message, "role"));
+    for (size_t i = 0; role && i < ARRAY_LEN(ROLES); i++)
+        if (strcmp(role, ROLES[i][0]) == 0)
+            return ROLES[i][1];
+    talk_refuse(t, "messages", "a message's role is system, developer, user, assistant or tool");
+    return NULL;
+}
+
+static bool read_message(struct talk *t, const json_t *message)
+{
+    const char *role = json_is_object(message) ? role_of(t, message) : NULL;
+    if (!role)
+        return json_is_object(message) ? false
+                                       : talk_refuse(t, "messages", "a message is an object");
+    struct kt_chat_message *m = talk_message(t, role);
+    const json_t *thought = json_object_get(message, "reasoning_content");
+    if (json_is_string(thought)) {
+        m->reasoning = json_string_value(thought);
+        m->reasoning_len = json_string_length(thought);
+    }
+    return read_content(t, json_object_get(message, "content"), m) &&
+           read_calls(t, json_object_get(message, "tool_calls"), m);
+}
+
+/* "auto" leaves it to the model, which is what happens; "none" hides the tools. To force a call the output would have
+ * to be constrained. */
+static bool read_tools(struct talk *t)
+{
+    const json_t *tools = json_object_get(t->call->body, "tools");
+    const json_t *choice = json_object_get(t->call->body, "tool_choice");
+    const char *word = json_string_value(choice);
+    if (choice && !json_is_null(choice) &&
+        (!word || (strcmp(word, "auto") != 0 && strcmp(word, "none") != 0))) {
+        reply_error(t->call, 400, NULL, "unsupported_parameter", "tool_choice",
+                    "'tool_choice' takes \"auto\" or \"none\": this server's output is not "
+                    "constrained yet");
+        return false;
+    }
+    if (!tools || json_is_null(tools) || json_array_size(tools) == 0 ||
+        (word && strcmp(word, "none") == 0))
+        return !tools || json_is_null(tools) || json_is_array(tools)
+                   ? true
+                   : talk_refuse(t, "tools", "'tools' takes an array");
+    t->tools = json_dumps(tools, JSON_COMPACT);
+    return t->tools ? true : talk_nomem(t);
+}
+
+/* "reasoning_effort": "none", or Qwen's own {"enable_thinking": false} beside the template. */
+static bool read_thinking(struct talk *t)
+{
+    const char *effort = NULL;
+    const json_t *kwargs = json_object_get(t->call->body, "chat_template_kwargs"), *value;
+    const char *name;
+    if (!param_string(t->call, "reasoning_effort", &effort))
+        return false;
+    if (effort)
+        t->opts.thinking = strcmp(effort, "none") == 0 || strcmp(effort, "minimal") == 0
+                               ? KT_THINK_OFF
+                               : KT_THINK_ON;
+    json_object_foreach((json_t *)(uintptr_t)kwargs, name, value)
+    {
+        if (strcmp(name, "enable_thinking") != 0 || !json_is_boolean(value))
+            return talk_refuse(t, "chat_template_kwargs",
+                               "'chat_template_kwargs' takes {\"enable_thinking\": true or false}");
+        t->opts.thinking = json_is_true(value) ? KT_THINK_ON : KT_THINK_OFF;
+    }
+    return true;
+}
+
+bool talk_read_openai(struct talk *t, struct call *c)
+{
+    const json_t *messages = json_object_get(c->body, "messages");
+    size_t n = json_array_size(messages);
+    *t = (struct talk){ .call = c };
+    if (!json_is_array(messages) || n == 0 || n > MESSAGES_MAX) {
+        reply_error(c, 400, NULL, "invalid_value", "messages", "'messages' takes 1 to %d messages",
+                    MESSAGES_MAX);
+        return false;
+    }
+    if (!talk_begin(t, c, n))
+        return false;
+    for (size_t i = 0; i < n; i++)
+        if (!read_message(t, json_array_get(messages, i)))
+            return false;
+    return read_tools(t) && read_thinking(t) && talk_build(t);
+}
