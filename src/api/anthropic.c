@@ -32,8 +32,8 @@ enum block { BLOCK_NONE, BLOCK_THINKING, BLOCK_TEXT, BLOCK_CALL };
 
 struct message {
     struct generation g;
-    struct talk talk;
-    struct reply reply;
+    struct api_talk talk;
+    struct api_reply reply;
     bool stream;
     char id[48];
     enum block open; /* of a stream: the block that is being written */
@@ -186,7 +186,7 @@ static bool on_begin(struct generation *g)
 static bool on_text(struct generation *g, const char *text, size_t len)
 {
     struct message *m = g->ctx;
-    return reply_push(&m->reply, text, len);
+    return api_reply_push(&m->reply, text, len);
 }
 
 static void finish_stream(struct message *m, const struct kt_reply *reply)
@@ -214,13 +214,13 @@ static void run(struct message *m)
     struct kt_error err;
     struct reply_sink sink = { on_thought, on_said, on_call, m };
     const struct kt_reply *reply = NULL;
-    enum kt_status st = reply_begin(&m->reply, &m->talk, m->stream ? &sink : NULL, &err);
+    enum kt_status st = api_reply_begin(&m->reply, &m->talk, m->stream ? &sink : NULL, &err);
     if (!st)
         st = generation_run(&m->g, 0, &err);
     if (!st && m->g.result.finish == KT_FINISH_CANCELLED)
         return;
     if (!st)
-        st = reply_finish(&m->reply, &reply, &err);
+        st = api_reply_finish(&m->reply, &reply, &err);
     if (st && m->g.begun && m->stream)
         event_send(
             c, "error",
@@ -241,7 +241,7 @@ void handle_messages(struct call *c)
               param_required(c, "max_tokens") &&
               param_int(c, "max_tokens", 1, INT32_MAX, &m.g.n_max) && generation_params(&m.g) &&
               generation_stop(&m.g, "stop_sequences") && param_bool(c, "stream", &m.stream) &&
-              param_required(c, "messages") && talk_read_anthropic(&m.talk, c);
+              param_required(c, "messages") && api_talk_read_anthropic(&m.talk, c);
     m.g.prompt = m.talk.prompt.ids;
     m.g.n_prompt = m.talk.prompt.n_ids;
     m.g.media = m.talk.prompt.media;
@@ -251,17 +251,17 @@ void handle_messages(struct call *c)
     m.g.ctx = &m;
     if (ok)
         run(&m);
-    reply_end(&m.reply);
+    api_reply_end(&m.reply);
     generation_deinit(&m.g);
-    talk_deinit(&m.talk);
+    api_talk_deinit(&m.talk);
 }
 
 void handle_count_tokens(struct call *c)
 {
-    struct talk t = { 0 };
+    struct api_talk t = { 0 };
     bool ok = params_check(c, MESSAGE_PARAMS, ARRAY_LEN(MESSAGE_PARAMS)) && model_is_chat(c) &&
-              param_required(c, "messages") && talk_read_anthropic(&t, c);
+              param_required(c, "messages") && api_talk_read_anthropic(&t, c);
     if (ok)
         reply_json(c, 200, json_pack("{s:I}", "input_tokens", (json_int_t)t.prompt.n_ids));
-    talk_deinit(&t);
+    api_talk_deinit(&t);
 }

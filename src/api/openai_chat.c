@@ -78,8 +78,8 @@ static const struct param TEXT_PARAMS[] = {
 
 struct answer {
     struct generation g;
-    struct talk *talk; /* NULL: a plain text is continued */
-    struct reply reply;
+    struct api_talk *talk; /* NULL: a plain text is continued */
+    struct api_reply reply;
     int32_t *ids; /* of a plain text */
     bool is_chat;
     bool stream, with_usage;
@@ -190,7 +190,7 @@ static bool on_text(struct generation *g, const char *text, size_t len)
 {
     struct answer *a = g->ctx;
     if (a->talk)
-        return reply_push(&a->reply, text, len);
+        return api_reply_push(&a->reply, text, len);
     return !a->stream || send_chunk(a, chunk_choice(a, text_json(text, len), NULL));
 }
 
@@ -207,14 +207,14 @@ static void count(struct answer *a, bool same_prompt)
 static enum kt_status begin_reply(struct answer *a, struct kt_error *err)
 {
     struct reply_sink sink = { on_thought, on_said, on_call, a };
-    return a->talk ? reply_begin(&a->reply, a->talk, a->stream ? &sink : NULL, err) : KT_OK;
+    return a->talk ? api_reply_begin(&a->reply, a->talk, a->stream ? &sink : NULL, err) : KT_OK;
 }
 
 /* What was held back is given out, and the choice ends. False when nobody is there. */
 static bool end_choice(struct answer *a, struct kt_error *err, enum kt_status *st)
 {
     const struct kt_reply *r = NULL;
-    *st = a->talk ? reply_finish(&a->reply, &r, err) : KT_OK;
+    *st = a->talk ? api_reply_finish(&a->reply, &r, err) : KT_OK;
     if (*st)
         return false;
     bool calls = r && r->n_calls && a->g.result.finish == KT_FINISH_STOP;
@@ -316,17 +316,17 @@ static bool answer_read(struct answer *a, const char *prefix)
 static void answer_deinit(struct answer *a)
 {
     json_decref(a->choices);
-    reply_end(&a->reply);
+    api_reply_end(&a->reply);
     generation_deinit(&a->g);
     free(a->ids);
 }
 
 void handle_chat(struct call *c)
 {
-    struct talk talk = { 0 };
+    struct api_talk talk = { 0 };
     struct answer a = { .g = { .call = c }, .is_chat = true, .talk = &talk };
     bool ok = params_check(c, CHAT_PARAMS, ARRAY_LEN(CHAT_PARAMS)) && answer_read(&a, "chatcmpl") &&
-              param_required(c, "messages") && talk_read_openai(&talk, c);
+              param_required(c, "messages") && api_talk_read_openai(&talk, c);
     a.g.prompt = talk.prompt.ids;
     a.g.n_prompt = talk.prompt.n_ids;
     a.g.media = talk.prompt.media;
@@ -334,7 +334,7 @@ void handle_chat(struct call *c)
     if (ok && run_prompt(&a))
         finish_answer(&a);
     answer_deinit(&a);
-    talk_deinit(&talk);
+    api_talk_deinit(&talk);
 }
 
 /* ---- completions ----------------------------------------------------------------------------- */

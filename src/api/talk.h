@@ -14,7 +14,7 @@ struct call;
 
 enum { IMAGES_MAX = 16, TOOLS_BYTES_MAX = 1 << 20 };
 
-struct talk {
+struct api_talk {
     struct call *call;
     struct arena arena;
     struct kt_chat_message *msgs; /* [n_msgs] */
@@ -27,18 +27,18 @@ struct talk {
 };
 
 /* The messages, tools and options of c->body to a prompt; false after an answer. */
-bool talk_read_openai(struct talk *t, struct call *c);
-bool talk_read_anthropic(struct talk *t, struct call *c);
-void talk_deinit(struct talk *t);
+bool api_talk_read_openai(struct api_talk *t, struct call *c);
+bool api_talk_read_anthropic(struct api_talk *t, struct call *c);
+void api_talk_deinit(struct api_talk *t);
 
 /* ---- for the dialects' files ---- */
-bool talk_begin(struct talk *t, struct call *c, size_t n_messages);
-struct kt_chat_message *talk_message(struct talk *t, const char *role);
+bool api_talk_begin(struct api_talk *t, struct call *c, size_t n_messages);
+struct kt_chat_message *api_talk_message(struct api_talk *t, const char *role);
 /* An image from base64; NULL after an answer. */
-struct kt_media *talk_image(struct talk *t, const char *base64, size_t len);
-bool talk_build(struct talk *t);
-bool talk_refuse(struct talk *t, const char *param, const char *why);
-bool talk_nomem(struct talk *t);
+struct kt_media *api_talk_image(struct api_talk *t, const char *base64, size_t len);
+bool api_talk_build(struct api_talk *t);
+bool api_talk_refuse(struct api_talk *t, const char *param, const char *why);
+bool api_talk_nomem(struct api_talk *t);
 
 /* ---- replies ---- */
 
@@ -50,19 +50,19 @@ struct reply_sink {
     void *ctx;
 };
 
-struct reply {
+struct api_reply {
     struct kt_reply_parser *parser;
     struct reply_sink sink;
     bool listened_to;
     size_t n_calls;
 };
 /* 'sink' NULL: only collected. */
-KT_MUST_CHECK enum kt_status reply_begin(struct reply *r, const struct talk *t,
-                                         const struct reply_sink *sink, struct kt_error *err);
-bool reply_push(struct reply *r, const char *text, size_t len);
-/* *out is borrowed until reply_end(). */
-KT_MUST_CHECK enum kt_status reply_finish(struct reply *r, const struct kt_reply **out,
-                                          struct kt_error *err);
-void reply_end(struct reply *r);
+KT_MUST_CHECK enum kt_status api_reply_begin(struct api_reply *r, const struct api_talk *t,
+                                             const struct reply_sink *sink, struct kt_error *err);
+bool api_reply_push(struct api_reply *r, const char *text, size_t len);
+/* *out is borrowed until api_reply_end(). */
+KT_MUST_CHECK enum kt_status api_reply_finish(struct api_reply *r, const struct kt_reply **out,
+                                              struct kt_error *err);
+void api_reply_end(struct api_reply *r);
 
 #endif

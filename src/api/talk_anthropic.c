@@ -6,7 +6,7 @@
 #include "api/talk.h"
 
 /* Text blocks, or a string, joined: of the system text, and of a tool's answer. */
-static bool join_text(struct talk *t, const json_t *v, const char *param, const char **out,
+static bool join_text(struct api_talk *t, const json_t *v, const char *param, const char **out,
                       size_t *len)
 {
     struct buf b = { 0 };
@@ -26,19 +26,19 @@ static bool join_text(struct talk *t, const json_t *v, const char *param, const 
     bool failed = b.failed;
     buf_deinit(&b);
     if (!ok)
-        return talk_refuse(t, param, "expected a string or an array of text blocks");
-    return copy && !failed ? true : talk_nomem(t);
+        return api_talk_refuse(t, param, "expected a string or an array of text blocks");
+    return copy && !failed ? true : api_talk_nomem(t);
 }
 
-static bool read_image(struct talk *t, const json_t *block, struct kt_chat_part *out)
+static bool read_image(struct api_talk *t, const json_t *block, struct kt_chat_part *out)
 {
     const json_t *source = json_object_get(block, "source");
     const char *type = json_string_value(json_object_get(source, "type"));
     const json_t *data = json_object_get(source, "data");
     if (!type || strcmp(type, "base64") != 0 || !json_is_string(data))
-        return talk_refuse(t, "messages",
-                           "an image's source is of type base64; addresses are not fetched");
-    struct kt_media *m = talk_image(t, json_string_value(data), json_string_length(data));
+        return api_talk_refuse(t, "messages",
+                               "an image's source is of type base64; addresses are not fetched");
+    struct kt_media *m = api_talk_image(t, json_string_value(data), json_string_length(data));
     struct kt_media_info info;
     if (!m)
         return false;
@@ -49,7 +49,7 @@ static bool read_image(struct talk *t, const json_t *block, struct kt_chat_part 
 
 /* What a message becomes while its blocks are read: tools' answers are messages of their own and come first. */
 struct reading {
-    struct talk *talk;
+    struct api_talk *talk;
     struct kt_chat_message *message; /* of the other blocks; NULL until the first */
     const char *role;
     struct kt_chat_part *parts; /* room for all */
@@ -59,7 +59,7 @@ struct reading {
 static struct kt_chat_message *own_message(struct reading *r)
 {
     if (!r->message) {
-        r->message = talk_message(r->talk, r->role);
+        r->message = api_talk_message(r->talk, r->role);
         r->message->parts = r->parts;
         r->message->calls = r->calls;
     }
@@ -71,23 +71,24 @@ static bool read_tool_use(struct reading *r, const json_t *block)
     struct kt_chat_message *m = own_message(r);
     const json_t *name = json_object_get(block, "name"), *input = json_object_get(block, "input");
     if (!json_is_string(name) || !json_is_object(input))
-        return talk_refuse(r->talk, "messages", "a tool_use block has a name and an input object");
+        return api_talk_refuse(r->talk, "messages",
+                               "a tool_use block has a name and an input object");
     char *text = json_dumps(input, JSON_COMPACT);
     char *copy = text ? arena_strdup(&r->talk->arena, span_of(text)) : NULL;
     free(text);
     if (!copy)
-        return talk_nomem(r->talk);
+        return api_talk_nomem(r->talk);
     r->calls[m->n_calls++] = (struct kt_chat_call){ json_string_value(name), copy };
     return true;
 }
 
 static bool read_block(struct reading *r, const json_t *block)
 {
-    struct talk *t = r->talk;
+    struct api_talk *t = r->talk;
     const char *type = json_string_value(json_object_get(block, "type"));
     const json_t *text = json_object_get(block, "text");
     if (!type)
-        return talk_refuse(t, "messages", "a content block has a type");
+        return api_talk_refuse(t, "messages", "a content block has a type");
     if (strcmp(type, "text") == 0 && json_is_string(text)) {
         struct kt_chat_message *m = own_message(r);
         r->parts[m->n_parts++] = (struct kt_chat_part){ .kind = KT_CHAT_TEXT,
@@ -100,7 +101,7 @@ static bool read_block(struct reading *r, const json_t *block)
         return read_image(t, block, &r->parts[m->n_parts]) && ++m->n_parts;
     }
     if (strcmp(type, "tool_result") == 0) {
-        struct kt_chat_message *m = talk_message(t, "tool");
+        struct kt_chat_message *m = api_talk_message(t, "tool");
         return join_text(t, json_object_get(block, "content"), "messages", &m->text, &m->text_len);
     }
     if (strcmp(type, "tool_use") == 0)
@@ -118,7 +119,7 @@ static bool read_block(struct reading *r, const json_t *block)
     return false;
 }
 
-static bool read_message(struct talk *t, const json_t *message, size_t index)
+static bool read_message(struct api_talk *t, const json_t *message, size_t index)
 {
     const char *role = json_string_value(json_object_get(message, "role"));
     const json_t *content = json_object_get(message, "content");
@@ -129,18 +130,19 @@ static bool read_message(struct talk *t, const json_t *message, size_t index)
     }
     struct reading r = { .talk = t, .role = strcmp(role, "user") == 0 ? "user" : "assistant" };
     if (json_is_string(content)) {
-        struct kt_chat_message *m = talk_message(t, r.role);
+        struct kt_chat_message *m = api_talk_message(t, r.role);
         m->text = json_string_value(content);
         m->text_len = json_string_length(content);
         return true;
     }
     size_t n = json_array_size(content);
     if (n == 0)
-        return talk_refuse(t, "messages", "a message's content is a string or an array of blocks");
+        return api_talk_refuse(t, "messages",
+                               "a message's content is a string or an array of blocks");
     r.parts = arena_array(&t->arena, n, sizeof(*r.parts));
     r.calls = arena_array(&t->arena, n, sizeof(*r.calls));
     if (!r.parts || !r.calls)
-        return talk_nomem(t);
+        return api_talk_nomem(t);
     for (size_t i = 0; i < n; i++)
         if (!read_block(&r, json_array_get(content, i)))
             return false;
@@ -148,18 +150,18 @@ static bool read_message(struct talk *t, const json_t *message, size_t index)
 }
 
 /* Each tool in the form that the engine's layouts are made from. */
-static bool read_tools(struct talk *t)
+static bool read_tools(struct api_talk *t)
 {
     const json_t *tools = json_object_get(t->call->body, "tools");
     const json_t *choice = json_object_get(t->call->body, "tool_choice");
     const char *word = json_string_value(json_object_get(choice, "type"));
     if (json_is_object(choice) &&
         (!word || (strcmp(word, "auto") != 0 && strcmp(word, "none") != 0)))
-        return talk_refuse(
+        return api_talk_refuse(
             t, "tool_choice",
             "'tool_choice' takes auto or none: this server's output is not constrained yet");
     if (tools && !json_is_null(tools) && !json_is_array(tools))
-        return talk_refuse(t, "tools", "'tools' takes an array");
+        return api_talk_refuse(t, "tools", "'tools' takes an array");
     if (json_array_size(tools) == 0 || (word && strcmp(word, "none") == 0))
         return true;
     json_t *list = json_array(), *tool;
@@ -181,13 +183,14 @@ static bool read_tools(struct talk *t)
     t->tools = ok ? json_dumps(list, JSON_COMPACT) : NULL;
     json_decref(list);
     if (!ok)
-        return talk_refuse(t, "tools",
-                           "a tool has a name and an input_schema; tools that the server itself "
-                           "would run are not there");
-    return t->tools ? true : talk_nomem(t);
+        return api_talk_refuse(
+            t, "tools",
+            "a tool has a name and an input_schema; tools that the server itself "
+            "would run are not there");
+    return t->tools ? true : api_talk_nomem(t);
 }
 
-static bool read_thinking(struct talk *t)
+static bool read_thinking(struct api_talk *t)
 {
     const json_t *v = json_object_get(t->call->body, "thinking");
     const char *type = json_string_value(json_object_get(v, "type"));
@@ -195,7 +198,8 @@ static bool read_thinking(struct talk *t)
     if (!v || json_is_null(v) || (type && strcmp(type, "disabled") == 0))
         return true;
     if (!type || (strcmp(type, "enabled") != 0 && strcmp(type, "adaptive") != 0))
-        return talk_refuse(t, "thinking", "'thinking' is of type enabled, adaptive or disabled");
+        return api_talk_refuse(t, "thinking",
+                               "'thinking' is of type enabled, adaptive or disabled");
     t->opts.thinking = KT_THINK_ON;
     return true;
 }
@@ -209,27 +213,27 @@ static size_t count_messages(const json_t *messages)
     return n;
 }
 
-bool talk_read_anthropic(struct talk *t, struct call *c)
+bool api_talk_read_anthropic(struct api_talk *t, struct call *c)
 {
     const json_t *messages = json_object_get(c->body, "messages");
     const char *system = NULL;
     size_t n = json_array_size(messages), system_len = 0;
-    *t = (struct talk){ .call = c };
+    *t = (struct api_talk){ .call = c };
     if (n == 0 || n > MESSAGES_MAX) {
         reply_error(c, 400, NULL, NULL, "messages", "'messages' takes 1 to %d messages",
                     MESSAGES_MAX);
         return false;
     }
-    if (!talk_begin(t, c, count_messages(messages)) ||
+    if (!api_talk_begin(t, c, count_messages(messages)) ||
         !join_text(t, json_object_get(c->body, "system"), "system", &system, &system_len))
         return false;
     if (system_len) {
-        struct kt_chat_message *m = talk_message(t, "system");
+        struct kt_chat_message *m = api_talk_message(t, "system");
         m->text = system;
         m->text_len = system_len;
     }
     for (size_t i = 0; i < n; i++)
         if (!read_message(t, json_array_get(messages, i), i))
             return false;
-    return read_tools(t) && read_thinking(t) && talk_build(t);
+    return read_tools(t) && read_thinking(t) && api_talk_build(t);
 }

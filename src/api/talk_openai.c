@@ -11,17 +11,17 @@ static const char *string_of(const json_t *v)
 }
 
 /* "data:image/png;base64,AAAA". Other addresses are not fetched: nothing a client says makes this server call out. */
-static bool read_image(struct talk *t, const json_t *part, struct kt_chat_part *out)
+static bool read_image(struct api_talk *t, const json_t *part, struct kt_chat_part *out)
 {
     const json_t *v = json_object_get(part, "image_url");
     const char *url = string_of(json_is_object(v) ? json_object_get(v, "url") : v);
     const char *data = url && strncmp(url, "data:image/", 11) == 0 ? strstr(url, ";base64,") : NULL;
     if (!data || data - url > 64)
-        return talk_refuse(
+        return api_talk_refuse(
             t, "messages",
             "an image is given as data:image/...;base64,...; addresses are not fetched");
     data += strlen(";base64,");
-    struct kt_media *m = talk_image(t, data, strlen(data));
+    struct kt_media *m = api_talk_image(t, data, strlen(data));
     if (!m)
         return false;
     struct kt_media_info info;
@@ -30,7 +30,7 @@ static bool read_image(struct talk *t, const json_t *part, struct kt_chat_part *
     return true;
 }
 
-static bool read_part(struct talk *t, const json_t *part, struct kt_chat_part *out)
+static bool read_part(struct api_talk *t, const json_t *part, struct kt_chat_part *out)
 {
     const char *type = json_string_value(json_object_get(part, "type"));
     const json_t *text = json_object_get(part, "text");
@@ -48,7 +48,7 @@ static bool read_part(struct talk *t, const json_t *part, struct kt_chat_part *o
     return false;
 }
 
-static bool read_content(struct talk *t, const json_t *content, struct kt_chat_message *m)
+static bool read_content(struct api_talk *t, const json_t *content, struct kt_chat_message *m)
 {
     if (!content || json_is_null(content)) {
         m->text = "";
@@ -60,19 +60,20 @@ static bool read_content(struct talk *t, const json_t *content, struct kt_chat_m
         return true;
     }
     if (!json_is_array(content))
-        return talk_refuse(t, "messages", "a message's content is a string or an array of parts");
+        return api_talk_refuse(t, "messages",
+                               "a message's content is a string or an array of parts");
     m->n_parts = json_array_size(content);
     struct kt_chat_part *parts = arena_array(&t->arena, m->n_parts + 1, sizeof(*parts));
     m->parts = parts;
     if (!parts)
-        return talk_nomem(t);
+        return api_talk_nomem(t);
     for (size_t i = 0; i < m->n_parts; i++)
         if (!read_part(t, json_array_get(content, i), &parts[i]))
             return false;
     return true;
 }
 
-static bool read_calls(struct talk *t, const json_t *list, struct kt_chat_message *m)
+static bool read_calls(struct api_talk *t, const json_t *list, struct kt_chat_message *m)
 {
     if (!list || json_is_null(list))
         return true;
@@ -80,7 +81,7 @@ static bool read_calls(struct talk *t, const json_t *list, struct kt_chat_messag
     struct kt_chat_call *calls = arena_array(&t->arena, m->n_calls + 1, sizeof(*calls));
     m->calls = calls;
     if (!calls)
-        return talk_nomem(t);
+        return api_talk_nomem(t);
     bool ok = json_is_array(list);
     for (size_t i = 0; i < m->n_calls && ok; i++) {
         const json_t *f = json_object_get(json_array_get(list, i), "function");
@@ -89,12 +90,12 @@ static bool read_calls(struct talk *t, const json_t *list, struct kt_chat_messag
         ok = calls[i].name && (calls[i].arguments || !json_object_get(f, "arguments"));
     }
     return ok ? true
-              : talk_refuse(
+              : api_talk_refuse(
                     t, "messages",
                     "a call of a tool has a function with name and arguments, both strings");
 }
 
-static const char *role_of(struct talk *t, const json_t *message)
+static const char *role_of(struct api_talk *t, const json_t *message)
 {
     static const char *const ROLES[][2] = { { "system", "system" },
                                             { "developer", "system" },
@@ -105,17 +106,18 @@ static const char *role_of(struct talk *t, const json_t *message)
     for (size_t i = 0; role && i < ARRAY_LEN(ROLES); i++)
         if (strcmp(role, ROLES[i][0]) == 0)
             return ROLES[i][1];
-    talk_refuse(t, "messages", "a message's role is system, developer, user, assistant or tool");
+    api_talk_refuse(t, "messages",
+                    "a message's role is system, developer, user, assistant or tool");
     return NULL;
 }
 
-static bool read_message(struct talk *t, const json_t *message)
+static bool read_message(struct api_talk *t, const json_t *message)
 {
     const char *role = json_is_object(message) ? role_of(t, message) : NULL;
     if (!role)
         return json_is_object(message) ? false
-                                       : talk_refuse(t, "messages", "a message is an object");
-    struct kt_chat_message *m = talk_message(t, role);
+                                       : api_talk_refuse(t, "messages", "a message is an object");
+    struct kt_chat_message *m = api_talk_message(t, role);
     const json_t *thought = json_object_get(message, "reasoning_content");
     if (json_is_string(thought)) {
         m->reasoning = json_string_value(thought);
@@ -127,7 +129,7 @@ static bool read_message(struct talk *t, const json_t *message)
 
 /* "auto" leaves it to the model, which is what happens; "none" hides the tools. To force a call the output would have
  * to be constrained. */
-static bool read_tools(struct talk *t)
+static bool read_tools(struct api_talk *t)
 {
     const json_t *tools = json_object_get(t->call->body, "tools");
     const json_t *choice = json_object_get(t->call->body, "tool_choice");
@@ -143,13 +145,13 @@ static bool read_tools(struct talk *t)
         (word && strcmp(word, "none") == 0))
         return !tools || json_is_null(tools) || json_is_array(tools)
                    ? true
-                   : talk_refuse(t, "tools", "'tools' takes an array");
+                   : api_talk_refuse(t, "tools", "'tools' takes an array");
     t->tools = json_dumps(tools, JSON_COMPACT);
-    return t->tools ? true : talk_nomem(t);
+    return t->tools ? true : api_talk_nomem(t);
 }
 
 /* "reasoning_effort": "none", or Qwen's own {"enable_thinking": false} beside the template. */
-static bool read_thinking(struct talk *t)
+static bool read_thinking(struct api_talk *t)
 {
     const char *effort = NULL;
     const json_t *kwargs = json_object_get(t->call->body, "chat_template_kwargs"), *value;
@@ -163,27 +165,28 @@ static bool read_thinking(struct talk *t)
     json_object_foreach((json_t *)(uintptr_t)kwargs, name, value)
     {
         if (strcmp(name, "enable_thinking") != 0 || !json_is_boolean(value))
-            return talk_refuse(t, "chat_template_kwargs",
-                               "'chat_template_kwargs' takes {\"enable_thinking\": true or false}");
+            return api_talk_refuse(
+                t, "chat_template_kwargs",
+                "'chat_template_kwargs' takes {\"enable_thinking\": true or false}");
         t->opts.thinking = json_is_true(value) ? KT_THINK_ON : KT_THINK_OFF;
     }
     return true;
 }
 
-bool talk_read_openai(struct talk *t, struct call *c)
+bool api_talk_read_openai(struct api_talk *t, struct call *c)
 {
     const json_t *messages = json_object_get(c->body, "messages");
     size_t n = json_array_size(messages);
-    *t = (struct talk){ .call = c };
+    *t = (struct api_talk){ .call = c };
     if (!json_is_array(messages) || n == 0 || n > MESSAGES_MAX) {
         reply_error(c, 400, NULL, "invalid_value", "messages", "'messages' takes 1 to %d messages",
                     MESSAGES_MAX);
         return false;
     }
-    if (!talk_begin(t, c, n))
+    if (!api_talk_begin(t, c, n))
         return false;
     for (size_t i = 0; i < n; i++)
         if (!read_message(t, json_array_get(messages, i)))
             return false;
-    return read_tools(t) && read_thinking(t) && talk_build(t);
+    return read_tools(t) && read_thinking(t) && api_talk_build(t);
 }
