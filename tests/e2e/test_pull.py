@@ -748,7 +748,7 @@ class Carry(Base):
         self.assertIn("was it copied whole", self.there("import", short_file, ok=(3,)).err)
         manifest = damaged("manifest.json", lambda b: b.replace(b"MIT", b"BSD"))
         self.assertIn("signature does not fit", self.there("import", manifest, ok=(1,)).err)
-        signature = damaged("manifest.sig", lambda b: b[:-3] + b"00\n")
+        signature = damaged("manifest.sig", lambda b: b[:-40] + (b"1" if b[-40:-39] == b"0" else b"0") + b[-39:])
         self.there("import", signature, ok=(1,))
         nothing = damaged("manifest.sig", lambda b: b"")
         self.there("import", nothing, ok=(1,))
