@@ -39,6 +39,7 @@ extern const struct command cmd_embed;
 extern const struct command cmd_rerank;
 extern const struct command cmd_perplexity;
 extern const struct command cmd_importance;
+extern const struct command cmd_eval;
 extern const struct command cmd_bench;
 extern const struct command cmd_convert;
 extern const struct command cmd_quantize;

@@ -135,6 +135,15 @@ KT_API KT_MUST_CHECK enum kt_status kt_context_bytes(const struct kt_engine *e,
                                                      const struct kt_context_options *opts,
                                                      uint64_t *bytes, struct kt_error *err);
 
+/* Read the tokens, which are the whole of the timeline, and nothing else: what follows a common beginning
+ * is then quick. */
+KT_API KT_MUST_CHECK enum kt_status kt_context_read(struct kt_context *c, const int32_t *tokens,
+                                                    size_t n_tokens, struct kt_error *err);
+/* dst becomes what src is, to go on from the same tokens more than once. Both of one engine and made with
+ * the same kv and state; src has no images in it (KT_E_UNSUPPORTED). After a failure dst is empty. */
+KT_API KT_MUST_CHECK enum kt_status kt_context_copy(struct kt_context *dst, struct kt_context *src,
+                                                    struct kt_error *err);
+
 struct kt_sampling {
     float temperature;      /* 0: greedy (and everything below is ignored) */
     uint32_t top_k;         /* 0: off */
