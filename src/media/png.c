@@ -12,7 +12,7 @@
 struct reader {
     struct span file;
     size_t at;
-    bool cut_off;
+    bool cut_off, no_memory;
     bool whole;      /* all rows are there; what is wrong after them is no matter */
     uint8_t *rgba;   /* [rows, width, 4]: one row, or all of them when interlaced */
     png_bytep *rows; /* [height] into it, when interlaced */
@@ -30,16 +30,18 @@ static void on_read(png_structp png, png_bytep out, size_t n)
     r->at += n;
 }
 
-static _Noreturn void on_error(png_structp png, png_const_charp message)
-{
-    (void)message;
-    png_longjmp(png, 1);
-}
-
+/* The library goes on without a chunk that there is no memory for; one of them says how the picture is
+ * turned. */
 static void on_warning(png_structp png, png_const_charp message)
 {
-    (void)png;
-    (void)message;
+    struct reader *r = png_get_error_ptr(png);
+    r->no_memory = r->no_memory || strstr(message, "memory");
+}
+
+static _Noreturn void on_error(png_structp png, png_const_charp message)
+{
+    on_warning(png, message);
+    png_longjmp(png, 1);
 }
 
 static void over_white(uint8_t *rgb, const uint8_t *rgba, uint32_t n)
@@ -122,9 +124,11 @@ static bool decode(struct reader *r, struct picture *p, png_structp png, png_inf
 bool png_decode(struct picture *p, struct span file, struct refusal *why)
 {
     struct reader r = { .file = file, .why = why };
-    png_structp png = png_create_read_struct(PNG_LIBPNG_VER_STRING, NULL, on_error, on_warning);
+    png_structp png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &r, on_error, on_warning);
     png_infop info = png ? png_create_info_struct(png) : NULL;
     bool ok = info ? decode(&r, p, png, info) : media_refuse(why, REASON_NOMEM, 0, 0);
+    if (r.no_memory)
+        ok = media_refuse(why, REASON_NOMEM, 0, 0);
     png_uint_32 n = 0;
     png_bytep exif = NULL;
     if (ok && png_get_eXIf_1(png, info, &n, &exif))
