@@ -365,9 +365,10 @@ void cli_progress_bytes(const char *what, uint64_t done, uint64_t total, const c
     double percent = total ? 100.0 * (double)done / (double)total : 100.0;
     bool large = total >= 1000000000u;
     double unit = large ? 1e9 : 1e6;
+    int digits = large ? 2 : total < 10000000u ? 1 : 0;
     char line[160];
-    snprintf(line, sizeof(line), "%s  %5.1f %%  %.*f of %.*f %s  %s", what, percent, large ? 2 : 0,
-             (double)done / unit, large ? 2 : 0, (double)total / unit, large ? "GB" : "MB", rate);
+    snprintf(line, sizeof(line), "%s  %5.1f %%  %.*f of %.*f %s  %s", what, percent, digits,
+             (double)done / unit, digits, (double)total / unit, large ? "GB" : "MB", rate);
     if (!tty) {
         fprintf(stderr, "%s\n", line);
         return;
@@ -431,4 +432,12 @@ const char *cli_chat_model(const char *option)
 const char *cli_embed_model(const char *option)
 {
     return model_of_role(option, "embed_model", ROLE_EMBED);
+}
+
+const char *cli_rerank_model(const char *option)
+{
+    char *name = NULL;
+    if (!option && model_default(&name, cli_home(), ROLE_RERANK, NULL) == KT_OK && name)
+        return cli_model_path(keep_path(name));
+    return cli_embed_model(option);
 }

@@ -107,6 +107,8 @@ void cli_progress_bytes(const char *what, uint64_t done, uint64_t total, const c
  * is configured. Names of models in the home become paths. Borrowed for the program's life. */
 const char *cli_chat_model(const char *option);
 const char *cli_embed_model(const char *option);
+/* The option, the home's default reranker, or else the embedding model. */
+const char *cli_rerank_model(const char *option);
 /* A model named by a path or by a name of this home. What is neither is explained on stderr and given
  * back as it is: opening it will fail. NULL stays NULL. */
 const char *cli_model_path(const char *model);

@@ -72,7 +72,7 @@ static int print_imported(const char *name, const char *signer, bool as_json)
     char *now = NULL;
     bool first = false;
     enum kt_status st = model_manifest(&m, cli_home(), name, &err);
-    if (!st && m.role != ROLE_RERANK) {
+    if (!st) {
         st = model_default(&now, cli_home(), m.role, &err);
         first = !st && !now;
         if (first)

@@ -43,6 +43,11 @@ static bool is_default(const struct defaults *d, const struct model_entry *e)
 static void print_entry(const struct model_entry *e, const struct defaults *d)
 {
     const struct manifest *m = &e->manifest;
+    if (e->unfinished && e->bytes_planned == 0) {
+        printf("%-34s %-7s %8s  begun and not finished; begin again, or `kontor rm` it\n", e->name,
+               "-", "?");
+        return;
+    }
     if (e->unfinished) {
         printf(
             "%-34s %-7s %8.2f  of %.2f GB fetched; `kontor pull` goes on, `kontor rm` gives up\n",

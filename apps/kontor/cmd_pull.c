@@ -214,7 +214,7 @@ static enum kt_status make_default(const struct catalogue_build *b, struct kt_er
 {
     char *now = NULL;
     enum kt_status st = model_default(&now, cli_home(), b->model->role, err);
-    if (!st && !now && b->model->role != ROLE_RERANK) {
+    if (!st && !now) {
         st = model_set_default(cli_home(), b->model->role, b->name, err);
         if (!st)
             fprintf(stderr,

@@ -98,7 +98,7 @@ static int run(int argc, char **argv)
     cli_catch_signals();
     struct kt_error err;
     struct kt_engine *e;
-    enum kt_status st = infer_open(&e, cli_embed_model(model), &err);
+    enum kt_status st = infer_open(&e, cli_rerank_model(model), &err);
     if (!st)
         st = rerank_lines(e, &err);
     kt_engine_close(e);
@@ -116,7 +116,7 @@ const struct command cmd_rerank = {
     "probability of its \"yes\",\n"
     "an embedding model the cosine of the vectors. Over-long documents are cut at the model's "
     "limit.\n\n"
-    "  -m, --model M     the model; default: the configured embedding model\n"
+    "  -m, --model M     the model; default: this home's reranker, else the embedding model\n"
     "  --lines           one JSON object a line\n",
     run,
 };

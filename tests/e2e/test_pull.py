@@ -155,6 +155,37 @@ class Pull(Base):
         self.assert_whole("s-q8", "x-00002-of-00002.gguf", parts[1])
         self.assert_whole("s-q8", "extra/config.json", small)
 
+    def test_plain_mirror(self):
+        """A web server that knows nothing of the hub's headers: the catalogue's hash is what counts."""
+        def on_resolve(h):
+            data = HUB.files[("o/m", h.path.rsplit("/", 1)[1])]
+            h.send_content(data, '"plain"')
+            return True
+        HUB.on_resolve = on_resolve
+        HUB.files[("o/m", "x.txt")] = b"x" * 5000
+        self.catalogue([entry(files=[{"path": "m.gguf", "bytes": len(MODEL), "sha256": sha256(MODEL)},
+                                     {"path": "x.txt", "bytes": 1, "approximate": True}])])
+        self.pull()
+        m = self.assert_whole()
+        self.assertEqual([f["pin"] for f in m["files"]], ["catalogue", "seen"])
+        self.assertEqual(m["files"][1]["sha256"], sha256(b"x" * 5000))
+        self.assertEqual(m["revision"], "main")
+
+    def test_mirror_that_only_redirects(self):
+        """Not even the size is known before the sender says it."""
+        HUB.on_resolve = lambda h: h.answer(302, {"Location": HUB.cdn_url(MODEL)}) or True
+        self.catalogue([entry(files=[{"path": "m.gguf", "bytes": 77, "approximate": True}])])
+        self.pull()
+        self.assertEqual(self.assert_whole()["files"][0]["pin"], "seen")
+
+    def test_without_libcurl(self):
+        broken = self.dir / "lib"
+        broken.mkdir()
+        (broken / "libcurl.so.4").write_bytes(b"no library")
+        p = self.pull(ok=(1,), env={"LD_LIBRARY_PATH": str(broken)})
+        self.assertIn("install the package libcurl4", p.err)
+        self.kontor("models", env={"LD_LIBRARY_PATH": str(broken)})
+
     def test_without_vision(self):
         eye = gguf(30_000)
         HUB.files[("o/m", "mmproj-F16.gguf")] = eye
