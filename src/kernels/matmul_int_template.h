@@ -19,6 +19,9 @@
  *     V_TILE      rows in the largest tile, as many as there are registers for: 4 or 8
  *     V_WIDE      rows in a tile of the level's own, or 0: it then defines wide_panel() and
  *                 wide_tile(), see below
+ *     V_FEW       rows of activations up to which V_FEW_MATMUL[type], a narrower level's, is faster:
+ *                 with few of them the memory is the limit, and fewer rows of weights side by side
+ *                 suit it better. 0: none.
  *     V_BEGIN(n, split) and V_END(n): what has to be said around a product with n rows of activations
  *     v_dot(sum, n_m, u, n, q, stride, kind)
  *                 to each of n_m sums the products of n words of u with 4 n bytes at its q; the
@@ -244,6 +247,10 @@ matmul(float *restrict y, size_t ldy, const struct mat *w, const struct act *x, 
     static void name(float *restrict y, size_t ldy, const struct mat *w, const struct act *x,      \
                      size_t row0, size_t row1)                                                     \
     {                                                                                              \
+        if (x->n_rows <= V_FEW) {                                                                  \
+            V_FEW_MATMUL[w->type](y, ldy, w, x, row0, row1);                                       \
+            return;                                                                                \
+        }                                                                                          \
         matmul(y, ldy, w, x, row0, row1, take, block_subs, block_bytes, split, &tiles);            \
     }
 
@@ -262,20 +269,17 @@ MATMUL(matmul_iq4_xs, take_iq4_xs, 8, 136, false, tile_s8)
 MATMUL(matmul_mxfp4, take_mxfp4, 1, 17, false, tile_u5_less_12)
 MATMUL(matmul_nvfp4, take_nvfp4, 2, 36, true, tile_u5_split_less_12)
 
+const matmul_fn LEVEL(matmul_int)[QT_COUNT] = {
+    [QT_Q4_0] = matmul_q4_0,   [QT_Q4_1] = matmul_q4_1,     [QT_Q5_0] = matmul_q5_0,
+    [QT_Q5_1] = matmul_q5_1,   [QT_Q8_0] = matmul_q8_0,     [QT_Q2_K] = matmul_q2_k,
+    [QT_Q3_K] = matmul_q3_k,   [QT_Q4_K] = matmul_q4_k,     [QT_Q5_K] = matmul_q5_k,
+    [QT_Q6_K] = matmul_q6_k,   [QT_IQ4_NL] = matmul_iq4_nl, [QT_IQ4_XS] = matmul_iq4_xs,
+    [QT_MXFP4] = matmul_mxfp4, [QT_NVFP4] = matmul_nvfp4,
+};
+
 void LEVEL(kernels_init_matmul_int)(struct kernels *k)
 {
-    k->matmul[QT_Q4_0] = matmul_q4_0;
-    k->matmul[QT_Q4_1] = matmul_q4_1;
-    k->matmul[QT_Q5_0] = matmul_q5_0;
-    k->matmul[QT_Q5_1] = matmul_q5_1;
-    k->matmul[QT_Q8_0] = matmul_q8_0;
-    k->matmul[QT_Q2_K] = matmul_q2_k;
-    k->matmul[QT_Q3_K] = matmul_q3_k;
-    k->matmul[QT_Q4_K] = matmul_q4_k;
-    k->matmul[QT_Q5_K] = matmul_q5_k;
-    k->matmul[QT_Q6_K] = matmul_q6_k;
-    k->matmul[QT_IQ4_NL] = matmul_iq4_nl;
-    k->matmul[QT_IQ4_XS] = matmul_iq4_xs;
-    k->matmul[QT_MXFP4] = matmul_mxfp4;
-    k->matmul[QT_NVFP4] = matmul_nvfp4;
+    for (size_t type = 0; type < QT_COUNT; type++)
+        if (LEVEL(matmul_int)[type])
+            k->matmul[type] = LEVEL(matmul_int)[type];
 }

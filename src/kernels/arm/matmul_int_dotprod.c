@@ -3,10 +3,12 @@
 
 #include "kernels/arm/arm.h"
 
-#define LEVEL(name) name##_dotprod
-#define V_SIGNED    1
-#define V_TILE      8
-#define V_WIDE      0
+#define LEVEL(name)  name##_dotprod
+#define V_SIGNED     1
+#define V_TILE       8
+#define V_WIDE       0
+#define V_FEW        0
+#define V_FEW_MATMUL ((const matmul_fn *)NULL)
 
 static inline __attribute__((always_inline)) void v_dot(vi *sum, size_t n_m, const vi *u, size_t n,
                                                         const int8_t *q, size_t stride, int largest)

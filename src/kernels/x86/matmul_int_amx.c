@@ -12,10 +12,12 @@
 #include "kernels/x86/v512.h"
 #include "kernels/x86/x86.h"
 
-#define LEVEL(name) name##_amx
-#define V_SIGNED    0
-#define V_TILE      8
-#define V_WIDE      16
+#define LEVEL(name)  name##_amx
+#define V_SIGNED     0
+#define V_TILE       8
+#define V_WIDE       16
+#define V_FEW        2
+#define V_FEW_MATMUL matmul_int_avx512vl
 
 /* Tiles 0 to 3: sums; 4 and 5: activations, 6 and 7: weights, of 32 columns or of 16. */
 struct tile_config {

@@ -6,10 +6,12 @@
 #include "kernels/x86/v512.h"
 #include "kernels/x86/x86.h"
 
-#define LEVEL(name) name##_avx512
-#define V_SIGNED    1
-#define V_TILE      8
-#define V_WIDE      0
+#define LEVEL(name)  name##_avx512
+#define V_SIGNED     1
+#define V_TILE       8
+#define V_WIDE       0
+#define V_FEW        0
+#define V_FEW_MATMUL ((const matmul_fn *)NULL)
 
 static inline vi dot_pairs(vi w, vi q, int largest)
 {

@@ -3,10 +3,12 @@
 #include "kernels/x86/v512.h"
 #include "kernels/x86/x86.h"
 
-#define LEVEL(name) name##_avx512vnni
-#define V_SIGNED    0
-#define V_TILE      8
-#define V_WIDE      0
+#define LEVEL(name)  name##_avx512vnni
+#define V_SIGNED     0
+#define V_TILE       8
+#define V_WIDE       0
+#define V_FEW        2
+#define V_FEW_MATMUL matmul_int_avx512vl
 
 static inline __attribute__((always_inline)) void v_dot(vi *sum, size_t n_m, const vi *u, size_t n,
                                                         const int8_t *q, size_t stride, int largest)

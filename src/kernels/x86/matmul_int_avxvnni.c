@@ -3,10 +3,12 @@
 #include "kernels/x86/v256.h"
 #include "kernels/x86/x86.h"
 
-#define LEVEL(name) name##_avxvnni
-#define V_SIGNED    0
-#define V_TILE      4
-#define V_WIDE      0
+#define LEVEL(name)  name##_avxvnni
+#define V_SIGNED     0
+#define V_TILE       4
+#define V_WIDE       0
+#define V_FEW        0
+#define V_FEW_MATMUL ((const matmul_fn *)NULL)
 
 static inline __attribute__((always_inline)) void v_dot(vi *sum, size_t n_m, const vi *u, size_t n,
                                                         const int8_t *q, size_t stride, int largest)
