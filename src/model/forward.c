@@ -46,8 +46,7 @@ static void linear_layer(struct model_run *r, const struct layer *l, uint32_t i)
 
 static void feed_forward(struct model_run *r, const struct layer *l)
 {
-    const struct projection in[] = { { &l->ffn_gate, r->b.gate, NULL },
-                                     { &l->ffn_up, r->b.up, NULL } };
+    const struct projection in[] = { { &l->ffn_gate, NULL, NULL }, { &l->ffn_up, NULL, NULL } };
     norm_rows(r, l->ffn_norm, in, ARRAY_LEN(in));
     feed_forward_gated(r, &l->ffn_gate, &l->ffn_up,
                        &l->ffn_down); /* ff [n, n_ff] = silu(gate) * up */
@@ -59,8 +58,10 @@ static void mixture(struct model_run *r, const struct layer *l)
     struct run_buffers *b = &r->b;
     const struct projection in[] = {
         { &l->router, b->probs, NULL }, /* all of them the same rows, so one norm for all */
-        { &l->ffn_gate, b->gate, NULL },          { &l->ffn_up, b->up, NULL },
-        { l->expert_gate, b->expert_gate, NULL }, { l->expert_up, b->expert_up, NULL },
+        { &l->ffn_gate, NULL, NULL },
+        { &l->ffn_up, NULL, NULL },
+        { l->expert_gate, b->expert_gate, NULL },
+        { l->expert_up, b->expert_up, NULL },
     };
     const struct projection shared = { &l->ffn_down, b->y, NULL };
     norm_rows(r, l->ffn_norm, in, ARRAY_LEN(in));

@@ -100,8 +100,8 @@ struct out_row {
 };
 
 enum {
-    LOGITS_TILE = 64, /* vocabulary rows a thread computes before it copies them to their places */
-    ATTN_TILE = 32,   /* query rows a thread takes at a time while a prompt is read */
+    ROW_TILE = 64,  /* weight rows a thread computes before it does something with the results */
+    ATTN_TILE = 32, /* query rows a thread takes at a time while a prompt is read */
 };
 
 /* An expert that a row chose. */
@@ -136,7 +136,7 @@ struct run_buffers {
     float *keys, *values;   /* bert: [n_heads, n, head_dim]                                  */
     float *u, *conv, *z;    /* [n, 2K + V] twice, [n, V]                                     */
     float *a, *b;           /* [n, lin_v_heads]: become decay and beta                       */
-    float *gate, *up;       /* [n, ff_width]                                                 */
+    float *up;              /* bert: [n, n_ff]                                               */
     float *probs;           /* [n, n_experts]                                                */
     float *shared_part;     /* [n]: how much of the shared expert                            */
     struct choice *choices; /* [n, n_experts_used], the most probable first                  */
@@ -146,7 +146,7 @@ struct run_buffers {
     float *expert_gate, *expert_up; /* [n * n_experts_used, n_ff_expert]                     */
     float *expert_out;              /* [n * n_experts_used, d_model]                         */
 
-    float *logits_tile; /* [n_threads, n, LOGITS_TILE]                                   */
+    float *tile; /* [n_threads, 2, n, ROW_TILE]: results that a thread uses up itself          */
     float *head_states; /* [n_threads, lin_k_dim + 1, lin_v_dim]: a head's state that will be
                            forgotten, and answers that nobody reads                      */
 };

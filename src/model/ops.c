@@ -6,6 +6,7 @@
 
 enum {
     MATMUL_GRAIN = 16, /* weight rows a thread takes at least */
+    QUANT_GRAIN = 32,  /* the same where the results are quantised: whole sub-blocks */
     /* Elements whose element-wise work takes about as long as waking the other threads. */
     SERIAL_FLOATS = 8192,
 };
@@ -235,30 +236,72 @@ void project_add(struct model_run *r, const struct mat *w, const struct act *x, 
     pool_for(r->m->pool, w->n_rows, MATMUL_GRAIN, project_add_range, &j);
 }
 
+struct gated_job {
+    struct model_run *r;
+    const struct mat *gate, *up;
+    bool integers;
+};
+
+/* n rows of w from row 'at', for every row of x, into a tile whose rows are n long. */
+static void matmul_tile(const struct model_run *r, float *tile, size_t n, const struct mat *w,
+                        const struct act *x, size_t at)
+{
+    struct mat part = *w;
+    part.data = (const char *)w->data + at * w->row_bytes;
+    part.n_rows = n;
+    r->m->k->matmul[w->type](tile, n, &part, x, 0, n);
+}
+
+/* Columns [c0, c0 + n) of a row of x as a row of their own. The columns that pad the last one go
+ * with them. */
+static struct act act_columns(const struct act *x, size_t row, size_t c0, size_t n)
+{
+    size_t at = row * x->stride + c0;
+    return (struct act){ .n_rows = 1,
+                         .n_cols = n,
+                         .stride = act_stride(n),
+                         .f = x->f + at,
+                         .q = x->q + at,
+                         .d = x->d + at / 32,
+                         .isum = x->isum + at / 16 };
+}
+
+/* With many rows, a few columns of all of them at a time: so gate and up stay in the second cache
+ * until they are multiplied. With few rows there is nothing to gain, and weights are better read in
+ * long pieces. */
+static size_t gated_columns(const struct model_run *r)
+{
+    return r->n_batch / r->n_rows * ROW_TILE;
+}
+
 static void gated_range(void *ctx, size_t row0, size_t row1, size_t thread_idx)
 {
-    (void)thread_idx;
-    struct project_job *j = ctx;
-    const struct projection *gate = &j->list[0], *up = &j->list[1];
-    struct act *ff = &j->r->b.ff;
-    size_t n_ff = gate->w->n_rows;
-    matmul_range(j->r, gate->y, n_ff, gate->w, j->x, NULL, row0, row1);
-    matmul_range(j->r, up->y, n_ff, up->w, j->x, NULL, row0, row1);
-    for (size_t i = 0; i < ff->n_rows; i++)
-        j->r->m->k->silu_mul(ff->f + i * ff->stride + row0, gate->y + i * n_ff + row0,
-                             up->y + i * n_ff + row0, row1 - row0);
+    struct gated_job *j = ctx;
+    const struct model_run *r = j->r;
+    const struct act *ff = &r->b.ff;
+    size_t all = r->n_batch * ROW_TILE;
+    float *gate = r->b.tile + 2 * all * thread_idx, *up = gate + all;
+    for (size_t at = row0, n; at < row1; at += n) {
+        n = MIN(gated_columns(r), row1 - at);
+        matmul_tile(r, gate, n, j->gate, &r->b.in, at);
+        matmul_tile(r, up, n, j->up, &r->b.in, at);
+        for (size_t i = 0; i < ff->n_rows; i++) {
+            struct act part = act_columns(ff, i, at, n);
+            r->m->k->silu_mul(part.f, gate + i * n, up + i * n, n);
+            if (j->integers)
+                r->m->k->act_quantize(&part, 0, 1);
+        }
+    }
 }
 
 void feed_forward_gated(struct model_run *r, const struct mat *gate, const struct mat *up,
                         const struct mat *reader)
 {
     act_shape(&r->b.ff, r->n_rows, gate->n_rows);
-    struct projection list[2] = { { gate, r->b.gate, NULL }, { up, r->b.up, NULL } };
-    struct project_job j = { r, &r->b.in, list, 2 };
+    struct gated_job j = { r, gate, up, wants_integers(reader) };
     observe(r, gate, &r->b.in);
     observe(r, up, &r->b.in);
-    pool_for(r->m->pool, gate->n_rows, MATMUL_GRAIN, gated_range, &j);
-    quantize_rows(r, &r->b.ff, reader);
+    pool_for(r->m->pool, gate->n_rows, QUANT_GRAIN, gated_range, &j);
 }
 
 /* ---- logits ---- */
@@ -274,14 +317,12 @@ static void logits_range(void *ctx, size_t row0, size_t row1, size_t thread_idx)
 {
     struct logits_job *j = ctx;
     struct model_run *r = j->r;
-    float *tile = r->b.logits_tile + thread_idx * r->n_batch * LOGITS_TILE;
-    for (size_t at = row0; at < row1; at += LOGITS_TILE) {
-        struct mat part = *j->head;
-        part.data = (const char *)part.data + at * part.row_bytes;
-        part.n_rows = MIN((size_t)LOGITS_TILE, row1 - at);
-        r->m->k->matmul[part.type](tile, LOGITS_TILE, &part, &r->b.in, 0, part.n_rows);
+    float *tile = r->b.tile + thread_idx * 2 * r->n_batch * ROW_TILE;
+    for (size_t at = row0, n; at < row1; at += n) {
+        n = MIN((size_t)ROW_TILE, row1 - at);
+        matmul_tile(r, tile, n, j->head, &r->b.in, at);
         for (size_t i = 0; i < r->n_logits; i++)
-            memcpy(r->b.outs[i].logits + at, tile + i * LOGITS_TILE, part.n_rows * sizeof(float));
+            memcpy(r->b.outs[i].logits + at, tile + i * n, n * sizeof(float));
     }
 }
 
@@ -290,12 +331,9 @@ static void more_logits_range(void *ctx, size_t i0, size_t i1, size_t thread_idx
 {
     struct logits_job *j = ctx;
     struct model_run *r = j->r;
-    float *tile = r->b.logits_tile + thread_idx * r->n_batch * LOGITS_TILE;
+    float *tile = r->b.tile + thread_idx * 2 * r->n_batch * ROW_TILE;
     for (size_t i = i0; i < i1; i++) {
-        struct mat one = *j->head;
-        one.data = (const char *)one.data + (size_t)r->more_ids[i] * one.row_bytes;
-        one.n_rows = 1;
-        r->m->k->matmul[one.type](tile, 1, &one, &r->b.in, 0, 1);
+        matmul_tile(r, tile, 1, j->head, &r->b.in, (size_t)r->more_ids[i]);
         for (size_t k = 0; k < r->n_logits; k++)
             r->b.outs[k].logits[r->n_ids + i] = tile[k];
     }
@@ -307,7 +345,7 @@ void project_logits(struct model_run *r, const struct mat *head)
     if (r->n_logits == 0)
         return;
     observe(r, head, &r->b.in);
-    pool_for(r->m->pool, r->n_ids, LOGITS_TILE, logits_range, &j);
+    pool_for(r->m->pool, r->n_ids, ROW_TILE, logits_range, &j);
     if (r->n_more_ids)
-        pool_for(r->m->pool, r->n_more_ids, LOGITS_TILE, more_logits_range, &j);
+        pool_for(r->m->pool, r->n_more_ids, ROW_TILE, more_logits_range, &j);
 }

@@ -43,8 +43,7 @@ static void layout(struct run_buffers *b, struct carver *c, const struct model_s
     b->b = carve_floats(c, lin ? n : 0, s->lin_v_heads);
     end = MAX(end, c->used);
     c->used = start;
-    b->gate = carve_floats(c, n, n_ff);
-    b->up = carve_floats(c, n, n_ff);
+    b->up = carve_floats(c, bert ? n : 0, n_ff);
     b->probs = carve_floats(c, n, s->n_experts);
     b->shared_part = carve_floats(c, s->n_experts ? n : 0, 1);
     b->choices = carve(c, n_chosen, 1, sizeof(*b->choices));
@@ -56,7 +55,7 @@ static void layout(struct run_buffers *b, struct carver *c, const struct model_s
     b->expert_out = carve_floats(c, n_chosen, s->d_model);
     c->used = MAX(end, c->used);
 
-    b->logits_tile = carve(c, n * LOGITS_TILE, n_threads, sizeof(float));
+    b->tile = carve(c, 2 * n * ROW_TILE, n_threads, sizeof(float));
     b->head_states = carve_floats(c, n_threads * (lin ? s->lin_k_dim + 1 : 0), s->lin_v_dim);
 }
 
