@@ -358,36 +358,52 @@ static void scan_i8(int32_t *out, const int8_t *v, const int8_t *q, size_t dim, 
 
 /* ---- convolution ---------------------------------------------------------------------------- */
 
-/* V_ROWS channels through all tokens; their four weights each are transposed into four vectors. */
-static inline void conv4_channels(float *y, size_t y_stride, const float *x, size_t x_stride,
-                                  float *state, const float *w, size_t n_ch, size_t n)
+/* n_v vectors of channels through all tokens: a token's channels lie together, those of the next
+ * one far away. Four weights a channel are transposed into four vectors. */
+static inline __attribute__((always_inline)) void
+conv4_channels(float *y, size_t y_stride, const float *x, size_t x_stride, float *state,
+               const float *w, size_t n_ch, size_t n, size_t n_v)
 {
-    struct words taps = words_at((const uint8_t *)w, 4 * sizeof(float));
-    vf w0 = v_from_bits(taps.w[0]), w1 = v_from_bits(taps.w[1]);
-    vf w2 = v_from_bits(taps.w[2]), w3 = v_from_bits(taps.w[3]);
-    vf s0 = v_load(state), s1 = v_load(state + n_ch), s2 = v_load(state + 2 * n_ch);
-    for (size_t t = 0; t < n; t++) {
-        vf s3 = v_load(x + t * x_stride);
-        vf acc = v_fma(s0, w0, v_set(0.0f));
-        acc = v_fma(s1, w1, acc);
-        acc = v_fma(s2, w2, acc);
-        acc = v_fma(s3, w3, acc);
-        v_store(y + t * y_stride, v_silu(acc, acc));
-        s0 = s1;
-        s1 = s2;
-        s2 = s3;
+    vf taps[4][4], s[3][4];
+#pragma GCC unroll 4
+    for (size_t i = 0; i < n_v; i++) {
+        struct words four = words_at((const uint8_t *)(w + 4 * V_ROWS * i), 4 * sizeof(float));
+#pragma GCC unroll 4
+        for (size_t k = 0; k < 4; k++)
+            taps[k][i] = v_from_bits(four.w[k]);
+#pragma GCC unroll 3
+        for (size_t k = 0; k < 3; k++)
+            s[k][i] = v_load(state + k * n_ch + V_ROWS * i);
     }
-    v_store(state, s0);
-    v_store(state + n_ch, s1);
-    v_store(state + 2 * n_ch, s2);
+    for (size_t t = 0; t < n; t++) {
+#pragma GCC unroll 4
+        for (size_t i = 0; i < n_v; i++) {
+            vf now = v_load(x + t * x_stride + V_ROWS * i);
+            vf acc = v_fma(s[0][i], taps[0][i], v_set(0.0f));
+            acc = v_fma(s[1][i], taps[1][i], acc);
+            acc = v_fma(s[2][i], taps[2][i], acc);
+            acc = v_fma(now, taps[3][i], acc);
+            v_store(y + t * y_stride + V_ROWS * i, v_silu(acc, acc));
+            s[0][i] = s[1][i];
+            s[1][i] = s[2][i];
+            s[2][i] = now;
+        }
+    }
+#pragma GCC unroll 4
+    for (size_t i = 0; i < n_v; i++)
+#pragma GCC unroll 3
+        for (size_t k = 0; k < 3; k++)
+            v_store(state + k * n_ch + V_ROWS * i, s[k][i]);
 }
 
 static void conv4_silu(float *y, size_t y_stride, const float *x, size_t x_stride, float *state,
                        const float *w, size_t n_ch, size_t n, size_t c0, size_t c1)
 {
     size_t c = c0;
+    for (; c + 4 * V_ROWS <= c1; c += 4 * V_ROWS)
+        conv4_channels(y + c, y_stride, x + c, x_stride, state + c, w + 4 * c, n_ch, n, 4);
     for (; c + V_ROWS <= c1; c += V_ROWS)
-        conv4_channels(y + c, y_stride, x + c, x_stride, state + c, w + 4 * c, n_ch, n);
+        conv4_channels(y + c, y_stride, x + c, x_stride, state + c, w + 4 * c, n_ch, n, 1);
     if (c < c1)
         ref_conv4_silu(y, y_stride, x, x_stride, state, w, n_ch, n, c, c1);
 }

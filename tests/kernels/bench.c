@@ -223,6 +223,36 @@ static void run_scan(const struct kernels *k, void *ctx)
     k->scan_i8(out, (const int8_t *)r->a, (const int8_t *)r->b, 384, 1000);
 }
 
+struct conv_case {
+    float *y, *x, *state, *w;
+    size_t n;
+};
+
+enum { CONV_WIDTH = 6144 };
+
+/* A head's 128 channels of each token, as the model asks for them. */
+static void run_conv4(const struct kernels *k, void *ctx)
+{
+    struct conv_case *c = ctx;
+    for (size_t at = 0; at < CONV_WIDTH; at += 128)
+        k->conv4_silu(c->y, CONV_WIDTH, c->x, CONV_WIDTH, c->state, c->w, CONV_WIDTH, c->n, at,
+                      at + 128);
+}
+
+static void bench_conv4(size_t n)
+{
+    char what[64];
+    struct conv_case c = { noise_floats(n * CONV_WIDTH), noise_floats(n * CONV_WIDTH),
+                           noise_floats(3 * (size_t)CONV_WIDTH),
+                           noise_floats(4 * (size_t)CONV_WIDTH), n };
+    snprintf(what, sizeof(what), "conv4_silu %d channels, %zu tokens", CONV_WIDTH, n);
+    report(what, run_conv4, &c, 8.0 * CONV_WIDTH * (double)n, 8.0 * CONV_WIDTH * (double)n);
+    free(c.y);
+    free(c.x);
+    free(c.state);
+    free(c.w);
+}
+
 static void bench_rows(void)
 {
     enum { N = 100000 };
@@ -259,5 +289,7 @@ void bench(void)
         bench_deltanet((enum state_type)type, 1);
         bench_deltanet((enum state_type)type, 64);
     }
+    bench_conv4(1);
+    bench_conv4(256);
     bench_rows();
 }
