@@ -29,4 +29,9 @@ for r in data["results"]:
     print(f"{r['test']:8} {r['kontor']:12.2f} {r['llama']:14.2f} {r['ratio']:7.2f}   {r['ratio_min']:.2f}..{r['ratio_max']:.2f}")
 PY
 rm -f build/bench/part.json
+
+echo
+echo "Guessed tokens, verified several in one step: beside plain steps, the same answers"
+python3 bench/guessing.py --kontor build/release/kontor -m build/deps/models/SmolLM2-135M-Instruct.Q4_1.gguf -r 3
+build/release/kontor bench -m build/deps/models/SmolLM2-135M-Instruct.Q4_1.gguf --guesses
 echo "saved: $result"

@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli.h"
+#include "base/size.h"
+#include "infer.h"
 #include "kontor/office.h"
 #include "open.h"
 
@@ -58,15 +59,18 @@ struct models {
 };
 
 static enum kt_status open_models(struct models *m, const char *chat_option,
-                                  const char *embed_option, struct kt_error *err)
+                                  const char *embed_option, const char *speculate,
+                                  struct kt_error *err)
 {
     char id[65];
-    enum kt_status st = open_embedder(&m->embedder, id, embed_option, err);
+    struct kt_context_options co = { .n_ctx = CONTEXT_TOKENS };
+    enum kt_status st = infer_speculate(speculate, &co.speculate, err);
+    if (!st)
+        st = open_embedder(&m->embedder, id, embed_option, err);
     const char *chat = cli_chat_model(chat_option);
     if (st || !chat)
         return st;
     struct kt_engine_options eo = { .n_threads = cli_threads() };
-    struct kt_context_options co = { .n_ctx = CONTEXT_TOKENS };
     st = kt_engine_open(&m->chat, chat, &eo, err);
     return st ? st : kt_context_create(&m->context, m->chat, &co, err);
 }
@@ -131,7 +135,7 @@ static int ask_lines(struct asker *a)
 
 static int run(int argc, char **argv)
 {
-    const char *matter = NULL, *chat = NULL, *embed = NULL;
+    const char *matter = NULL, *chat = NULL, *embed = NULL, *speculate = NULL;
     bool as_json = false, lines = false;
     struct asker a = { 0 };
     struct str_list words = { 0 };
@@ -139,9 +143,9 @@ static int run(int argc, char **argv)
         { "--matter", NULL, OPT_STR, &matter },     { "--model", "-m", OPT_STR, &chat },
         { "--embed-model", NULL, OPT_STR, &embed }, { "--passages", NULL, OPT_U64, &a.passages },
         { "--seed", NULL, OPT_U64, &a.seed },       { "--json", NULL, OPT_FLAG, &as_json },
-        { "--lines", NULL, OPT_FLAG, &lines },
+        { "--lines", NULL, OPT_FLAG, &lines },      { "--speculate", NULL, OPT_STR, &speculate },
     };
-    if (!cli_parse(&cmd_ask, argc, argv, opts, 7, &words))
+    if (!cli_parse(&cmd_ask, argc, argv, opts, ARRAY_LEN(opts), &words))
         return EXIT_USAGE;
     const char *question = words.n == 1 ? words.items[0] : NULL;
     bool right_number = lines ? words.n == 0 : words.n == 1;
@@ -153,7 +157,7 @@ static int run(int argc, char **argv)
     struct kt_error err;
     enum kt_status st = open_matter(&a.o, matter, KT_READ, &err);
     if (!st)
-        st = open_models(&a.m, chat, embed, &err);
+        st = open_models(&a.m, chat, embed, speculate, &err);
     int rc = st ? cli_fail("ask", &err) : lines ? ask_lines(&a) : ask_one(&a, question, as_json);
     models_close(&a.m);
     opened_close(&a.o);
@@ -172,6 +176,7 @@ const struct command cmd_ask = {
     "  --embed-model M   the embedding model, instead of the configured one\n"
     "  --passages N      how many passages the model reads (default 4)\n"
     "  --seed S          for models that sample\n"
+    "  --speculate KIND  auto (default) or off: the speed only, as in `kontor generate`\n"
     "  --lines           questions from standard input, one JSON string a line; one JSON answer a "
     "line\n"
     "  --json            print "

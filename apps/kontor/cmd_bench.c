@@ -39,22 +39,61 @@ static int print(const struct kt_engine *e, const struct kt_bench_request *rq,
     return EXIT_DONE;
 }
 
+/* The share of guesses that must come true for n of them to pay: each is of use only after those
+ * before it. 1 when even all would not. */
+static double break_even(size_t n, double cost)
+{
+    double lo = 0, hi = 1;
+    for (int i = 0; i < 40; i++) {
+        double a = (lo + hi) / 2, gain = 0, all = 1;
+        for (size_t k = 0; k < n; k++)
+            gain += all *= a;
+        *(gain < cost ? &lo : &hi) = a;
+    }
+    return hi;
+}
+
+static int print_guesses(const struct kt_bench_guesses *g, bool json)
+{
+    double one = g->rows_s[0];
+    json_t *rows = json_array();
+    if (!json)
+        printf("a plain step takes %.2f ms\n", one * 1e3);
+    for (size_t i = 1; i < KT_BENCH_ROWS; i++) {
+        size_t n = g->n_rows[i] - 1;
+        double cost = g->rows_s[i] / one - 1;
+        json_array_append_new(rows, json_pack("{s:I,s:f,s:f}", "guesses", (json_int_t)n, "cost",
+                                              cost, "break_even", break_even(n, cost)));
+        if (!json)
+            printf("%2zu guess%s verified: %5.2f of it more, pays when %3.0f %% come true\n", n,
+                   n > 1 ? "es" : "  ", cost, 100 * break_even(n, cost));
+    }
+    double made = g->head_s / one, all = made + g->rows_s[1] / one - 1;
+    if (json)
+        return cli_print_json(json_pack("{s:f,s:o,s:f,s:f}", "plain_s", one, "verified", rows,
+                                        "head", made, "head_break_even",
+                                        g->head_s > 0 ? break_even(1, all) : 0.0));
+    json_decref(rows);
+    if (g->head_s > 0)
+        printf(
+            " 1 guess by the multi-token head: %.2f of it, with verifying %.2f: pays when %.0f %% "
+            "come true\n",
+            made, all, 100 * break_even(1, all));
+    return EXIT_DONE;
+}
+
 static int run(int argc, char **argv)
 {
     const char *model = NULL;
     uint64_t n_prompt = 512, n_gen = 128, depth = 0, streams = 1, reps = 5, batch = 0;
-    bool json = false;
+    bool json = false, guesses = false;
     struct infer_memory memory = { 0 };
     const struct opt opts[] = {
-        { "--model", "-m", OPT_STR, &model },
-        { "--prompt", "-p", OPT_U64, &n_prompt },
-        { "--n", "-n", OPT_U64, &n_gen },
-        { "--depth", "-d", OPT_U64, &depth },
-        { "--streams", NULL, OPT_U64, &streams },
-        { "--reps", "-r", OPT_U64, &reps },
-        { "--batch", "-b", OPT_U64, &batch },
-        { "--json", NULL, OPT_FLAG, &json },
-        INFER_MEMORY_OPTS(memory),
+        { "--model", "-m", OPT_STR, &model },     { "--prompt", "-p", OPT_U64, &n_prompt },
+        { "--n", "-n", OPT_U64, &n_gen },         { "--depth", "-d", OPT_U64, &depth },
+        { "--streams", NULL, OPT_U64, &streams }, { "--reps", "-r", OPT_U64, &reps },
+        { "--batch", "-b", OPT_U64, &batch },     { "--guesses", NULL, OPT_FLAG, &guesses },
+        { "--json", NULL, OPT_FLAG, &json },      INFER_MEMORY_OPTS(memory),
     };
     if (!cli_parse(&cmd_bench, argc, argv, opts, ARRAY_LEN(opts), NULL) ||
         !infer_memory_parse(&memory, &cmd_bench))
@@ -78,11 +117,14 @@ static int run(int argc, char **argv)
         .callback_ctx = &json,
     };
     struct kt_bench_result r;
+    struct kt_bench_guesses g;
     enum kt_status st = infer_open(&e, cli_chat_model(model), &err);
     if (!st)
-        st = kt_bench(e, &rq, &r, &err);
+        st = guesses ? kt_bench_guesses(e, &rq, &g, &err) : kt_bench(e, &rq, &r, &err);
     cli_progress_end();
-    int rc = st ? cli_fail("bench", &err) : print(e, &rq, &r, json);
+    int rc = st        ? cli_fail("bench", &err)
+             : guesses ? print_guesses(&g, json)
+                       : print(e, &rq, &r, json);
     kt_engine_close(e);
     return rc;
 }
@@ -104,6 +146,8 @@ const struct command cmd_bench = {
     "  -b, --batch N     prompt tokens a step (default 512)\n"
     "  --kv TYPE         how keys and values are kept: f16 (default), q8 (8 bits) or f32\n"
     "  --state TYPE      how a recurrent state is kept: f32 (default) or bf16\n"
+    "  --guesses         instead: what verifying guessed tokens costs, and how many must come "
+    "true\n"
     "  --json            print {\"pp\",\"tg\",...} in tokens a second\n",
     run,
 };

@@ -242,9 +242,12 @@ static enum kt_status converse(struct chat *c, struct kt_error *err)
 }
 
 static enum kt_status chat_open(struct chat *c, const char *system_text, uint64_t n_ctx,
-                                struct kt_error *err)
+                                const char *speculate, struct kt_error *err)
 {
-    enum kt_status st = infer_open_seeing(&c->engine, c->model, c->look_args.mmproj, err);
+    struct kt_context_options o = { 0 };
+    enum kt_status st = infer_speculate(speculate, &o.speculate, err);
+    if (!st)
+        st = infer_open_seeing(&c->engine, c->model, c->look_args.mmproj, err);
     if (st)
         return st;
     struct kt_engine_info info;
@@ -255,8 +258,8 @@ static enum kt_status chat_open(struct chat *c, const char *system_text, uint64_
             "the model's chat layout is unknown; it can only continue text (generate --raw)");
     c->n_ctx = n_ctx ? n_ctx : MIN((size_t)info.n_ctx_train, (size_t)CONTEXT_TOKENS);
     c->interactive = isatty(STDIN_FILENO);
-    st = kt_context_create(&c->context, c->engine,
-                           &(struct kt_context_options){ .n_ctx = c->n_ctx }, err);
+    o.n_ctx = c->n_ctx;
+    st = kt_context_create(&c->context, c->engine, &o, err);
     if (!st)
         st = talk_init(&c->talk, err);
     if (!st && system_text)
@@ -278,7 +281,7 @@ static void chat_close(struct chat *c)
 
 static int run(int argc, char **argv)
 {
-    const char *model = NULL, *system_text = NULL;
+    const char *model = NULL, *system_text = NULL, *speculate = NULL;
     uint64_t n_ctx = 0;
     struct infer_sampling sampling = { .temperature = 0.7, .top_p = 0.8, .top_k = 20 };
     struct reply_args reply = { 0 };
@@ -287,6 +290,7 @@ static int run(int argc, char **argv)
         { "--model", "-m", OPT_STR, &model },
         { "--system", NULL, OPT_STR, &system_text },
         { "--ctx", NULL, OPT_U64, &n_ctx },
+        { "--speculate", NULL, OPT_STR, &speculate },
         LOOK_OPTS(c.look_args),
         REPLY_OPTS(reply),
         INFER_SAMPLING_OPTS(sampling),
@@ -301,7 +305,7 @@ static int run(int argc, char **argv)
         block_interrupt(); /* the engine's threads inherit it: Ctrl-C comes to this one */
     enum kt_status st = reply_view_options(&c.options, &reply, &err);
     if (!st)
-        st = chat_open(&c, system_text, n_ctx, &err);
+        st = chat_open(&c, system_text, n_ctx, speculate, &err);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (!st)
         st = converse(&c, &err);
@@ -321,7 +325,9 @@ const struct command cmd_chat = {
     "  -m, --model M     the model; default: the configured chat model\n"
     "  --system TEXT     instructions before the conversation\n"
     "  --ctx N           size of the context in tokens (default 4096, or what the model was "
-    "trained for)\n" LOOK_HELP REPLY_HELP
+    "trained for)\n"
+    "  --speculate KIND  guess tokens: auto (default), off, lookup, mtp, as in `kontor "
+    "generate`\n" LOOK_HELP REPLY_HELP
     "  --temp T          default 0.7; 0: always the most likely token\n"
     "  --top-k K, --top-p P, --min-p P, --presence X, --seed S    default 20, 0.8, 0, 0, 0\n",
     run,

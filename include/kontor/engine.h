@@ -307,6 +307,20 @@ struct kt_bench_result {
 KT_API KT_MUST_CHECK enum kt_status kt_bench(struct kt_engine *e, const struct kt_bench_request *rq,
                                              struct kt_bench_result *out, struct kt_error *err);
 
+/* What speculation costs: medians of the seconds a step takes that verifies n_rows[i] - 1 guesses, n_rows[0]
+ * being 1, and of one guess by the multi-token head (0: there is none). n_depth, n_reps, kv and state of rq
+ * count. */
+enum { KT_BENCH_ROWS = 6 };
+struct kt_bench_guesses {
+    size_t n_rows[KT_BENCH_ROWS];
+    double rows_s[KT_BENCH_ROWS];
+    double head_s;
+};
+KT_API KT_MUST_CHECK enum kt_status kt_bench_guesses(struct kt_engine *e,
+                                                     const struct kt_bench_request *rq,
+                                                     struct kt_bench_guesses *out,
+                                                     struct kt_error *err);
+
 /* ---- embeddings ------------------------------------------------------------------------------ */
 
 /* vectors: [n_texts, d_model], the caller's memory; pooled and normalised as the model wants.

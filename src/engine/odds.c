@@ -17,9 +17,9 @@ enum {
 };
 
 static const double EXPECTED[ODDS_KIND_COUNT] = {
-    [ODDS_MATCH_3] = 0.5,   [ODDS_MATCH_5] = 0.7,   [ODDS_MATCH_8] = 0.8,
-    [ODDS_MATCH_16] = 0.9,  [ODDS_QUOTE] = 0.8,     [ODDS_HEAD_LOW] = 0.3,
-    [ODDS_HEAD_FAIR] = 0.5, [ODDS_HEAD_HIGH] = 0.7, [ODDS_HEAD_SURE] = 0.9,
+    [ODDS_MATCH_3] = 0.5,   [ODDS_MATCH_5] = 0.7,   [ODDS_MATCH_8] = 0.8,  [ODDS_MATCH_16] = 0.9,
+    [ODDS_QUOTE] = 0.8,     [ODDS_FORCED] = 1.0,    [ODDS_HEAD_LOW] = 0.3, [ODDS_HEAD_FAIR] = 0.5,
+    [ODDS_HEAD_HIGH] = 0.7, [ODDS_HEAD_SURE] = 0.9,
 };
 static const double EXPECTED_HEAD = 0.6;
 

@@ -30,7 +30,8 @@ enum odds_kind {
     ODDS_MATCH_5,
     ODDS_MATCH_8,
     ODDS_MATCH_16,
-    ODDS_QUOTE, /* what follows in the source that is being quoted */
+    ODDS_QUOTE,  /* what follows in the source that is being quoted */
+    ODDS_FORCED, /* nothing else may follow                         */
     ODDS_HEAD_LOW,
     ODDS_HEAD_FAIR,
     ODDS_HEAD_HIGH,

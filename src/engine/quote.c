@@ -7,7 +7,10 @@
 #include "base/utf8.h"
 #include "engine/sample.h"
 
-enum { AHEAD_PLACES_MAX = 8 }; /* live places among which the first is a fair guess */
+enum {
+    AHEAD_PLACES_MAX = 8,  /* live places among which the first is a fair guess         */
+    FORCED_DEPTH_MAX = 16, /* a single way of more bytes has other tokens on it, surely */
+};
 
 enum before { BEFORE_OTHER, BEFORE_WORD, BEFORE_MARK, BEFORE_COUNT };
 
@@ -249,18 +252,51 @@ bool quote_accept(struct quote *q, int32_t id)
     return quote_accept_bytes(q, bytes);
 }
 
-size_t quote_allows(const struct quote *q, const int32_t *ids, size_t n)
+/* Move *s by the bytes of the ids, as far as they are allowed. */
+static size_t go_along(const struct quote *q, struct state *s, const int32_t *ids, size_t n)
 {
-    struct state s = q->now;
     for (size_t i = 0; i < n; i++) {
         struct span bytes = q->vocab->bytes(q->vocab->ctx, ids[i]);
         if (bytes.len == 0)
             return i;
         for (size_t k = 0; k < bytes.len; k++)
-            if (!step(q, &s, (uint8_t)bytes.ptr[k]))
+            if (!step(q, s, (uint8_t)bytes.ptr[k]))
                 return i;
     }
     return n;
+}
+
+size_t quote_allows(const struct quote *q, const int32_t *ids, size_t n)
+{
+    struct state s = q->now;
+    return go_along(q, &s, ids, n);
+}
+
+int32_t quote_forced(const struct quote *q, const int32_t *ids, size_t n)
+{
+    const struct quote_vocab *v = q->vocab;
+    struct state stack[FORCED_DEPTH_MAX + 1] = { q->now };
+    if (go_along(q, &stack[0], ids, n) < n || !stack[0].inside)
+        return -1; /* outside there is always a choice, or nearly */
+    int32_t only = -1;
+    for (size_t i = 0; i < v->n_nodes;) {
+        const struct quote_node *node = &v->nodes[i];
+        if (node->depth > FORCED_DEPTH_MAX)
+            return -1;
+        struct state *s = &stack[node->depth];
+        *s = stack[node->depth - 1];
+        if (!step(q, s, node->byte)) {
+            i = node->end;
+            continue;
+        }
+        if (node->token >= 0) {
+            if (only >= 0 || v->same[node->token] >= 0)
+                return -1;
+            only = node->token;
+        }
+        i++;
+    }
+    return only;
 }
 
 static bool is_continuation(uint8_t byte)

@@ -92,6 +92,9 @@ size_t quote_allows(const struct quote *q, const int32_t *ids, size_t n);
  * them, whole characters. Returns how many; 0: outside, too many places, or the end. */
 size_t quote_ahead(const struct quote *q, char *out, size_t n_max);
 
+/* The only token that may follow after these, which quote_allows() all; -1: there are several, or none. */
+int32_t quote_forced(const struct quote *q, const int32_t *ids, size_t n);
+
 /* Offset of the mark of the quotation that is open now (0 if the answer started inside), or
  * SIZE_MAX. */
 size_t quote_open_at(const struct quote *q);

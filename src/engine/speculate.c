@@ -234,6 +234,18 @@ static size_t guess_from_text(struct speculation *s, size_t n_max)
     return n;
 }
 
+/* Behind n guesses: tokens beside which the quotation allows nothing. */
+static size_t add_forced(struct speculation *s, size_t n, size_t n_max)
+{
+    int32_t id;
+    while (s->quote && n < n_max && (id = quote_forced(s->quote, s->guesses, n)) >= 0 &&
+           can_follow(s, id)) {
+        s->guesses[n] = id;
+        s->kinds[n++] = ODDS_FORCED;
+    }
+    return n;
+}
+
 /* Guesses of the head, as many as are worth their time. */
 static enum kt_status guess_by_head(struct speculation *s, size_t n_max, size_t *n,
                                     struct kt_error *err)
@@ -306,7 +318,7 @@ enum kt_status speculation_miss(struct speculation *s, int32_t id, size_t at, si
     s->by_head = false;
     if (s->lookup) {
         ngram_push(&s->text, id);
-        s->n_guesses = possible(s, guess_from_text(s, n_max));
+        s->n_guesses = add_forced(s, possible(s, guess_from_text(s, n_max)), n_max);
         *n = odds_worth(&s->odds, s->kinds, s->n_guesses);
     }
     if (!s->use_head)

@@ -423,6 +423,35 @@ static void kinds_that_are_not_there(void **state)
     kt_engine_close(e);
 }
 
+/* What guessing costs is measured, the head's part where there is one; and what it takes is counted. */
+static void costs_are_told(void **state)
+{
+    (void)state;
+    static const char *const NAMES[] = { "qwen35-r4", "llama-tied" };
+    for (size_t i = 0; i < ARRAY_LEN(NAMES); i++) {
+        struct kt_engine *e = open_small(NAMES[i], QT_Q8_0, SYNTH_VOCAB);
+        struct kt_bench_guesses g;
+        struct kt_bench_request rq = { .n_reps = 3, .n_depth = 5 };
+        must(kt_bench_guesses(e, &rq, &g, &err));
+        for (size_t r = 0; r < KT_BENCH_ROWS; r++)
+            assert_true(g.rows_s[r] > 0 && g.n_rows[r] >= 1);
+        assert_int_equal(g.n_rows[0], 1);
+        assert_true((g.head_s > 0) == model_has_mtp(e->model));
+        uint64_t off, all, lookup;
+        struct kt_context_options o = { .n_ctx = 256, .speculate = KT_SPECULATE_OFF };
+        must(kt_context_bytes(e, &o, &off, &err));
+        o.speculate = KT_SPECULATE_LOOKUP;
+        must(kt_context_bytes(e, &o, &lookup, &err));
+        o.speculate = KT_SPECULATE_AUTO;
+        must(kt_context_bytes(e, &o, &all, &err));
+        size_t tentative;
+        assert_true(tentative_size(&tentative, model_shape_of(e->model), SPECULATION_ROWS));
+        assert_true(lookup > off + tentative);
+        assert_true(model_has_mtp(e->model) ? all > lookup : all == lookup);
+        kt_engine_close(e);
+    }
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1)
@@ -432,6 +461,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(sampled_answers_have_their_frequencies),
         cmocka_unit_test(a_real_model_answers_alike),
         cmocka_unit_test(kinds_that_are_not_there),
+        cmocka_unit_test(costs_are_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -558,6 +558,67 @@ static void mask_is_exact(void **state)
     }
 }
 
+/* Guesses, at every place of every quotation of a source: what is said to be ahead is ahead, what is said to be
+ * allowed is what the mask holds, and where one token is forced the mask holds no other. */
+static void guesses_agree_with_the_mask(void **state)
+{
+    (void)state;
+    struct quote_options o = { .max_bytes = 60, .start_inside = true };
+    size_t n_forced = 0, n_ahead = 0;
+    for (size_t src = 0; src < ARRAY_LEN(SOURCES); src++) {
+        struct quote *q = open_quote(&SOURCES[src], 1, o);
+        struct rng rng;
+        char whole[1024];
+        plain_normalise(whole, SOURCES[src].text, SOURCES[src].text_len);
+        rng_init(&rng, 5 + src);
+        for (size_t step = 0; step < 400; step++) {
+            uint64_t mask[N_TOKENS / 64 + 1] = { 0 };
+            int32_t allowed[N_TOKENS], ids[2];
+            size_t n = 0;
+            if (!quote_mask(q, mask))
+                break;
+            for (size_t id = 0; id < vocab.n; id++) {
+                ids[0] = (int32_t)id;
+                bool silent = vocab.len[id] == 0, ok = quote_allows(q, ids, 1) == 1;
+                if (!silent && mask_has(vocab.samplable, id) && ok != mask_has(mask, id))
+                    fail_msg("step %zu: token %zu is allowed: %d, in the mask: %d", step, id, ok,
+                             mask_has(mask, id));
+                if (mask_has(mask, id))
+                    allowed[n++] = (int32_t)id;
+            }
+            bool inside = quote_open_at(q) != SIZE_MAX;
+            int32_t only = quote_forced(q, NULL, 0);
+            assert_int_equal(only, inside && n == 1 ? allowed[0] : -1);
+            n_forced += only >= 0;
+            char text[40];
+            size_t len = quote_ahead(q, text, sizeof(text) - 1);
+            text[len] = '\0';
+            assert_non_null(strstr(whole, text));
+            assert_true(len == 0 || inside);
+            for (size_t i = 0; i < len; i++) { /* the first 256 ids are the bytes */
+                int32_t bytes[40];
+                for (size_t k = 0; k <= i; k++)
+                    bytes[k] = (uint8_t)text[k];
+                size_t ok = quote_allows(q, bytes, i + 1);
+                if (ok < i + 1) /* the longest quotation was reached */
+                    break;
+                n_ahead++;
+            }
+            int32_t id = allowed[rng_below(&rng, n)];
+            if (only >= 0) { /* and the one after it is asked for from here */
+                ids[0] = only;
+                int32_t second = quote_forced(q, ids, 1);
+                assert_true(quote_accept(q, only));
+                assert_int_equal(second, quote_forced(q, NULL, 0));
+            } else {
+                assert_true(quote_accept(q, id));
+            }
+        }
+        quote_destroy(q);
+    }
+    assert_true(n_forced > 5 && n_ahead > 100);
+}
+
 /* Nothing true is refused: any run of words of a source that crosses no wall can be quoted. */
 static void every_true_quotation_passes(void **state)
 {
@@ -674,6 +735,7 @@ int main(void)
         cmocka_unit_test(the_right_place_is_named),
         cmocka_unit_test(an_open_quotation_is_cut_back),
         cmocka_unit_test(mask_is_exact),
+        cmocka_unit_test(guesses_agree_with_the_mask),
         cmocka_unit_test(every_true_quotation_passes),
         cmocka_unit_test(odd_sources_are_harmless),
         cmocka_unit_test(a_vocabulary_without_the_byte_ends),
