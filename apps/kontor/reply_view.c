@@ -39,6 +39,7 @@ static void show_text(void *ctx, const char *text, size_t len)
     if (v->thinking)
         fputs("\n\n", stderr);
     v->thinking = false;
+    v->mid_line = text[len - 1] != '\n';
     if (fwrite(text, 1, len, stdout) != len || fflush(stdout) != 0)
         v->failed = true;
 }
@@ -59,8 +60,9 @@ static void show_call(void *ctx, const char *name, const char *arguments)
     if (v->thinking)
         fputs("\n\n", stderr);
     v->thinking = false;
-    if (!line || printf("%s\n", line) < 0 || fflush(stdout) != 0)
+    if (!line || printf("%s%s\n", v->mid_line ? "\n" : "", line) < 0 || fflush(stdout) != 0)
         v->failed = true;
+    v->mid_line = false;
     free(line);
     json_decref(call);
 }

@@ -31,6 +31,7 @@ struct reply_view {
     struct kt_reply_parser *parser;
     bool quiet;    /* nothing is shown (--json) */
     bool thinking; /* the last thing shown was a thought */
+    bool mid_line; /* ... was text without a line end    */
     bool failed;   /* stdout cannot be written, or memory is out */
 };
 KT_MUST_CHECK enum kt_status reply_view_open(struct reply_view *v, const struct kt_chat_options *o,

@@ -11,6 +11,7 @@ import json
 import os
 import pathlib
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -48,6 +49,34 @@ def write_tokenizer(folder):
     # Small pictures: one or two tokens each.
     (folder / "preprocessor_config.json").write_text('{"size": {"shortest_edge": 1024, "longest_edge": 4096}}')
     (folder / "video_preprocessor_config.json").write_text('{"size": {"shortest_edge": 1024, "longest_edge": 16384}}')
+
+
+def write_script(folder, texts, after):
+    """A model that says one thing: behind the token a comes after[a]. 'texts': what unused tokens spell.
+
+    The hidden state of such a model is nearly the last token's own embedding, so a head whose row for after[a] is a's embedding
+    is sure of it."""
+    shutil.copytree(MODEL, folder)
+    spelled = letters()
+    t = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    vocab = {v: k for k, v in t["model"]["vocab"].items()} | {i: "".join(spelled[b] for b in s.encode()) for i, s in texts.items()}
+    t["model"]["vocab"] = {v: k for k, v in vocab.items()}
+    (folder / "tokenizer.json").write_text(json.dumps(t), encoding="utf-8")
+    config = json.loads((folder / "config.json").read_text())
+    config["tie_word_embeddings"] = config["text_config"]["tie_word_embeddings"] = False
+    (folder / "config.json").write_text(json.dumps(config))
+    weights = (folder / "model.safetensors").read_bytes()
+    n = struct.unpack("<Q", weights[:8])[0]
+    head, data = json.loads(weights[8:8 + n]), weights[8 + n:]
+    table = head["model.language_model.embed_tokens.weight"]
+    row = 2 * table["shape"][1]
+    start = table["data_offsets"][0]
+    rows = bytearray(row * VOCAB)
+    for a, b in after.items():
+        rows[b * row:(b + 1) * row] = data[start + a * row:start + (a + 1) * row]
+    head["lm_head.weight"] = {"dtype": "BF16", "shape": table["shape"], "data_offsets": [len(data), len(data) + len(rows)]}
+    text = json.dumps(head).encode()
+    (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + data + rows)
 
 
 def kontor(*args, ok=(0,), **kw):
@@ -136,6 +165,22 @@ class Logits(Base):
         self.logits([5, *[963, VIDEO, VIDEO, 964] * 2, 6], "--video", folder)
         self.logits([5, *few["all"], 6], "--video", folder)
 
+    def test_gguf_and_its_vision_file(self):
+        folder, text, sight = self.dir / "folder", self.dir / "m.gguf", self.dir / "sight.gguf"
+        shutil.copytree(MODEL, folder)
+        for name in ("preprocessor_config.json", "video_preprocessor_config.json"):
+            (folder / name).unlink()  # as a GGUF file has none: published sizes
+        kontor("convert", folder, text, "--type", "f32")
+        kontor("convert", folder, sight, "--vision", "--type", "f32")
+        ids = [5, 963, *[IMAGE] * 66, 964, 6]
+        a = ("--image", PICTURES / "colour.png")
+        one, other = self.logits(ids, *a, model=folder), self.logits(ids, *a, "--mmproj", sight, model=text)
+        spread = max(one) - min(one)
+        self.assertLess(max(abs(x - y) for x, y in zip(one, other)), 1e-4 * spread)
+        self.assertIn("mmproj", self.logits(ids, *a, model=text, ok=(1, 2, 3)))
+        sight.rename(self.dir / "mmproj.gguf")
+        self.assertEqual(other, self.logits(ids, *a, model=text), "found beside the model")
+
     def test_what_does_not_fit(self):
         a = PICTURES / "colour.png"
         self.assertIn("stands for an image", self.logits([5, IMAGE, IMAGE, IMAGE, IMAGE], "--image", a, ok=(1, 2, 3)))
@@ -167,7 +212,7 @@ class Generate(Base):
         n = {how: generate("-p", "Hi", *how)["tokens_prompt"] for how in ((), ("--think",), ("--no-think",))}
         self.assertEqual(n[()], n[("--no-think",)], "a model of few layers does not think unless told to")
         self.assertEqual(n[("--no-think",)] - n[("--think",)], 4)  # of "\n</think>\n\n" the mark and three line ends
-        thoughts = {q: generate("-p", q, "--think") for q in ("Hi", "What?", "Why", "123", "Kaution")}
+        thoughts = {q: generate("-p", q, "--think") for q in ("Hi", "What?", "Kaution")}
         said = [q for q, r in thoughts.items() if r["reasoning"]]
         self.assertTrue(said, "some random tokens are letters")
         for q, r in thoughts.items():
@@ -203,6 +248,25 @@ class Chat(Base):
         self.assertNotEqual(without.stdout, p.stdout)
         bad = kontor("chat", "-m", MODEL, input=b"/image /none.png\n", ok=(3,))
         self.assertIn(b"/none.png", bad.stderr)
+
+    def test_a_model_that_calls_a_tool(self):
+        model = self.dir / "script"
+        write_script(model, {300: "hm", 301: "\n\nI look.\n\n",
+                             302: "\n<function=rain>\n<parameter=days>\n3\n</parameter>\n</function>\n"},
+                     {10: 300, 300: 966, 966: 301, 301: 967, 967: 302, 302: 968, 968: CONTROL["<|im_end|>"]})
+        tools = self.dir / "tools.json"
+        tools.write_text('[{"type":"function","function":{"name":"rain","parameters":{"type":"object",'
+                         '"properties":{"days":{"type":"integer"}}}}}]')
+        call = {"name": "rain", "arguments": {"days": 3}}
+        r = json.loads(kontor("generate", "-m", model, "-p", "Rain?", "--think", "--tools", tools, "--json").stdout)
+        self.assertEqual((r["reasoning"], r["content"], r["tool_calls"], r["finish"]), ("hm", "I look.", [call], "stop"))
+        shown = kontor("generate", "-m", model, "-p", "Rain?", "--think", "--tools", tools)
+        line = json.dumps(call, separators=(",", ":"))
+        self.assertEqual(shown.stdout.decode(), f"I look.\n{line}\n\n")
+        self.assertEqual(shown.stderr.decode().strip(), "hm")
+        # Each line after a call is the tool's answer; this model asks again, until nobody answers.
+        p = kontor("chat", "-m", model, "--think", "--tools", tools, "--temp", 0, "--ctx", 4000, input=b"Rain?\nno\nyes\n")
+        self.assertEqual(p.stdout.decode(), f"I look.\n{line}\n\n" * 3)
 
 
 if __name__ == "__main__":
