@@ -11,6 +11,7 @@
 #include "extract/extract.h"
 #include "hub/models.h"
 #include "kernels/kernels.h"
+#include "media/media.h"
 #include "open.h"
 
 enum verdict { FINE, NOTE, BAD };
@@ -63,6 +64,10 @@ static void check_sandbox(struct checkup *c)
     say(c, r.pdf_reader ? FINE : BAD, "pdftotext",
         r.pdf_reader ? "installed" : "missing: PDF files cannot be read",
         r.pdf_reader ? NULL : "install the package poppler-utils");
+    bool ffmpeg = media_has_ffmpeg();
+    say(c, ffmpeg ? FINE : NOTE, "ffmpeg",
+        ffmpeg ? "installed" : "missing: of videos only folders of frames can be looked at",
+        ffmpeg ? NULL : "install the package ffmpeg");
 
     size_t n_denied = 0;
     for (size_t i = 0; i < r.n_probes; i++)

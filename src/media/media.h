@@ -3,8 +3,13 @@
 #ifndef MEDIA_MEDIA_H
 #define MEDIA_MEDIA_H
 
+#include <stdbool.h>
+
 /* The worker's main, for the hidden command `media-worker`; talks on the descriptors it was started
  * with. The return value is the exit status. */
 int media_worker_main(int argc, char **argv);
+
+/* Are the programs there that video files need? For `kontor doctor`. */
+bool media_has_ffmpeg(void);
 
 #endif

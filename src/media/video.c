@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/size.h"
+#include "media/media.h"
 #include "media/media_priv.h"
 #include "sandbox/child.h"
 #include "sandbox/walls.h"
@@ -47,6 +48,11 @@ static const char *ffmpeg_program(bool probe)
     static const char *const ffmpegs[] = { "/usr/bin/ffmpeg", "/usr/local/bin/ffmpeg",
                                            "/bin/ffmpeg", NULL };
     return find_program(probe ? probes : ffmpegs);
+}
+
+bool media_has_ffmpeg(void)
+{
+    return ffmpeg_program(true) && ffmpeg_program(false);
 }
 
 /* ---- starting -------------------------------------------------------------------------------- */
@@ -115,7 +121,7 @@ bool ffmpeg_start(struct ffmpeg *f, const struct walls *parser, const char *fram
         .threads = true,
         .reopen_fd = WORKER_INPUT_FD,
     };
-    if (!ffmpeg_program(true) || !ffmpeg_program(false))
+    if (!media_has_ffmpeg())
         return media_refuse(why, REASON_FFMPEG_MISSING, 0, 0);
     char max_pixels[16];
     snprintf(max_pixels, sizeof(max_pixels), "%d", SOURCE_PIXELS_MAX);
