@@ -153,7 +153,8 @@ enum kt_status fetch_ask(struct fetch *f, struct kt_error *err)
         return st;
     struct http_reply *r = &f->reply;
     int64_t bytes = r->linked_size >= 0 ? r->linked_size : r->length;
-    memcpy(f->git_id, r->status == 200 ? r->git_id : "", r->status == 200 ? 41 : 1);
+    bool has_id = r->status == 200 && r->length >= 0; /* git's id is over the length, too */
+    memcpy(f->git_id, has_id ? r->git_id : "", has_id ? sizeof(f->git_id) : 1);
     if (r->commit[0] && !f->p->state.revision[0])
         snprintf(f->p->state.revision, sizeof(f->p->state.revision), "%s", r->commit);
     r->transient = false;

@@ -1,9 +1,9 @@
 /* Fetching one file of a model.
  *
- *   fetch_ask()      HEAD at the hub: size, SHA-256, commit. Compared with the catalogue and with what an
- *              earlier run was promised; a file that changed since is begun anew.
- *   receive()  GET at the hub, along the redirects to whoever sends the bytes, into X.part.
- *   finish()   whole and of the promised hash: its own name. Otherwise deleted.
+ *   fetch_ask()  HEAD at the hub: size, SHA-256, commit. Compared with the catalogue and with what an
+ *                earlier run was promised; a file that changed since is begun anew. (ask.c)
+ *   receive()    GET at the hub, along the redirects to whoever sends the bytes, into X.part.
+ *   finish()     whole and of the promised hash: its own name. Otherwise deleted.
  *
  * Every attempt begins at the hub, so a signed link that has expired is simply replaced. Attempts
  * end when HUB_ATTEMPTS_MAX of them in a row brought nothing new; as long as bytes arrive, they go

@@ -15,7 +15,11 @@
 #include "hub/url.h"
 #include "kontor/version.h"
 
-enum { STALL_S = 30, STALL_BYTES = 1024 };
+enum {
+    STALL_S = 30,
+    STALL_BYTES = 1024,
+    DISCARD_MAX = 1 << 20, /* of an error page; it may never end */
+};
 
 struct http {
     const struct curl_api *api;
@@ -34,6 +38,7 @@ struct http {
     struct http_reply *reply;
     const struct http_sink *sink;
     bool begun;
+    size_t discarded; /* bytes of a body that nobody reads */
     enum kt_status sink_status;
     struct kt_error *err;
 };
@@ -70,7 +75,7 @@ static size_t on_body(char *data, size_t size, size_t n, void *ctx)
     size_t len = size * n;
     h->api->easy_getinfo(h->curl, CURLINFO_RESPONSE_CODE, &h->reply->status);
     if (!h->sink || (h->reply->status != 200 && h->reply->status != 206))
-        return len; /* an error page: nobody reads it */
+        return (h->discarded += len) <= DISCARD_MAX ? len : 0; /* an error page */
     if (!h->begun) {
         h->begun = true;
         h->sink_status = h->sink->begin(h->sink->ctx, h->reply, h->err);
@@ -216,6 +221,7 @@ static enum kt_status perform(struct http *h, const char *url, bool head, const 
 {
     h->err = err;
     h->begun = false;
+    h->discarded = 0;
     h->address_refused = false;
     h->sink_status = KT_OK;
     reply_reset(h->reply);
@@ -247,6 +253,8 @@ static enum kt_status perform(struct http *h, const char *url, bool head, const 
         h->api->easy_getinfo(h->curl, CURLINFO_RESPONSE_CODE, &h->reply->status);
         url_resolve(h->reply->location, sizeof(h->reply->location), h->api, url,
                     h->reply->location);
+        if (code == CURLE_WRITE_ERROR && h->discarded > DISCARD_MAX)
+            code = CURLE_OK; /* the head is all that was wanted */
         if (code != CURLE_OK)
             st = explain(h, code, err);
     }

@@ -595,6 +595,22 @@ class Misbehaviour(Base):
         self.assertNotIn(TOKEN, p.err)
         self.assertEqual(len(HUB.log), 2)  # nobody knocks twice at a closed door
 
+    def test_error_page_without_end(self):
+        sent = []
+
+        def on_resolve(h):
+            if h.command == "HEAD":
+                return False
+            h.send_response(404)
+            h.end_headers()
+            h.close_connection = True
+            for _ in range(10_000):
+                sent.append(h.wfile.write(bytes(64 * 1024)))
+            return True
+        HUB.on_resolve = on_resolve
+        self.assertIn("has no m.gguf", self.pull(ok=(1,)).err)
+        self.assertLess(len(sent), 1000)
+
     def test_not_found(self):
         HUB.files.clear()
         self.assertIn("has no m.gguf in o/m at main", self.pull(ok=(1,)).err)
