@@ -8,6 +8,7 @@ Run by hand:  KONTOR_BIN=build/release/kontor KONTOR_TESTDATA=build/deps/models 
 import json
 import os
 import pathlib
+import random
 import resource
 import shutil
 import signal
@@ -871,6 +872,89 @@ class Carry(Base):
         p = self.there("import", dest, ok=(1,), preexec_fn=small_files)
         self.assertIn("FAT32", p.err)
         self.assertFalse(list((self.other / "models").glob(".*.part")))
+
+
+class Kill(Base):
+    """kill -9 at random moments, again and again (`make check-long`): in the end all is whole, and little was fetched twice."""
+
+    def setUp(self):
+        super().setUp()
+        self.random = random.Random(int(os.environ.get("KONTOR_SEED", "1")))
+        self.big = gguf(12_000_000)
+        HUB.files[("o/m", "m.gguf")] = self.big
+        self.catalogue([entry(files=[{"path": "m.gguf", "bytes": len(self.big), "sha256": sha256(self.big)}])])
+
+    def killed(self, *args, most_ms, env=None):
+        """Whether the command got through before it was killed."""
+        p = subprocess.Popen([KONTOR, *map(str, args)], env=self.env(**(env or {})), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        try:
+            _, err = p.communicate(timeout=self.random.uniform(0.001, most_ms / 1000))
+        except subprocess.TimeoutExpired:
+            p.kill()
+            p.communicate()
+            return False
+        self.assertEqual(p.returncode, 0, err.decode()[-1000:])
+        return True
+
+    def judge(self, home, name):
+        model = home / "models" / name
+        if model.exists():
+            self.assertEqual((model / "m.gguf").read_bytes(), self.big)
+            self.kontor("verify", name, env={"KONTOR_HOME": str(home)})
+        return model.exists()
+
+    def test_pull(self):
+        sent = []
+
+        def on_cdn(h, data):
+            """As slow as a line: 64 KB every 5 ms."""
+            etag = f'"cdn-{sha256(data)[:16]}"'
+            start = h.range_from(etag, len(data))
+            h.send_response(206 if start else 200)
+            h.send_header("ETag", etag)
+            if start:
+                h.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
+            h.send_header("Content-Length", str(len(data) - start))
+            h.end_headers()
+            for at in range(start, len(data), 65536):
+                sent.append(h.wfile.write(data[at:at + 65536]))
+                time.sleep(0.005)
+            return True
+        HUB.on_cdn = on_cdn
+        n = 0
+        while not self.killed("pull", "m-q8", most_ms=600):
+            n += 1
+            self.judge(self.home, "m-q8")
+            self.assertLess(n, 500, "it never gets through")
+        self.assertTrue(self.judge(self.home, "m-q8"))
+        # What is lost at each kill is what was on its way: the sockets' buffers.
+        self.assertLess(sum(sent), len(self.big) + (n + 1) * 8_000_000)
+        print(f"{n} kills, {sum(sent) / len(self.big):.2f} times the file sent")
+
+    def test_import_and_export(self):
+        self.pull()
+        other = self.dir / "other"
+        for dest in (self.dir / "stick.tar", self.dir / "stick"):
+            n = 0
+            while not self.killed("export", "m-q8", dest, most_ms=300):
+                n += 1
+                if dest.is_file() or (dest / "manifest.json").exists():
+                    break  # killed after the last step: it must be whole, which the import below finds out
+                if dest.is_dir():
+                    shutil.rmtree(dest)
+                self.assertLess(n, 500, "it never gets through")
+            name = dest.name.replace(".", "-")
+            while not self.killed("import", dest, "--name", name, most_ms=300, env={"KONTOR_HOME": str(other)}):
+                n += 1
+                if self.judge(other, name):
+                    break
+                self.assertLess(n, 1000, "it never gets through")
+            self.assertTrue(self.judge(other, name))
+            while not self.killed("rm", name, "--force", most_ms=60, env={"KONTOR_HOME": str(other)}):
+                n += 1
+                if not self.judge(other, name) and not (other / "models" / f".{name}.gone").exists():
+                    break
+            print(f"{dest.name}: {n} kills")
 
 
 if __name__ == "__main__":
