@@ -197,6 +197,8 @@ const struct command cmd_logits = {
     "                    those that the model's processor chooses\n"
     "  --fps X           how many of a folder's frames were taken a second (default: its file\n"
     "                    \"fps\", else 24)\n"
+    "  --max-pixels N    pictures, and whole videos, become no larger (default: as the model was "
+    "made)\n"
     "  --mmproj FILE     the vision part of a GGUF model (default: mmproj*.gguf beside it)\n"
     "  --head main|mtp   mtp: of the head that predicts one token further; row i is what it says\n"
     "                    after token i + 1, and there is one row less\n",

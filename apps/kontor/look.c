@@ -21,9 +21,12 @@ static bool cancelled(void *ctx)
 enum kt_status look_add(struct look *l, const struct look_args *a, bool video, const char *path,
                         const char *model, bool all_frames, struct kt_error *err)
 {
-    struct kt_media_options o = {
-        .model_path = model, .source_fps = a->fps, .all_frames = all_frames, .cancelled = cancelled
-    };
+    struct kt_media_options o = { .model_path = model,
+                                  .source_fps = a->fps,
+                                  .image_max_pixels = a->max_pixels,
+                                  .video_max_pixels = a->max_pixels,
+                                  .all_frames = all_frames,
+                                  .cancelled = cancelled };
     struct kt_media **items = realloc(l->items, (l->n + 1) * sizeof(*items));
     if (!items)
         return kt_fail(err, KT_E_NOMEM, "out of memory");

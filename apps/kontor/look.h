@@ -10,13 +10,15 @@
 
 struct look_args {
     struct str_list images, videos;
-    const char *mmproj; /* the vision part of a GGUF model */
-    double fps;         /* at which a folder's frames were taken; 0: its file "fps", else 24 */
+    const char *mmproj;  /* the vision part of a GGUF model */
+    uint64_t max_pixels; /* that a picture, or a whole video, becomes; 0: the model's */
+    double fps;          /* at which a folder's frames were taken; 0: its file "fps", else 24 */
 };
 #define LOOK_OPTS(a)                                                                               \
     { "--image", NULL, OPT_STR_LIST, &(a).images },                                                \
         { "--video", NULL, OPT_STR_LIST, &(a).videos },                                            \
         { "--mmproj", NULL, OPT_STR, &(a).mmproj },                                                \
+        { "--max-pixels", NULL, OPT_U64, &(a).max_pixels },                                        \
     {                                                                                              \
         "--fps", NULL, OPT_F64, &(a).fps                                                           \
     }
@@ -25,6 +27,8 @@ struct look_args {
     "  --video PATH      a folder of frames, or a video file (needs ffmpeg); several times, too\n" \
     "  --fps X           how many of a folder's frames were taken a second (default: its file\n"   \
     "                    \"fps\", else 24)\n"                                                      \
+    "  --max-pixels N    pictures, and whole videos, become no larger: 1,024 pixels are a token\n" \
+    "                    (default: as the model was made, 16,777,216 and 25,165,824)\n"            \
     "  --mmproj FILE     the vision part of a GGUF model (default: mmproj*.gguf beside it)\n"
 
 /* Opened: the images in their order, then the videos in theirs. */

@@ -38,11 +38,9 @@ struct kt_media_options {
     /* A model's folder: preprocessor_config.json and video_preprocessor_config.json there give the
      * budgets of pixels below. NULL, a GGUF file, or none there: those of the published models. */
     const char *model_path;
-    uint64_t image_min_pixels,
-        image_max_pixels; /* after resizing; 0: the model's (65,536 and 16,777,216) */
-    uint64_t video_min_pixels,
-        video_max_pixels;       /* of all frames together; 0: the model's (4,096 and
-                                                    25,165,824) */
+    /* Pixels after resizing, of a video of all frames together; 0: the model's (65,536 to 16,777,216 and
+     * 4,096 to 25,165,824). Where one end is given, the other moves along if it must. */
+    uint64_t image_min_pixels, image_max_pixels, video_min_pixels, video_max_pixels;
     uint64_t max_source_pixels; /* of a picture as it comes; 0: 67,108,864 (8192 x 8192) */
     /* Of a video: which frames. */
     double fps;                      /* to look at a second; 0: the model's (2)      */

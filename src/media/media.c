@@ -52,6 +52,20 @@ static enum kt_status check_settings(const struct settings *s, struct kt_error *
     return KT_OK;
 }
 
+/* One end that is given moves the model's other end along; what is made larger to reach the least is
+ * rounded up, so that needs room below the most. */
+static void budget_of(uint64_t *min, uint64_t *max, uint64_t want_min, uint64_t want_max)
+{
+    if (want_max)
+        *max = want_max;
+    if (want_min)
+        *min = want_min;
+    if (want_max && !want_min)
+        *min = MIN(*min, *max / 4);
+    if (want_min && !want_max)
+        *max = MAX(*min, *max);
+}
+
 static enum kt_status settings_of(struct settings *s, const struct kt_media_options *o,
                                   struct kt_error *err)
 {
@@ -72,14 +86,8 @@ static enum kt_status settings_of(struct settings *s, const struct kt_media_opti
     enum kt_status st = media_config_read(c, o->model_path, err);
     if (st)
         return st;
-    if (o->image_min_pixels)
-        c->image_min_pixels = o->image_min_pixels;
-    if (o->image_max_pixels)
-        c->image_max_pixels = o->image_max_pixels;
-    if (o->video_min_pixels)
-        c->video_min_pixels = o->video_min_pixels;
-    if (o->video_max_pixels)
-        c->video_max_pixels = o->video_max_pixels;
+    budget_of(&c->image_min_pixels, &c->image_max_pixels, o->image_min_pixels, o->image_max_pixels);
+    budget_of(&c->video_min_pixels, &c->video_max_pixels, o->video_min_pixels, o->video_max_pixels);
     if (o->fps != 0)
         c->fps = o->fps;
     if (o->frames_min)

@@ -181,6 +181,13 @@ class Logits(Base):
         sight.rename(self.dir / "mmproj.gguf")
         self.assertEqual(other, self.logits(ids, *a, model=text), "found beside the model")
 
+    def test_fewer_pixels(self):
+        folder = self.dir / "folder"
+        shutil.copytree(MODEL, folder)
+        (folder / "preprocessor_config.json").unlink()
+        self.logits([5, *[IMAGE] * 66, 6], "--image", PICTURES / "colour.png", model=folder)
+        self.logits([5, *[IMAGE] * 2, 6], "--image", PICTURES / "colour.png", "--max-pixels", 3000, model=folder)
+
     def test_what_does_not_fit(self):
         a = PICTURES / "colour.png"
         self.assertIn("stands for an image", self.logits([5, IMAGE, IMAGE, IMAGE, IMAGE], "--image", a, ok=(1, 2, 3)))
