@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/size.h"
+#include "hub/catalogue.h"
 #include "infer.h"
 #include "kernels/kernels.h"
 #include "model/model.h"
@@ -319,20 +320,27 @@ static json_t *tokenizer_json(const struct tokenizer *t)
                      (json_int_t)tokenizer_n_vocab(t), "stops", list);
 }
 
+static uint64_t total_bytes(const struct report *r)
+{
+    return r->plan.total + model_file_bytes(r->file);
+}
+
 static json_t *context_json(const struct report *r)
 {
     if (!r->n_ctx)
         return json_null();
     const struct memory_plan *p = &r->plan;
+    uint64_t machine = memory_of_machine();
     return json_pack(
-        "{s:I,s:I,s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "n_ctx", (json_int_t)r->n_ctx,
-        "streams", (json_int_t)r->n_streams, "kv_type", infer_kv_name(r->memory.kv), "state_type",
-        infer_state_name(r->memory.state), "kv_bytes", (json_int_t)p->state.kv, "recurrent_bytes",
-        (json_int_t)p->state.recurrent, "conv_bytes", (json_int_t)p->state.conv, "parts_bytes",
-        (json_int_t)p->state.parts, "state_bytes", (json_int_t)p->state.total, "mtp_bytes",
-        (json_int_t)p->mtp.total, "scratch_bytes", (json_int_t)p->scratch, "weights_bytes",
-        (json_int_t)model_file_bytes(r->file), "total_bytes",
-        (json_int_t)(p->total + model_file_bytes(r->file)));
+        "{s:I,s:I,s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:s}", "n_ctx",
+        (json_int_t)r->n_ctx, "streams", (json_int_t)r->n_streams, "kv_type",
+        infer_kv_name(r->memory.kv), "state_type", infer_state_name(r->memory.state), "kv_bytes",
+        (json_int_t)p->state.kv, "recurrent_bytes", (json_int_t)p->state.recurrent, "conv_bytes",
+        (json_int_t)p->state.conv, "parts_bytes", (json_int_t)p->state.parts, "state_bytes",
+        (json_int_t)p->state.total, "mtp_bytes", (json_int_t)p->mtp.total, "scratch_bytes",
+        (json_int_t)p->scratch, "weights_bytes", (json_int_t)model_file_bytes(r->file),
+        "total_bytes", (json_int_t)total_bytes(r), "machine_bytes", (json_int_t)machine, "fits",
+        fit_name(memory_fit(total_bytes(r), machine)));
 }
 
 static json_t *metadata_json(const struct report *r)
@@ -503,10 +511,16 @@ static void print_context(const struct report *r)
     printf("\n    %-18s", "weights, mapped");
     print_bytes((double)model_file_bytes(r->file));
     printf("\n    %-18s", "together");
-    print_bytes((double)r->plan.total + (double)model_file_bytes(r->file));
+    print_bytes((double)total_bytes(r));
     if (r->n_streams > 1)
         printf(" for %zu contexts", r->n_streams);
-    putchar('\n');
+    uint64_t machine = memory_of_machine();
+    enum fit fit = memory_fit(total_bytes(r), machine);
+    printf("\n    %-18s", "this machine has");
+    print_bytes((double)machine);
+    printf(": %s\n", fit == FIT_YES     ? "it fits"
+                     : fit == FIT_TIGHT ? "it fits, with little left for anything else"
+                                        : "it does not fit");
 }
 
 static int report_print(const struct report *r, bool with_all)

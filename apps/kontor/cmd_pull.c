@@ -68,11 +68,6 @@ static size_t n_threads_of_engine(void)
     return n;
 }
 
-static const char *fit_text(enum fit f)
-{
-    return f == FIT_YES ? "yes" : f == FIT_TIGHT ? "tight" : "no";
-}
-
 static bool is_here(const char *name)
 {
     char *dir = model_dir(cli_home(), name);
@@ -93,7 +88,7 @@ static void list_build(struct lister *l, const struct catalogue_build *b)
         snprintf(size, sizeof(size), "%s%.2f", b->approximate ? "~" : "", (double)b->bytes / 1e9);
         snprintf(memory, sizeof(memory), "%.1f", known ? (double)need.total / 1e9 : 0.0);
         printf("%-27s %-6s %8s %9s  %-5s %-10s %s%s\n", b->name, model_role_name(m->role), size,
-               known ? memory : "?", known ? fit_text(fit) : "?", m->license, m->about,
+               known ? memory : "?", known ? fit_name(fit) : "?", m->license, m->about,
                here ? " (here)" : "");
         return;
     }
@@ -104,7 +99,7 @@ static void list_build(struct lister *l, const struct catalogue_build *b)
                           (json_int_t)b->bytes, "approximate", b->approximate, "here", here);
     if (known) {
         json_object_set_new(o, "memory", json_integer((json_int_t)need.total));
-        json_object_set_new(o, "fits", json_string(fit_text(fit)));
+        json_object_set_new(o, "fits", json_string(fit_name(fit)));
     }
     json_array_append_new(l->rows, o);
 }

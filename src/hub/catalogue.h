@@ -82,5 +82,6 @@ uint64_t memory_of_machine(void);
 /* Does it fit? TIGHT: yes, with less than an eighth of the machine left for everything else. */
 enum fit { FIT_YES, FIT_TIGHT, FIT_NO };
 enum fit memory_fit(uint64_t need, uint64_t machine);
+const char *fit_name(enum fit f); /* "yes", "tight", "no" */
 
 #endif

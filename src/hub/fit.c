@@ -53,3 +53,8 @@ enum fit memory_fit(uint64_t need, uint64_t machine)
         return FIT_NO;
     return machine - need < machine / 8 ? FIT_TIGHT : FIT_YES;
 }
+
+const char *fit_name(enum fit f)
+{
+    return f == FIT_YES ? "yes" : f == FIT_TIGHT ? "tight" : "no";
+}

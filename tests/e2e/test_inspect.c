@@ -82,6 +82,8 @@ static void smollm2_is_described(void **state)
     assert_int_equal(number(json_object_get(o, "types"), "Q4_1", "tensors"), 210);
     /* 30 layers, 1000 tokens, keys and values of 3 heads of 64 in two bytes */
     assert_int_equal(number(o, "context", "kv_bytes"), 30 * 1000 * 2 * 3 * 64 * 2);
+    assert_true(number(o, "context", "machine_bytes") > 1 << 28);
+    assert_string_equal(json_string_value(json_object_get(json_object_get(o, "context"), "fits")), "yes");
     const json_t *ctx = json_object_get(o, "context");
     assert_int_equal(number(ctx, "total_bytes", NULL), number(ctx, "weights_bytes", NULL) +
                                                            number(ctx, "state_bytes", NULL) +
