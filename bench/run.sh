@@ -1,5 +1,6 @@
 #!/bin/bash
-# run.sh: make bench. Kontor beside llama.cpp on this machine, in turn, the same work; a table here, JSON in build/bench.
+# run.sh: make bench. Kontor beside llama.cpp on this machine: speed, in turn, the same work; then what quantising costs. Tables
+# here, JSON in build/bench.
 #
 # Arguments go to bench/speed.py, for example: bench/run.sh -p 128 -n 32 -r 3
 set -eu
@@ -35,3 +36,8 @@ echo "Guessed tokens, verified several in one step: beside plain steps, the same
 python3 bench/guessing.py --kontor build/release/kontor -m build/deps/models/SmolLM2-135M-Instruct.Q4_1.gguf -r 3
 build/release/kontor bench -m build/deps/models/SmolLM2-135M-Instruct.Q4_1.gguf --guesses
 echo "saved: $result"
+
+echo
+echo "what quantising costs, beside llama-quantize (docs/QUALITY.md says how)"
+python3 bench/quality.py --kontor build/release/kontor --peer "$peer" \
+    -m build/deps/models/SmolLM2-135M-Instruct.Q4_1.gguf --json "${result/speed-/quality-}"

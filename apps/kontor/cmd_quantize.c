@@ -171,6 +171,8 @@ const struct command cmd_quantize = {
         "  -t, --type TYPE   Q4_K_M  4.8 bits a weight: the usual choice\n"
         "                    Q5_K_M  5.7 bits, Q6_K  6.6 bits, Q8_0  8.5 bits: closer to the "
         "original\n"
+        "                    Q4_K_S  4.6 bits, IQ4_XS  4.3 bits: smaller than Q4_K_M, less exact; "
+        "IQ4_NL, Q5_K_S\n"
         "                    Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K: one format for all but the head\n"
         "                    BF16, F16, F32: not quantised\n"
         "  --vision          write the folder's vision part instead, best as Q8_0 or BF16: see "

@@ -282,13 +282,22 @@ static enum kt_status put(struct run *r, const struct item *it, const void *ptr,
 
 /* Pages of the input that were read need not stay: a model larger than the machine would push
  * everything else out. They are clean and would be read again. */
-static void let_go(const struct tensor *t)
+static void let_go(const void *data, size_t bytes)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    uintptr_t from = size_align((uintptr_t)t->data, page);
-    uintptr_t to = ((uintptr_t)t->data + t->bytes) & ~(uintptr_t)(page - 1);
+    uintptr_t from = size_align((uintptr_t)data, page);
+    uintptr_t to = ((uintptr_t)data + bytes) & ~(uintptr_t)(page - 1);
     if (to > from)
-        (void)madvise((uint8_t *)t->data + (from - (uintptr_t)t->data), to - from, MADV_DONTNEED);
+        (void)madvise((uint8_t *)data + (from - (uintptr_t)data), to - from, MADV_DONTNEED);
+}
+
+/* The rows of a piece, where they lie one after the other; others go when the tensor is done. */
+static void let_go_piece(const struct piece *p, size_t n_rows)
+{
+    const struct item *it = p->it;
+    if (it->src && !it->stack_rows && it->rows.major <= 1)
+        let_go((const uint8_t *)it->src->data + p->row0 * p->src_row_bytes,
+               n_rows * p->src_row_bytes);
 }
 
 /* The same blocks: their bytes. Floats are read as numbers all the same, to be checked. */
@@ -299,6 +308,7 @@ static enum kt_status copy_blocks(struct run *r, const struct item *it)
     for (size_t at = 0; !st && at < it->src->bytes;) {
         size_t n = MIN(it->src->bytes - at, (size_t)PIECE_ELEMS);
         st = put(r, it, src + at, n);
+        let_go(src + at, n);
         at += n;
     }
     return st;
@@ -321,6 +331,7 @@ static enum kt_status turn_tensor(struct run *r, const struct item *it)
         pool_for(r->opts->pool, count, grain, turn_rows, &p);
         st = atomic_load(&p.bad) != UINT64_MAX ? bad_number(&p)
                                                : put(r, it, r->piece, count * p.row_bytes);
+        let_go_piece(&p, count);
     }
     return st;
 }
@@ -348,9 +359,9 @@ static enum kt_status stream(struct run *r)
         const struct item *it = &r->plan.items[i];
         st = is_copied(it) ? copy_blocks(r, it) : turn_tensor(r, it);
         for (size_t e = 0; it->stack && e < it->dims[2]; e++)
-            let_go(it->stack[e]);
+            let_go(it->stack[e]->data, it->stack[e]->bytes);
         if (it->src)
-            let_go(it->src);
+            let_go(it->src->data, it->src->bytes);
     }
     return st;
 }

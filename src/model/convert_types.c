@@ -14,16 +14,27 @@ struct mix {
     const char *name;
     uint32_t file_type;
     enum qtype base, more, head;
+    enum qtype first; /* of sensitive tensors in the first eighth of the layers */
 };
 
 static const struct mix mixes[] = {
-    { "F32", 0, QT_F32, QT_F32, QT_F32 },      { "F16", 1, QT_F16, QT_F16, QT_F16 },
-    { "BF16", 32, QT_BF16, QT_BF16, QT_BF16 }, { "Q8_0", 7, QT_Q8_0, QT_Q8_0, QT_Q8_0 },
-    { "Q6_K", 18, QT_Q6_K, QT_Q6_K, QT_Q6_K }, { "Q5_K_M", 17, QT_Q5_K, QT_Q6_K, QT_Q6_K },
-    { "Q5_K", 16, QT_Q5_K, QT_Q5_K, QT_Q6_K }, { "Q4_K_M", 15, QT_Q4_K, QT_Q6_K, QT_Q6_K },
-    { "Q4_K", 14, QT_Q4_K, QT_Q4_K, QT_Q6_K }, { "Q5_1", 9, QT_Q5_1, QT_Q5_1, QT_Q6_K },
-    { "Q5_0", 8, QT_Q5_0, QT_Q5_0, QT_Q6_K },  { "Q4_1", 3, QT_Q4_1, QT_Q4_1, QT_Q6_K },
-    { "Q4_0", 2, QT_Q4_0, QT_Q4_0, QT_Q6_K },
+    { "F32", 0, QT_F32, QT_F32, QT_F32, QT_F32 },
+    { "F16", 1, QT_F16, QT_F16, QT_F16, QT_F16 },
+    { "BF16", 32, QT_BF16, QT_BF16, QT_BF16, QT_BF16 },
+    { "Q8_0", 7, QT_Q8_0, QT_Q8_0, QT_Q8_0, QT_Q8_0 },
+    { "Q6_K", 18, QT_Q6_K, QT_Q6_K, QT_Q6_K, QT_Q6_K },
+    { "Q5_K_M", 17, QT_Q5_K, QT_Q6_K, QT_Q6_K, QT_Q6_K },
+    { "Q5_K", 16, QT_Q5_K, QT_Q5_K, QT_Q6_K, QT_Q5_K },
+    { "Q4_K_M", 15, QT_Q4_K, QT_Q6_K, QT_Q6_K, QT_Q6_K },
+    { "Q4_K", 14, QT_Q4_K, QT_Q4_K, QT_Q6_K, QT_Q4_K },
+    { "Q5_1", 9, QT_Q5_1, QT_Q5_1, QT_Q6_K, QT_Q5_1 },
+    { "Q5_0", 8, QT_Q5_0, QT_Q5_0, QT_Q6_K, QT_Q5_0 },
+    { "Q4_1", 3, QT_Q4_1, QT_Q4_1, QT_Q6_K, QT_Q4_1 },
+    { "Q4_0", 2, QT_Q4_0, QT_Q4_0, QT_Q6_K, QT_Q4_0 },
+    { "Q5_K_S", 16, QT_Q5_K, QT_Q5_K, QT_Q6_K, QT_Q5_K },
+    { "Q4_K_S", 14, QT_Q4_K, QT_Q4_K, QT_Q6_K, QT_Q5_K },
+    { "IQ4_NL", 25, QT_IQ4_NL, QT_IQ4_NL, QT_Q6_K, QT_Q5_K },
+    { "IQ4_XS", 30, QT_IQ4_XS, QT_IQ4_XS, QT_Q6_K, QT_Q5_K },
 };
 
 static bool same_name(const char *a, const char *b)
@@ -108,6 +119,8 @@ static enum qtype wanted(const struct item *it, const struct mix *m, const struc
     bool sensitive = has(it->name, ".attn_v.") || has(it->name, ".attn_qkv.") ||
                      has(it->name, ".ffn_down.") || has(it->name, ".ffn_down_exps.") ||
                      has(it->name, ".ffn_down_shexp.");
+    if (sensitive && layer >= 0 && layer < (int)p->n_layers / 8)
+        return m->first;
     return sensitive && layer >= 0 && wants_more(layer, (int)p->n_layers) ? m->more : m->base;
 }
 
@@ -115,10 +128,11 @@ static enum qtype wanted(const struct item *it, const struct mix *m, const struc
 static enum qtype fitting(enum qtype type, uint64_t row)
 {
     if (row % 256 != 0)
-        type = type == QT_Q4_K   ? QT_Q5_0
-               : type == QT_Q5_K ? QT_Q5_1
-               : type == QT_Q6_K ? QT_Q8_0
-                                 : type;
+        type = type == QT_Q4_K     ? QT_Q5_0
+               : type == QT_Q5_K   ? QT_Q5_1
+               : type == QT_Q6_K   ? QT_Q8_0
+               : type == QT_IQ4_XS ? QT_IQ4_NL
+                                   : type;
     return row % qtype_traits(type)->block_len == 0 ? type : QT_F16;
 }
 

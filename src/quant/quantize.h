@@ -28,6 +28,9 @@ void quantize_q4_k(void *restrict y, const float *restrict x, const float *q, si
 void quantize_q5_k(void *restrict y, const float *restrict x, const float *q, size_t n);
 void quantize_q6_k(void *restrict y, const float *restrict x, const float *q, size_t n);
 
+void quantize_iq4_nl(void *restrict y, const float *restrict x, const float *q, size_t n);
+void quantize_iq4_xs(void *restrict y, const float *restrict x, const float *q, size_t n);
+
 /* The function of a type, or NULL: a format that we read but do not write. */
 quantize_fn quantize_of(enum qtype type);
 /* The largest magnitude that the format's scales reach without becoming infinite. */

@@ -6,7 +6,7 @@
  * the levels, always with the numbers as they are stored. Errors are weighted by rms + |x|, since
  * large weights matter more than their number says.
  *
- * Q6_K: a scale for each 16 elements with weights x^2, then 8-bit numbers for the scales. */
+ * Q6_K: a scale for each 16 elements with weights x^2, or those of the columns, then 8-bit numbers for the scales. */
 #include <string.h>
 
 #include "quant/quantize.h"
@@ -215,10 +215,11 @@ static void put_six_bits(struct block_q6_k *out, const uint8_t level[static N])
     }
 }
 
+/* Six bits lose so little that no weight needs more care than its column says. */
 static void weigh_squares(float *restrict w, const float *restrict x, const float *q)
 {
     for (size_t e = 0; e < GROUP; e++)
-        w[e] = x[e] * x[e] * (q ? q[e] : 1.0f);
+        w[e] = q ? q[e] : x[e] * x[e];
 }
 
 void quantize_q6_k(void *restrict y, const float *restrict x, const float *q, size_t n)

@@ -161,10 +161,11 @@ void quantize_q5_1(void *restrict y, const float *restrict x, const float *q, si
 quantize_fn quantize_of(enum qtype type)
 {
     static const quantize_fn FNS[QT_COUNT] = {
-        [QT_F32] = quantize_f32,   [QT_F16] = quantize_f16,   [QT_BF16] = quantize_bf16,
-        [QT_Q4_0] = quantize_q4_0, [QT_Q4_1] = quantize_q4_1, [QT_Q5_0] = quantize_q5_0,
-        [QT_Q5_1] = quantize_q5_1, [QT_Q8_0] = quantize_q8_0, [QT_Q4_K] = quantize_q4_k,
-        [QT_Q5_K] = quantize_q5_k, [QT_Q6_K] = quantize_q6_k,
+        [QT_F32] = quantize_f32,       [QT_F16] = quantize_f16,   [QT_BF16] = quantize_bf16,
+        [QT_Q4_0] = quantize_q4_0,     [QT_Q4_1] = quantize_q4_1, [QT_Q5_0] = quantize_q5_0,
+        [QT_Q5_1] = quantize_q5_1,     [QT_Q8_0] = quantize_q8_0, [QT_Q4_K] = quantize_q4_k,
+        [QT_Q5_K] = quantize_q5_k,     [QT_Q6_K] = quantize_q6_k, [QT_IQ4_NL] = quantize_iq4_nl,
+        [QT_IQ4_XS] = quantize_iq4_xs,
     };
     return (unsigned)type < QT_COUNT ? FNS[type] : NULL;
 }
