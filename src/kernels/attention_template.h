@@ -10,9 +10,10 @@
 
 enum {
     ATTN_TILE = 64,
-    ATTN_ROWS = 32,
+    ATTN_ROWS = 64, /* of images; prompts come in fewer */
     ATTN_DH_MAX = 256,
     ATTN_WIDE = 16,      /* positions widened together */
+    ATTN_DH_NARROW = 96, /* up to here a tile of floats is 24 KB */
     ATTN_WIDEN_FROM = 3, /* rows from which widening halves first is cheaper; integers always are */
 };
 
@@ -267,6 +268,15 @@ static void attn_mix_all_two(float *o0, float *o1, float shrink0, float shrink1,
     size_t c = 0;
     for (; c + WIDE * V_ROWS <= dh; c += WIDE * V_ROWS)
         attn_mix_two(o0, o1, shrink0, shrink1, p0, p1, v, n, dh, c, WIDE);
+    /* What is left in as few walks over the positions as it takes: each vector of the output is a
+     * chain of additions that wait for one another, and a walk with few chains is mostly waiting.
+     * Heads of 64 and 80 elements are four and five vectors of sixteen. */
+    for (; WIDE == 8 && c + 5 * V_ROWS <= dh; c += 5 * V_ROWS)
+        attn_mix_two(o0, o1, shrink0, shrink1, p0, p1, v, n, dh, c, 5);
+    for (; WIDE == 8 && c + 4 * V_ROWS <= dh; c += 4 * V_ROWS)
+        attn_mix_two(o0, o1, shrink0, shrink1, p0, p1, v, n, dh, c, 4);
+    for (; c + 2 * V_ROWS <= dh; c += 2 * V_ROWS)
+        attn_mix_two(o0, o1, shrink0, shrink1, p0, p1, v, n, dh, c, 2);
     for (; c < dh; c += V_ROWS)
         attn_mix_two(o0, o1, shrink0, shrink1, p0, p1, v, n, dh, c, 1);
 }
@@ -359,7 +369,9 @@ static void attn_tile(const struct attn_args *a, size_t row0, size_t n_rows, siz
 {
     _Alignas(64) float wide[ATTN_WIDE * ATTN_DH_MAX];
     bool widen = a->type == KV_Q8 || (a->type == KV_F16 && n_rows >= ATTN_WIDEN_FROM);
-    size_t step = widen || a->type == KV_F32 ? ATTN_WIDE : ATTN_TILE;
+    /* floats of narrow heads fit the nearest cache whole */
+    bool few = widen || (a->type == KV_F32 && a->dh > ATTN_DH_NARROW);
+    size_t step = few ? ATTN_WIDE : ATTN_TILE;
     struct attn_step s = {
         .a = a, .row0 = row0, .n_rows = n_rows, .rows = rows, .halves = a->type == KV_F16 && !widen
     };

@@ -220,7 +220,7 @@ void test_attention(void)
         enum side side = rng_below(2) ? SIDE_END : SIDE_START;
         size_t n_ctx = round < 10 ? 60 + round : 1 + rng_below(200);
         judge_attention(heads[round % (sizeof(heads) / sizeof(heads[0]))],
-                        1 + rng_below(round % 4 == 0 ? 40 : 6), n_ctx,
+                        1 + rng_below(round % 4 == 0 ? 80 : 6), n_ctx,
                         (enum kv_type)(round / 3 % 3), (enum fill)(round % FILL_COUNT), side);
         judge_kv_store((enum kv_type)(round % 3), 1 + rng_below(300),
                        (enum fill)(round / 3 % FILL_COUNT), side);
