@@ -42,6 +42,13 @@ KT_API KT_MUST_CHECK enum kt_status kt_office_add(struct kt_matter *m, const cha
                                                   size_t n_paths, const struct kt_add_options *opts,
                                                   struct kt_add_report *out, struct kt_error *err);
 
+/* Index one file that comes from elsewhere: the bytes of the file at 'source', which may be gone afterwards, as
+ * the document 'path' (absolute, but it need not exist). The report says whether it was indexed, or why not. */
+KT_API KT_MUST_CHECK enum kt_status kt_office_put(struct kt_matter *m, const char *path,
+                                                  const char *source,
+                                                  const struct kt_add_options *opts,
+                                                  struct kt_add_report *out, struct kt_error *err);
+
 /* ---- asking ---------------------------------------------------------------------------------- */
 
 struct kt_citation {

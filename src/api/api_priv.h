@@ -7,7 +7,8 @@
  *   generate.c    one generation for all dialects
  *   openai_*.c    chat, completions, embeddings, models, rerank, tokens
  *   anthropic.c   messages
- *   office.c      matters, documents, search, ask
+ *   office.c      matters, search, ask
+ *   documents.c   documents of a matter
  *   session.c     log in and out
  *   ops.c         health, metrics, the OpenAPI file */
 #ifndef API_API_PRIV_H
@@ -25,6 +26,7 @@ enum {
     BODY_CHAT = 32 << 20,  /* a long conversation is 1 MiB; images will come */
     BODY_SMALL = 64 << 10, /* a question, a name */
     BODY_TEXTS = 8 << 20,  /* texts to embed or to rank */
+    BODY_FILE = 64 << 20,  /* a scanned contract has 10 MiB */
     JSON_DEPTH = 64,      /* of arrays and objects in one another; schemas are the deepest in use */
     JSON_VALUES = 200000, /* a value takes some 100 bytes of memory, whatever its text */
     MESSAGES_MAX = 4096,
@@ -34,7 +36,11 @@ enum {
     EMBED_BATCH = 16, /* texts between two looks at the client */
 };
 
-enum style { STYLE_OPENAI, STYLE_ANTHROPIC };
+enum style {
+    STYLE_OPENAI,
+    STYLE_ANTHROPIC,
+    STYLE_FILE /* the body is a file, the rest as OpenAI's */
+};
 enum need { NEED_NOTHING, NEED_USER, NEED_ADMIN };
 
 struct call;
@@ -57,10 +63,12 @@ struct api {
     struct http_route *http_routes;
     bool loopback_only;
     int64_t started_unix;
+    pthread_mutex_t writer; /* one request at a time writes to matters: others wait for it here */
     struct matter_pool {
         pthread_mutex_t lock;
         struct kt_matter *idle[MATTER_HANDLES];
         size_t n_idle;
+        uint64_t turn; /* larger: handles were closed since */
     } matters;
     struct {
         _Atomic uint64_t requests[6]; /* by the status' first digit; 0: nobody was left to answer */
@@ -77,6 +85,7 @@ struct call {
     struct identity who;
     char matter[KT_MATTER_ID_LEN + 1]; /* checked: the caller has route->right to it */
     json_t *body;
+    uint64_t pool_turn; /* of the handle that was taken */
 };
 
 /* ---- reply.c ---- */
@@ -169,6 +178,7 @@ void handle_matter_destroy(struct call *c);
 void handle_matter_rights(struct call *c);
 void handle_documents(struct call *c);
 void handle_document_add(struct call *c);
+void handle_document_upload(struct call *c);
 void handle_document_remove(struct call *c);
 void handle_search(struct call *c);
 void handle_ask(struct call *c);
@@ -178,5 +188,8 @@ KT_MUST_CHECK enum kt_status matter_take(struct kt_matter **out, struct call *c,
                                          struct kt_error *err);
 void matter_give(struct call *c, struct kt_matter *m);
 void matters_close(struct api *a, const char *id); /* NULL: all */
+/* c->matter for writing, when nobody else writes; false after an answer. To be given back by write_end(). */
+bool write_begin(struct call *c, struct kt_matter **out);
+void write_end(struct call *c, struct kt_matter *m);
 
 #endif

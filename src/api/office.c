@@ -1,8 +1,9 @@
-/* api/office.c: matters, their documents, search and ask. The caller's right to the matter was decided in
+/* api/office.c: matters, search and ask. The caller's right to the matter was decided in
  * routes.c; what is opened here is c->matter and nothing else. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "api/api_priv.h"
 #include "base/log.h"
@@ -23,6 +24,7 @@ enum kt_status matter_take(struct kt_matter **out, struct call *c, struct kt_err
         *out = p->idle[i];
         memmove(p->idle + i, p->idle + i + 1, (--p->n_idle - i) * sizeof(p->idle[0]));
     }
+    c->pool_turn = p->turn;
     pthread_mutex_unlock(&p->lock);
     return *out ? KT_OK : kt_matter_open_id(out, c->api->opts.store, c->matter, KT_READ, err);
 }
@@ -34,11 +36,15 @@ void matter_give(struct call *c, struct kt_matter *m)
     if (!m)
         return;
     pthread_mutex_lock(&p->lock);
-    if (p->n_idle == MATTER_HANDLES) {
-        oldest = p->idle[0];
-        memmove(p->idle, p->idle + 1, --p->n_idle * sizeof(p->idle[0]));
+    if (c->pool_turn != p->turn) { /* its matter may have changed or be gone: it is not kept */
+        oldest = m;
+    } else {
+        if (p->n_idle == MATTER_HANDLES) {
+            oldest = p->idle[0];
+            memmove(p->idle, p->idle + 1, --p->n_idle * sizeof(p->idle[0]));
+        }
+        p->idle[p->n_idle++] = m;
     }
-    p->idle[p->n_idle++] = m;
     pthread_mutex_unlock(&p->lock);
     kt_matter_close(oldest);
 }
@@ -48,6 +54,7 @@ void matters_close(struct api *a, const char *id)
     struct matter_pool *p = &a->matters;
     size_t kept = 0;
     pthread_mutex_lock(&p->lock);
+    p->turn++;
     for (size_t i = 0; i < p->n_idle; i++) {
         if (id && strcmp(kt_matter_id(p->idle[i]), id) != 0)
             p->idle[kept++] = p->idle[i];
@@ -56,6 +63,36 @@ void matters_close(struct api *a, const char *id)
     }
     p->n_idle = kept;
     pthread_mutex_unlock(&p->lock);
+}
+
+enum { WRITE_LOOK_MS = 200 };
+
+bool write_begin(struct call *c, struct kt_matter **out)
+{
+    struct kt_error err;
+    struct timespec until;
+    do {
+        if (http_gone(c->rq)) {
+            reply_error(c, 499, NULL, NULL, NULL, "cancelled");
+            return false;
+        }
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_nsec += WRITE_LOOK_MS * 1000000L;
+        until.tv_sec += until.tv_nsec / 1000000000;
+        until.tv_nsec %= 1000000000;
+    } while (pthread_mutex_timedlock(&c->api->writer, &until) != 0);
+    if (kt_matter_open_id(out, c->api->opts.store, c->matter, KT_WRITE, &err) == KT_OK)
+        return true;
+    pthread_mutex_unlock(&c->api->writer);
+    reply_kt_error(c, &err);
+    return false;
+}
+
+void write_end(struct call *c, struct kt_matter *m)
+{
+    kt_matter_close(m);
+    matters_close(c->api, c->matter); /* opened before this: they would search what was */
+    pthread_mutex_unlock(&c->api->writer);
 }
 
 /* ---- matters --------------------------------------------------------------------------------- */
@@ -175,159 +212,6 @@ void handle_matter_rights(struct call *c)
     }
     reply_error(c, 400, NULL, "invalid_value", "right",
                 "'right' takes \"none\", \"read\" or \"write\"");
-}
-
-/* ---- documents ------------------------------------------------------------------------------- */
-
-static bool add_document(void *ctx, const struct kt_doc_info *d)
-{
-    json_t *list = ctx;
-    json_array_append_new(
-        list, json_pack("{s:I,s:s,s:s,s:s?,s:s?,s:s?,s:I,s:I,s:I}", "id", (json_int_t)d->id, "path",
-                        d->path, "state", kt_doc_state_name(d->state), "reason", d->reason, "title",
-                        d->title, "format", d->format, "pages", (json_int_t)d->n_pages, "chunks",
-                        (json_int_t)d->n_chunks, "bytes", (json_int_t)d->size));
-    return true;
-}
-
-void handle_documents(struct call *c)
-{
-    struct kt_matter *m;
-    struct kt_error err;
-    json_t *list = json_array();
-    enum kt_status st = matter_take(&m, c, &err);
-    if (!st)
-        st = kt_matter_each(m, NULL, add_document, list, &err);
-    matter_give(c, m);
-    if (st) {
-        json_decref(list);
-        reply_kt_error(c, &err);
-        return;
-    }
-    reply_json(c, 200, json_pack("{s:o}", "documents", list));
-}
-
-struct path_of_id {
-    int64_t id;
-    char *path;
-};
-
-static bool find_path(void *ctx, const struct kt_doc_info *d)
-{
-    struct path_of_id *f = ctx;
-    if (d->id == f->id)
-        f->path = strdup(d->path);
-    return !f->path;
-}
-
-void handle_document_remove(struct call *c)
-{
-    char *end;
-    const char *text = http_param(c->rq, "document");
-    struct path_of_id f = { .id = strtoll(text, &end, 10) };
-    struct kt_matter *m = NULL;
-    struct kt_error err;
-    size_t n_removed = 0;
-    if (*end || strspn(text, "0123456789") != strlen(text) || strlen(text) > 18) {
-        reply_error(c, 404, NULL, "not_found", "document", "there is no such document");
-        return;
-    }
-    enum kt_status st = kt_matter_open_id(&m, c->api->opts.store, c->matter, KT_WRITE, &err);
-    if (!st)
-        st = kt_matter_each(m, NULL, find_path, &f, &err);
-    if (!st && !f.path)
-        st = kt_fail(&err, KT_E_NOTFOUND, "there is no such document");
-    if (!st)
-        st = kt_matter_remove(m, f.path, &n_removed, &err);
-    kt_matter_close(m);
-    matters_close(c->api, c->matter); /* their caches may still know it */
-    desk_forget(c->api->opts.desk, c->matter);
-    free(f.path);
-    if (st)
-        reply_kt_error(c, &err);
-    else
-        reply_json(c, 200,
-                   json_pack("{s:I,s:b}", "id", (json_int_t)f.id, "removed", (int)(n_removed > 0)));
-}
-
-/* Folders of the server are indexed only below those that it was started with. */
-static bool is_below_a_root(const struct api *a, const char *path, char **real)
-{
-    *real = realpath(path, NULL);
-    for (size_t i = 0; *real && i < a->opts.n_roots; i++) {
-        char *root = realpath(a->opts.roots[i], NULL);
-        size_t n = root ? strlen(root) : 0;
-        bool below = root && strncmp(*real, root, n) == 0 && ((*real)[n] == '/' || (*real)[n] == 0);
-        free(root);
-        if (below)
-            return true;
-    }
-    free(*real);
-    *real = NULL;
-    return false;
-}
-
-static bool go_on(void *ctx, size_t n_done, size_t n_total, const char *path)
-{
-    struct call *c = ctx;
-    (void)path;
-    return event_send(
-        c, "progress",
-        json_pack("{s:I,s:I}", "done", (json_int_t)n_done, "total", (json_int_t)n_total));
-}
-
-static json_t *items_json(const struct kt_add_item *items, size_t n)
-{
-    json_t *list = json_array();
-    for (size_t i = 0; i < n; i++)
-        json_array_append_new(
-            list, json_pack("{s:s,s:s}", "path", items[i].path, "reason", items[i].reason));
-    return list;
-}
-
-void handle_document_add(struct call *c)
-{
-    static const struct param PARAMS[] = { { "path", PARAM_USED, NULL, NULL } };
-    const char *path = NULL;
-    char *real = NULL;
-    if (!params_check(c, PARAMS, ARRAY_LEN(PARAMS)) || !param_required(c, "path") ||
-        !param_string(c, "path", &path))
-        return;
-    if (!is_below_a_root(c->api, path, &real)) {
-        reply_error(c, 403, NULL, "forbidden", "path",
-                    "only what lies below a folder that the server was started with (--root) can "
-                    "be indexed");
-        return;
-    }
-    struct kt_matter *m = NULL;
-    struct kt_error err;
-    struct kt_add_report r = { 0 };
-    struct kt_add_options o = { .embedder = desk_embed(c->api->opts.desk),
-                                .embedder_id = c->api->opts.embedder_id,
-                                .on_progress = go_on,
-                                .ctx = c };
-    enum kt_status st = kt_matter_open_id(&m, c->api->opts.store, c->matter, KT_WRITE, &err);
-    if (st) {
-        reply_kt_error(c, &err);
-    } else {
-        http_stream_begin(c->rq);
-        st = kt_office_add(m, (const char *const *)&real, 1, &o, &r, &err);
-        if (st)
-            event_send(c, "error",
-                       error_json(STYLE_OPENAI, status_of(st), NULL, NULL, NULL, err.text,
-                                  http_id(c->rq)));
-        else
-            event_send(c, "done",
-                       json_pack("{s:I,s:I,s:I,s:I,s:o,s:o}", "indexed", (json_int_t)r.n_indexed,
-                                 "unchanged", (json_int_t)r.n_unchanged, "renamed",
-                                 (json_int_t)r.n_renamed, "removed", (json_int_t)r.n_removed,
-                                 "skipped", items_json(r.skipped, r.n_skipped), "failed",
-                                 items_json(r.failed, r.n_failed)));
-    }
-    kt_add_report_deinit(&r);
-    kt_matter_close(m);
-    matters_close(c->api, c->matter); /* opened before this: they would search what was */
-    free(real);
 }
 
 /* ---- search ---------------------------------------------------------------------------------- */

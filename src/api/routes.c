@@ -44,6 +44,7 @@ const struct route routes[] = {
     { "PUT",    "/api/matters/{matter}/rights", BODY_SMALL, OPENAI,      NEED_ADMIN,   ACCESS_NONE,  handle_matter_rights },
     { "GET",    "/api/documents",           0,          OPENAI,          NEED_USER,    ACCESS_READ,  handle_documents },
     { "POST",   "/api/documents",           BODY_SMALL, OPENAI,          NEED_ADMIN,   ACCESS_WRITE, handle_document_add },
+    { "PUT",    "/api/documents",           BODY_FILE,  STYLE_FILE,      NEED_USER,    ACCESS_WRITE, handle_document_upload },
     { "DELETE", "/api/documents/{document}", 0,         OPENAI,          NEED_USER,    ACCESS_WRITE, handle_document_remove },
     { "POST",   "/api/search",              BODY_SMALL, OPENAI,          NEED_USER,    ACCESS_READ,  handle_search },
     { "POST",   "/api/ask",                 BODY_SMALL, OPENAI,          NEED_USER,    ACCESS_READ,  handle_ask },
@@ -258,7 +259,7 @@ static void handle(struct http_request *rq, size_t route_idx, void *ctx)
     struct call *c = call_of(rq, route_idx, ctx);
     if (!c)
         return;
-    if (c->route->body_max == 0 || body_parse(c))
+    if (c->route->body_max == 0 || c->route->style == STYLE_FILE || body_parse(c))
         c->route->handle(c);
 }
 
@@ -323,6 +324,7 @@ enum kt_status api_start(struct api **out, const struct api_options *opts, struc
     a->opts = *opts;
     a->started_unix = clock_unix_s();
     pthread_mutex_init(&a->matters.lock, NULL);
+    pthread_mutex_init(&a->writer, NULL);
     a->http_routes = calloc(n_routes, sizeof(*a->http_routes));
     enum kt_status st =
         a->http_routes ? check_exposure(a, err) : kt_fail(err, KT_E_NOMEM, "api: out of memory");
@@ -349,6 +351,7 @@ void api_stop(struct api *a, unsigned drain_ms)
     http_server_stop(a->http, drain_ms);
     matters_close(a, NULL);
     pthread_mutex_destroy(&a->matters.lock);
+    pthread_mutex_destroy(&a->writer);
     free(a->http_routes);
     free(a);
 }

@@ -48,6 +48,7 @@ struct job {
     struct kt_add_report *report;
     struct known known;
     struct scan scan;
+    const char *source; /* where the bytes are, when that is not the document's path */
 };
 
 static bool remember(void *ctx, const struct kt_doc_info *d)
@@ -250,7 +251,8 @@ static enum kt_status read_and_put(struct job *j, const struct scan_file *f, con
     struct extract_options xo = { .worker_path = j->opts->worker_path };
     enum kt_doc_state state;
     uint64_t t0 = clock_now_ns();
-    enum kt_status st = extract_file(&d, f->path, &xo, err);
+    const char *source = j->source ? j->source : f->path;
+    enum kt_status st = extract_file(&d, source, &xo, err);
     log_event(LOG_INFO, "document.read", LOG_U64("bytes", (uint64_t)f->size),
               LOG_U64("ms", (clock_now_ns() - t0) / 1000000),
               LOG_WORD("status", st ? "refused" : "ok"), LOG_END);
@@ -264,7 +266,7 @@ static enum kt_status read_and_put(struct job *j, const struct scan_file *f, con
 
     /* Was it written to while we read? Then what we have may be half old, half new. */
     uint8_t again[32];
-    st = hash_file(again, f->path, err);
+    st = hash_file(again, source, err);
     if (st || memcmp(again, hash, sizeof(again)) != 0) {
         document_deinit(&d);
         return put_refused(
@@ -425,6 +427,31 @@ enum kt_status kt_office_add(struct kt_matter *m, const char *const *paths, size
     known_deinit(&j.known);
     scan_deinit(&j.scan);
     if (st && st != KT_E_CANCELLED)
+        kt_add_report_deinit(out);
+    return st;
+}
+
+enum kt_status kt_office_put(struct kt_matter *m, const char *path, const char *source,
+                             const struct kt_add_options *opts, struct kt_add_report *out,
+                             struct kt_error *err)
+{
+    *out = (struct kt_add_report){ 0 };
+    struct job j = { .matter = m, .opts = opts, .report = out, .source = source };
+    struct stat sb;
+    uint8_t hash[32];
+    enum kt_status st = check_embedder(&j, err);
+    if (!st && stat(source, &sb))
+        st = kt_fail_errno(err, errno, "%s: cannot be read", source);
+    if (!st)
+        st = hash_file(hash, source, err);
+    if (!st) {
+        struct timespec t = sb.st_mtim;
+        struct scan_file f = { .path = (char *)(uintptr_t)path,
+                               .size = sb.st_size,
+                               .mtime_ns = (int64_t)t.tv_sec * 1000000000 + t.tv_nsec };
+        st = read_and_put(&j, &f, hash, err);
+    }
+    if (st)
         kt_add_report_deinit(out);
     return st;
 }

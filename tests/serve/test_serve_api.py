@@ -452,6 +452,24 @@ class Office(unittest.TestCase):
         self.assertEqual((nothing["supported"], nothing["citations"]), (False, []))
         for c in answer["citations"]:
             self.assertIn(" ".join(c["quote"].split()), " ".join((samples / "lease.txt").read_text().split()))
+        # sent instead of pointed at: nothing of it lies on a disk in the clear
+        lease = (samples / "lease.libreoffice.pdf").read_bytes()
+        sent = server.call("PUT", f"/api/documents?matter={other}&name=Vertrag%20M%C3%BCller.pdf", lease)
+        self.assertEqual(sent[:2], (200, {"indexed": True, "path": "/upload/Vertrag Müller.pdf", "reason": None}))
+        again = server.call("PUT", f"/api/documents?matter={other}&name=Vertrag%20M%C3%BCller.pdf", lease)
+        self.assertTrue(again[1]["indexed"])
+        found_there = server.call("POST", "/api/search?matter=" + other, {"query": "Kaution", "k": 3})[1]["hits"]
+        self.assertEqual({h["path"] for h in found_there}, {"/upload/Vertrag Müller.pdf"})
+        self.assertGreater(found_there[0]["page"], 0)
+        refused = server.call("PUT", f"/api/documents?matter={other}&name=x.bin", bytes(range(256)) * 10)[1]
+        self.assertFalse(refused["indexed"])
+        self.assertTrue(refused["reason"])
+        for name in ("", "..%2Fx", ".x", "a%2Fb", "a%0Ab", "a" * 300):
+            self.assertEqual(server.call("PUT", f"/api/documents?matter={other}&name={name}", b"x")[0], 400, name)
+        self.assertEqual(list(pathlib.Path("/dev/shm").glob("kontor-*")), [])
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            sent = list(pool.map(lambda i: server.call("PUT", f"/api/documents?matter={other}&name={i}.txt", f"Text {i}".encode())[0], range(4)))
+        self.assertEqual(sent, [200] * 4)
         removed = server.call("DELETE", f"/api/documents/{documents[0]['id']}?matter={other}")
         self.assertEqual(removed[0], 404)
         removed = server.call("DELETE", f"/api/documents/{documents[0]['id']}?matter={mid}")
