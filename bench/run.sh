@@ -2,7 +2,12 @@
 # run.sh: make bench. Kontor beside llama.cpp on this machine: speed, in turn, the same work; then what quantising costs. Tables
 # here, JSON in build/bench.
 #
-# Arguments go to bench/speed.py, for example: bench/run.sh -p 128 -n 32 -r 3
+# First a real small model (bench/speed.py, which gets this script's arguments: bench/run.sh -p 128 -n 32 -r 3), then
+# models of Qwen3.5's true sizes with random weights (bench/shapes.py). From the environment:
+#
+#   SHAPES="--sizes 0.8B,2B,4B -r 3"   arguments for shapes.py; SHAPES=no leaves it out (it writes 4 GB for 0.8B)
+#   IK_LLAMA_BENCH=PATH                llama-bench of an ik_llama.cpp you have built, as a second peer: no package
+#                                      carries its source, so this script does not fetch it
 set -eu
 cd "$(dirname "$0")/.."
 export LC_ALL=C.UTF-8
@@ -41,3 +46,14 @@ echo
 echo "what quantising costs, beside llama-quantize (docs/QUALITY.md says how)"
 python3 bench/quality.py --kontor build/release/kontor --peer "$peer" \
     -m build/deps/models/SmolLM2-135M-Instruct.Q4_1.gguf --json "${result/speed-/quality-}"
+
+[ "${SHAPES:-}" != no ] || exit 0
+ik=()
+[ -z "${IK_LLAMA_BENCH:-}" ] || ik=(--peer "ik_llama.cpp=$IK_LLAMA_BENCH")
+shapes=build/bench/shapes-$(date -u +%Y%m%dT%H%M%SZ).json
+# shellcheck disable=SC2086 # words are meant to be split
+python3 bench/shapes.py --kontor build/release/kontor --peer "llama.cpp=$peer/llama-bench" ${ik[@]+"${ik[@]}"} --json \
+    ${SHAPES:-} >"$shapes.part"
+mv "$shapes.part" "$shapes"
+python3 bench/shapes.py --show "$shapes"
+echo "saved: $shapes"

@@ -85,15 +85,21 @@ static int print_guesses(const struct kt_bench_guesses *g, bool json)
 static int run(int argc, char **argv)
 {
     const char *model = NULL;
-    uint64_t n_prompt = 512, n_gen = 128, depth = 0, streams = 1, reps = 5, batch = 0;
+    uint64_t n_prompt = 512, n_gen = 128, depth = 0, streams = 1, reps = 5, batch = 0, cpu_mask = 0;
     bool json = false, guesses = false;
     struct infer_memory memory = { 0 };
     const struct opt opts[] = {
-        { "--model", "-m", OPT_STR, &model },     { "--prompt", "-p", OPT_U64, &n_prompt },
-        { "--n", "-n", OPT_U64, &n_gen },         { "--depth", "-d", OPT_U64, &depth },
-        { "--streams", NULL, OPT_U64, &streams }, { "--reps", "-r", OPT_U64, &reps },
-        { "--batch", "-b", OPT_U64, &batch },     { "--guesses", NULL, OPT_FLAG, &guesses },
-        { "--json", NULL, OPT_FLAG, &json },      INFER_MEMORY_OPTS(memory),
+        { "--model", "-m", OPT_STR, &model },
+        { "--prompt", "-p", OPT_U64, &n_prompt },
+        { "--n", "-n", OPT_U64, &n_gen },
+        { "--depth", "-d", OPT_U64, &depth },
+        { "--streams", NULL, OPT_U64, &streams },
+        { "--reps", "-r", OPT_U64, &reps },
+        { "--batch", "-b", OPT_U64, &batch },
+        { "--guesses", NULL, OPT_FLAG, &guesses },
+        { "--cpu-mask", NULL, OPT_U64, &cpu_mask },
+        { "--json", NULL, OPT_FLAG, &json },
+        INFER_MEMORY_OPTS(memory),
     };
     if (!cli_parse(&cmd_bench, argc, argv, opts, ARRAY_LEN(opts), NULL) ||
         !infer_memory_parse(&memory, &cmd_bench))
@@ -101,9 +107,11 @@ static int run(int argc, char **argv)
     if (streams == 0 || reps == 0 || (n_prompt == 0 && n_gen == 0))
         return cli_usage(&cmd_bench,
                          "nothing to measure: --streams and --reps from 1, -p or -n from 1");
+    if (cpu_mask > UINT32_MAX)
+        return cli_usage(&cmd_bench, "--cpu-mask: a sum of the bits below");
     cli_catch_signals();
     struct kt_error err;
-    struct kt_engine *e;
+    struct kt_engine *e = NULL;
     struct kt_bench_request rq = {
         .n_prompt = n_prompt,
         .n_gen = n_gen,
@@ -118,7 +126,10 @@ static int run(int argc, char **argv)
     };
     struct kt_bench_result r;
     struct kt_bench_guesses g;
-    enum kt_status st = infer_open(&e, cli_chat_model(model), &err);
+    model = cli_chat_model(model);
+    struct kt_engine_options eo = { .n_threads = cli_threads(), .cpu_mask = (uint32_t)cpu_mask };
+    enum kt_status st = model ? kt_engine_open(&e, model, &eo, &err)
+                              : infer_open(&e, NULL, &err); /* says what is missing */
     if (!st)
         st = guesses ? kt_bench_guesses(e, &rq, &g, &err) : kt_bench(e, &rq, &r, &err);
     cli_progress_end();
@@ -148,6 +159,8 @@ const struct command cmd_bench = {
     "  --state TYPE      how a recurrent state is kept: f32 (default) or bf16\n"
     "  --guesses         instead: what verifying guessed tokens costs, and how many must come "
     "true\n"
+    "  --cpu-mask BITS   instruction sets to do without, added up: 1 AVX2, 2 AVX-VNNI, 4 AVX-512,\n"
+    "                    8 its VNNI, 16 AMX; 512 dot products of ARM\n"
     "  --json            print {\"pp\",\"tg\",...} in tokens a second\n",
     run,
 };
