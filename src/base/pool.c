@@ -1,18 +1,23 @@
 /* One set of threads for all parallel work of an engine.
  *
- * The caller writes the job's fields, then increments job_seq; the
- * workers see it change, take ranges from 'next' until none are left, and count themselves out in
- * 'n_running'. The caller takes ranges too and then waits for n_running to reach 0.
+ * The caller writes the job's fields, then increments job_seq; the workers see it change, take
+ * ranges until none are left, and count themselves out in 'n_running'. The caller takes ranges too
+ * and then waits for n_running to reach 0.
+ *
+ * Each thread has a share of consecutive rows and takes its ranges in turn, so that it walks through
+ * memory in one direction and what was read ahead is its own; a thread that is done helps the
+ * others, beginning with its neighbour.
  *
  *   idle --(caller: job_seq++)--> running --(last worker: n_running = 0)--> idle
  *
  * Sleeping: a worker that saw no job for SPIN_ROUNDS goes to sleep on 'wake' under 'mutex'; the
  * caller takes the mutex only when 'n_sleeping' says that somebody sleeps. Fields of the job are
- * written by the caller only between jobs; 'next' and 'n_running' are atomic. */
+ * written by the caller only between jobs; every 'next' and 'n_running' are atomic. */
 #include "base/pool.h"
 
 #include <pthread.h>
 #include <sched.h>
+#include <stdalign.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -31,18 +36,24 @@ struct worker {
     pthread_t thread;
 };
 
+/* The rows of a thread; in a cache line of its own. */
+struct share {
+    _Alignas(64) _Atomic size_t next; /* first row nobody took yet */
+    size_t end;
+};
+
 struct pool {
     size_t n_threads;       /* with the caller */
     struct worker *workers; /* [n_threads - 1] */
+    struct share *shares;   /* [n_threads] */
     size_t n_started;
 
     _Atomic uint32_t job_seq;
-    _Atomic size_t next;      /* first row nobody took yet */
     _Atomic size_t n_running; /* workers that have not finished the job */
     _Atomic bool quit;
     pool_fn fn;
     void *ctx;
-    size_t n, step;
+    size_t step;
 
     pthread_mutex_t mutex; /* guards n_sleeping against lost wake-ups */
     pthread_cond_t wake;
@@ -58,14 +69,20 @@ static void cpu_relax(void)
 #endif
 }
 
-static void take_ranges(struct pool *p, size_t thread_idx)
+static void take_share(struct pool *p, struct share *s, size_t thread_idx)
 {
     for (;;) {
-        size_t row0 = atomic_fetch_add_explicit(&p->next, p->step, memory_order_relaxed);
-        if (row0 >= p->n)
+        size_t row0 = atomic_fetch_add_explicit(&s->next, p->step, memory_order_relaxed);
+        if (row0 >= s->end)
             return;
-        p->fn(p->ctx, row0, MIN(row0 + p->step, p->n), thread_idx);
+        p->fn(p->ctx, row0, MIN(row0 + p->step, s->end), thread_idx);
     }
+}
+
+static void take_ranges(struct pool *p, size_t thread_idx)
+{
+    for (size_t i = 0; i < p->n_threads; i++)
+        take_share(p, &p->shares[(thread_idx + i) % p->n_threads], thread_idx);
 }
 
 static uint32_t wait_for_job(struct pool *p, uint32_t seen)
@@ -148,7 +165,8 @@ enum kt_status pool_create(struct pool **out, size_t n_threads, struct kt_error 
     pthread_mutex_init(&p->mutex, NULL);
     pthread_cond_init(&p->wake, NULL);
     p->workers = calloc(n_threads, sizeof(*p->workers));
-    if (!p->workers) {
+    p->shares = aligned_alloc(alignof(struct share), n_threads * sizeof(*p->shares));
+    if (!p->workers || !p->shares) {
         pool_destroy(p);
         return kt_fail(err, KT_E_NOMEM, "thread pool: out of memory");
     }
@@ -176,6 +194,7 @@ void pool_destroy(struct pool *p)
     pthread_cond_destroy(&p->wake);
     pthread_mutex_destroy(&p->mutex);
     free(p->workers);
+    free(p->shares);
     free(p);
 }
 
@@ -198,12 +217,16 @@ void pool_for(struct pool *p, size_t n, size_t grain, pool_fn fn, void *ctx)
      */
     size_t step = n / (p->n_threads * 4);
     step = MAX(grain, step - step % grain);
+    size_t share = (n + p->n_threads - 1) / p->n_threads;
+    share += (grain - share % grain) % grain; /* ranges begin at multiples of the grain */
 
     p->fn = fn;
     p->ctx = ctx;
-    p->n = n;
     p->step = step;
-    atomic_store_explicit(&p->next, 0, memory_order_relaxed);
+    for (size_t i = 0; i < p->n_threads; i++) {
+        atomic_store_explicit(&p->shares[i].next, MIN(i * share, n), memory_order_relaxed);
+        p->shares[i].end = MIN((i + 1) * share, n);
+    }
     atomic_store_explicit(&p->n_running, p->n_started, memory_order_relaxed);
     publish(p);
     take_ranges(p, 0);
