@@ -6,11 +6,12 @@
  * a step, and that is done once for all rows. It is never free, whatever a lucky measurement says. A
  * guess by the head: a layer and a part of the output matrix. */
 static const double ROW_PART = 0.1, ROW_PART_MIN = 0.01, HEAD_PART = 0.1;
-/* How much a guess counts among those before it; how much the head is forgiven with each step without. */
+/* How much a guess counts at least among those before it; how much the head is forgiven with each step without. */
 static const double GUESS_WEIGHT = 1.0 / 20, FORGIVE = 1.0 / 1024;
 /* Below this gain a plain step is the safer choice; the head has to be paid before one knows. */
 static const double MARGIN = 1.04, HEAD_MARGIN = 1.08;
 enum {
+    PRIOR = 4,
     LOOK_AGAIN = 64, /* steps without a plain one: what does that take by now? */
     PATIENCE = 200,
     PATIENCE_MAX = 20000, /* guesses passed over before one row is tried again */
@@ -98,16 +99,23 @@ void odds_saw_head(struct odds *o, double seconds)
 
 /* ---- what comes true ---- */
 
+/* What was expected counts like PRIOR guesses, the last few more than those long ago. */
+static void learn(double *part, unsigned *n_seen, bool came_true)
+{
+    double weight = 1.0 / (PRIOR + 1 + *n_seen);
+    weight = weight > GUESS_WEIGHT ? weight : GUESS_WEIGHT;
+    *part += ((came_true ? 1.0 : 0.0) - *part) * weight;
+    *n_seen += *n_seen < 1000;
+}
+
 void odds_saw_guess(struct odds *o, enum odds_kind kind, bool came_true)
 {
-    double now = came_true ? 1.0 : 0.0;
-    o->true_part[kind] += (now - o->true_part[kind]) * GUESS_WEIGHT;
+    learn(&o->true_part[kind], &o->n_seen[kind], came_true);
 }
 
 void odds_saw_first_of_head(struct odds *o, bool came_true)
 {
-    double now = came_true ? 1.0 : 0.0;
-    o->head_part += (now - o->head_part) * GUESS_WEIGHT;
+    learn(&o->head_part, &o->n_seen_head, came_true);
 }
 
 /* n guesses would be worth a row, but for its price: is it time to ask for the price again? */

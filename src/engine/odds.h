@@ -49,15 +49,16 @@ struct odds_samples {
 };
 
 struct odds {
-    bool eager;                   /* for tests: everything is worth it                        */
-    struct odds_samples plain_s;  /* of a step of one row                                     */
-    struct odds_samples row_part; /* what a row more takes, as a part of that                 */
-    struct odds_samples head_s;   /* of one guess by the multi-token head                     */
-    double
-        true_part[ODDS_KIND_COUNT]; /* of the guesses of a kind                                 */
-    double head_part;               /* of the head's first guesses, however sure                */
-    size_t n_since_plain;           /* steps since the last of one row: time to look again      */
-    size_t n_passed, n_patience;    /* guesses passed over because rows are dear; when to retry */
+    bool eager;                   /* for tests: everything is worth it                  */
+    struct odds_samples plain_s;  /* of a step of one row                               */
+    struct odds_samples row_part; /* what a row more takes, as a part of that           */
+    struct odds_samples head_s;   /* of one guess by the multi-token head               */
+    /* Of the guesses of a kind, and of the head's first ones, however sure: the part that came true,
+     * and how many there were. */
+    double true_part[ODDS_KIND_COUNT], head_part;
+    unsigned n_seen[ODDS_KIND_COUNT], n_seen_head;
+    size_t n_since_plain;        /* steps since the last of one row: time to look again        */
+    size_t n_passed, n_patience; /* guesses passed over because rows are dear; when to retry */
 };
 
 void odds_init(struct odds *o);

@@ -22,6 +22,7 @@
 #include "base/rng.h"
 #include "base/size.h"
 #include "engine/engine_priv.h"
+#include "engine/head.h"
 #include "engine/speculate.h"
 #include "golden/synthetic.h"
 #include "support/model_writer.h"
@@ -220,6 +221,88 @@ static void small_models_answer_alike(void **state)
     compare_small("qwen35-r4", QT_Q4_K, SYNTH_VOCAB, n_small_requests / 2);
     compare_small("moe-r4", QT_Q8_0, 6, n_small_requests);
     compare_small("llama-tied", QT_Q8_0, 6, n_small_requests);
+}
+
+/* ---- the head ---- */
+
+enum { N_READ = 40 };
+
+/* What the head says about the token after each, by kt_logits_mtp(): the most probable of the first n_real. */
+struct head_says {
+    int32_t id[N_READ];
+    size_t n_real;
+};
+
+static enum kt_status keep_best(void *ctx, size_t pos, const float *logits, size_t n_vocab,
+                                struct kt_error *e)
+{
+    struct head_says *h = ctx;
+    (void)n_vocab;
+    (void)e;
+    size_t best = 0;
+    for (size_t i = 1; i < h->n_real; i++)
+        best = logits[i] > logits[best] ? i : best;
+    h->id[pos + 1] = (int32_t)best; /* row 0 is of the pair of tokens 0 and 1 */
+    return KT_OK;
+}
+
+/* A part of a prompt, then token by token, with guesses on guesses between, and a gap: each first guess is the one
+ * that the head gives when it reads the same pairs in one go. */
+static void the_head_is_kept_in_step(void **state)
+{
+    (void)state;
+    struct kt_engine *e = open_small("qwen35-r4", QT_Q8_0, 200);
+    struct kt_context *c = context(e, KT_SPECULATE_OFF, false);
+    struct head_says want = { .n_real = 200 };
+    int32_t tokens[N_READ];
+    struct rng rng;
+    rng_init(&rng, 8);
+    for (size_t i = 0; i < N_READ; i++)
+        tokens[i] = (int32_t)rng_below(&rng, 200);
+    must(kt_logits_mtp(c, tokens, N_READ, keep_best, &want, &err));
+
+    struct state_types types = engine_state_types(KT_KV_F32, KT_STATE_F32);
+    struct model_state *trunk;
+    struct model_run *run;
+    struct head *h;
+    must(model_state_create(&trunk, e->model, N_CTX, types, &err));
+    must(model_run_create(&run, e->model, 16, &err));
+    must(head_create(&h, e, run, N_CTX, 16, types, &err));
+    for (size_t at = 0, n; at < N_READ; at += n) {
+        n = at < 22 ? 11 : 1;
+        must(head_saw_token(h, tokens[at], at, true, &err));
+        struct model_span sp = {
+            .state = trunk, .tokens = tokens + at, .n_tokens = n, .hidden = head_rows(h)
+        };
+        int32_t id, more;
+        float p;
+        if (at >= 22 && at % 3) { /* sometimes pairs wait for each other */
+            must(head_guess(h, &id, &p, &err));
+            assert_true(p > 0 && p <= 1);
+            if (id != want.id[at])
+                fail_msg("after token %zu the head guesses %d, expected %d", at, id, want.id[at]);
+            for (size_t k = 0; k < at % 4; k++, id = more)
+                must(head_guess_on(h, id, &more, &p, &err));
+            head_cut(h);
+        }
+        must(model_step(run, &sp, 1, &err));
+        if (n > 1)
+            must(head_saw_chunk(h, tokens + at, n, at, &err));
+        else
+            head_saw_row(h, 0, at);
+    }
+    /* What was not seen is not made up. */
+    int32_t id;
+    float p;
+    head_lost(h);
+    must(head_saw_token(h, 5, N_READ, true, &err));
+    must(head_guess(h, &id, &p, &err));
+    assert_int_equal(id, -1);
+    head_destroy(h);
+    model_run_destroy(run);
+    model_state_destroy(trunk);
+    kt_context_destroy(c);
+    kt_engine_close(e);
 }
 
 /* ---- frequencies ---- */
@@ -458,6 +541,7 @@ int main(int argc, char **argv)
         n_real_requests = n_small_requests = (size_t)strtoul(argv[1], NULL, 10);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(small_models_answer_alike),
+        cmocka_unit_test(the_head_is_kept_in_step),
         cmocka_unit_test(sampled_answers_have_their_frequencies),
         cmocka_unit_test(a_real_model_answers_alike),
         cmocka_unit_test(kinds_that_are_not_there),
