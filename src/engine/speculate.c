@@ -12,8 +12,8 @@
 #include "engine/sample.h"
 
 enum {
-    /* With AUTO the head reads no more than the end of a prompt: a chunk costs it a twentieth of what
-     * it costs the model, which a short answer would not earn back. */
+    /* With AUTO the head reads no more than the end of a prompt: a layer's work for all of a long one is
+     * more than a short answer earns back. */
     HEAD_WINDOW = 512,
     AHEAD_BYTES = 96, /* of a source, made into tokens: some 20 */
 };
