@@ -158,6 +158,7 @@ struct visitor visitor_of(struct call *c);
 void handle_models(struct call *c);
 void handle_model(struct call *c);
 void handle_chat(struct call *c);
+void handle_responses(struct call *c);
 void handle_completions(struct call *c);
 void handle_embeddings(struct call *c);
 void handle_rerank(struct call *c);

@@ -27,6 +27,7 @@ const struct route routes[] = {
     { "GET",    "/v1/models",               0,          OPENAI,          NEED_USER,    ACCESS_NONE,  handle_models },
     { "GET",    "/v1/models/{model}",       0,          OPENAI,          NEED_USER,    ACCESS_NONE,  handle_model },
     { "POST",   "/v1/chat/completions",     BODY_CHAT,  OPENAI,          NEED_USER,    ACCESS_NONE,  handle_chat },
+    { "POST",   "/v1/responses",            BODY_CHAT,  OPENAI,          NEED_USER,    ACCESS_NONE,  handle_responses },
     { "POST",   "/v1/completions",          BODY_TEXTS, OPENAI,          NEED_USER,    ACCESS_NONE,  handle_completions },
     { "POST",   "/v1/embeddings",           BODY_TEXTS, OPENAI,          NEED_USER,    ACCESS_NONE,  handle_embeddings },
     { "POST",   "/v1/rerank",               BODY_TEXTS, OPENAI,          NEED_USER,    ACCESS_NONE,  handle_rerank },

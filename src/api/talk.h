@@ -29,11 +29,14 @@ struct api_talk {
 /* The messages, tools and options of c->body to a prompt; false after an answer. */
 bool api_talk_read_openai(struct api_talk *t, struct call *c);
 bool api_talk_read_anthropic(struct api_talk *t, struct call *c);
+bool api_talk_read_responses(struct api_talk *t, struct call *c);
 void api_talk_deinit(struct api_talk *t);
 
 /* ---- for the dialects' files ---- */
 bool api_talk_begin(struct api_talk *t, struct call *c, size_t n_messages);
 struct kt_chat_message *api_talk_message(struct api_talk *t, const char *role);
+/* A content of OpenAI's dialect: a string or parts. */
+bool api_talk_content(struct api_talk *t, const json_t *content, struct kt_chat_message *m);
 /* An image from base64; NULL after an answer. */
 struct kt_media *api_talk_image(struct api_talk *t, const char *base64, size_t len);
 bool api_talk_build(struct api_talk *t);

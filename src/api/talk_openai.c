@@ -34,7 +34,9 @@ static bool read_part(struct api_talk *t, const json_t *part, struct kt_chat_par
 {
     const char *type = json_string_value(json_object_get(part, "type"));
     const json_t *text = json_object_get(part, "text");
-    if (type && (strcmp(type, "text") == 0 || strcmp(type, "input_text") == 0) &&
+    if (type &&
+        (strcmp(type, "text") == 0 || strcmp(type, "input_text") == 0 ||
+         strcmp(type, "output_text") == 0) &&
         json_is_string(text)) {
         *out = (struct kt_chat_part){ .kind = KT_CHAT_TEXT,
                                       .text = json_string_value(text),
@@ -48,7 +50,7 @@ static bool read_part(struct api_talk *t, const json_t *part, struct kt_chat_par
     return false;
 }
 
-static bool read_content(struct api_talk *t, const json_t *content, struct kt_chat_message *m)
+bool api_talk_content(struct api_talk *t, const json_t *content, struct kt_chat_message *m)
 {
     if (!content || json_is_null(content)) {
         m->text = "";
@@ -123,7 +125,7 @@ static bool read_message(struct api_talk *t, const json_t *message)
         m->reasoning = json_string_value(thought);
         m->reasoning_len = json_string_length(thought);
     }
-    return read_content(t, json_object_get(message, "content"), m) &&
+    return api_talk_content(t, json_object_get(message, "content"), m) &&
            read_calls(t, json_object_get(message, "tool_calls"), m);
 }
 

@@ -402,6 +402,34 @@ class Tools(unittest.TestCase):
         self.assertEqual(json.loads("".join(d.get("partial_json", "") for d in deltas)), self.ARGUMENTS)
         self.assertEqual([d["delta"]["stop_reason"] for n, d in got if n == "message_delta"], ["tool_use"])
 
+    def test_responses(self):
+        tool = {"type": "function", "name": "get_weather", "description": "d", "parameters": self.SCHEMA}
+        body = {"model": "scripted", "input": "Weather?", "tools": [tool]}
+        whole = self.server.call("POST", "/v1/responses", body)[1]
+        self.assertEqual([i["type"] for i in whole["output"]], ["reasoning", "message", "function_call"])
+        self.assertEqual(whole["output"][1]["content"][0]["text"], "Let me look.")
+        self.assertEqual(json.loads(whole["output"][2]["arguments"]), self.ARGUMENTS)
+        got = [(n, json.loads(d)) for n, d in events(self.server.call("POST", "/v1/responses", {**body, "stream": True})[1])]
+        self.assertEqual([d["sequence_number"] for _, d in got], list(range(len(got))))
+        self.assertTrue(all(n == d["type"] for n, d in got))
+        self.assertEqual((got[0][0], got[-1][0]), ("response.created", "response.completed"))
+        without_ids = lambda items: [{k: v for k, v in i.items() if k not in ("id", "call_id")} for i in items]
+        self.assertEqual(without_ids(got[-1][1]["response"]["output"]), without_ids(whole["output"]))
+        done = [d["item"] for n, d in got if n == "response.output_item.done"]
+        self.assertEqual(done, got[-1][1]["response"]["output"])
+        # the same conversation as in the older route is the same prompt
+        items = [{"role": "user", "content": "Weather?"}, whole["output"][1], whole["output"][2],
+                 {"type": "function_call_output", "call_id": whole["output"][2]["call_id"], "output": "12 degrees"}]
+        n = self.server.call("POST", "/v1/responses", {**body, "input": items, "max_output_tokens": 1})[1]["usage"]["input_tokens"]
+        call = {"id": "1", "type": "function", "function": {"name": "get_weather", "arguments": json.dumps(self.ARGUMENTS)}}
+        older = self.openai([{"role": "user", "content": "Weather?"},
+                             {"role": "assistant", "content": "Let me look.", "tool_calls": [call]},
+                             {"role": "tool", "content": "12 degrees"}], max_tokens=1)
+        self.assertEqual(older["usage"]["prompt_tokens"], n)
+        for bad in ({"input": []}, {"input": [1]}, {"input": [{"type": "file_search_call"}]}, {"store": True},
+                    {"tools": [{"type": "web_search"}]}, {"text": {"format": {"type": "json_schema"}}}):
+            self.assertEqual(self.server.call("POST", "/v1/responses", {**body, **bad})[0], 400, bad)
+
     def test_what_was_called_and_answered_goes_back(self):
         """The same conversation in both dialects is the same prompt; without the tools it is a shorter one."""
         call = {"id": "1", "type": "function", "function": {"name": "get_weather", "arguments": json.dumps(self.ARGUMENTS)}}

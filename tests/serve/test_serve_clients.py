@@ -78,6 +78,18 @@ class OpenAI(unittest.TestCase):
         two = self.client.chat.completions.create(model=CHAT, messages=TALK, seed=7, temperature=1.5, max_tokens=6, n=2)
         self.assertEqual([t.message.content for t in two.choices], [a.choices[0].message.content, c.choices[0].message.content])
 
+    def test_responses(self):
+        ask = dict(model=CHAT, instructions="You are terse.", input="Say hi", max_output_tokens=4, temperature=0)
+        whole = self.client.responses.create(**ask)
+        self.assertEqual((whole.status, whole.incomplete_details.reason, whole.usage.output_tokens), ("incomplete", "max_output_tokens", 4))
+        self.assertTrue(whole.output_text)
+        with self.client.responses.stream(**ask) as stream:
+            text = "".join(e.delta for e in stream if e.type == "response.output_text.delta")
+        self.assertEqual(text, whole.output_text)
+        with self.assertRaises(openai.BadRequestError) as caught:
+            self.client.responses.create(**ask, previous_response_id="resp_1")
+        self.assertEqual(caught.exception.param, "previous_response_id")
+
     def test_completions(self):
         whole = self.client.completions.create(model=CHAT, prompt="One, two, three,", temperature=0, max_tokens=4)
         self.assertIn("four", whole.choices[0].text)
