@@ -136,6 +136,7 @@ static enum kt_status plan_context(struct report *r, struct kt_error *err)
                                  .n_streams = r->n_streams,
                                  .n_batch = MIN((size_t)512, r->n_ctx),
                                  .n_threads = threads_of_engine(),
+                                 .n_tentative = TENTATIVE_ROWS,
                                  .types = types_of(&r->memory) };
     if (!memory_plan(&r->plan, &r->shape, &rq))
         return kt_fail(err, KT_E_LIMIT, "%zu contexts of %zu tokens need more than any memory",
@@ -331,16 +332,17 @@ static json_t *context_json(const struct report *r)
         return json_null();
     const struct memory_plan *p = &r->plan;
     uint64_t machine = memory_of_machine();
-    return json_pack(
-        "{s:I,s:I,s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:s}", "n_ctx",
-        (json_int_t)r->n_ctx, "streams", (json_int_t)r->n_streams, "kv_type",
-        infer_kv_name(r->memory.kv), "state_type", infer_state_name(r->memory.state), "kv_bytes",
-        (json_int_t)p->state.kv, "recurrent_bytes", (json_int_t)p->state.recurrent, "conv_bytes",
-        (json_int_t)p->state.conv, "parts_bytes", (json_int_t)p->state.parts, "state_bytes",
-        (json_int_t)p->state.total, "mtp_bytes", (json_int_t)p->mtp.total, "scratch_bytes",
-        (json_int_t)p->scratch, "weights_bytes", (json_int_t)model_file_bytes(r->file),
-        "total_bytes", (json_int_t)total_bytes(r), "machine_bytes", (json_int_t)machine, "fits",
-        fit_name(memory_fit(total_bytes(r), machine)));
+    return json_pack("{s:I,s:I,s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:s}", "n_ctx",
+                     (json_int_t)r->n_ctx, "streams", (json_int_t)r->n_streams, "kv_type",
+                     infer_kv_name(r->memory.kv), "state_type", infer_state_name(r->memory.state),
+                     "kv_bytes", (json_int_t)p->state.kv, "recurrent_bytes",
+                     (json_int_t)p->state.recurrent, "conv_bytes", (json_int_t)p->state.conv,
+                     "parts_bytes", (json_int_t)p->state.parts, "state_bytes",
+                     (json_int_t)p->state.total, "mtp_bytes", (json_int_t)p->mtp.total,
+                     "tentative_bytes", (json_int_t)p->tentative, "scratch_bytes",
+                     (json_int_t)p->scratch, "weights_bytes", (json_int_t)model_file_bytes(r->file),
+                     "total_bytes", (json_int_t)total_bytes(r), "machine_bytes",
+                     (json_int_t)machine, "fits", fit_name(memory_fit(total_bytes(r), machine)));
 }
 
 static json_t *metadata_json(const struct report *r)
@@ -496,6 +498,7 @@ static void print_context(const struct report *r)
         { "convolution", z->conv },
         { "joining splits", z->parts },
         { "multi-token head", r->plan.mtp.total },
+        { "guessed tokens", r->plan.tentative },
     };
     printf("  context     %zu tokens, keys and values in %s, recurrent state in %s\n", r->n_ctx,
            infer_kv_name(r->memory.kv), infer_state_name(r->memory.state));

@@ -22,7 +22,7 @@ KT_MUST_CHECK bool speculation_bytes(size_t *bytes, const struct kt_engine *e,
                                      enum kt_speculate kind, size_t n_ctx, size_t n_batch,
                                      struct state_types types);
 /* Rows of the steps that verify: the certain token and the guesses. */
-enum { SPECULATION_ROWS = 13 };
+enum { SPECULATION_ROWS = TENTATIVE_ROWS };
 
 /* An answer to rq begins: its prompt is read next. KT_E_USAGE: a kind that the context has not. */
 KT_MUST_CHECK enum kt_status speculation_begin(struct speculation *s,

@@ -301,10 +301,14 @@ bool memory_plan(struct memory_plan *out, const struct model_shape *s,
                  const struct memory_request *rq)
 {
     *out = (struct memory_plan){ 0 };
-    size_t one, states;
+    size_t one, states, logits;
     return state_sizes(&out->state, s, rq->n_ctx, rq->types) &&
+           tentative_size(&out->tentative, s, rq->n_tentative) &&
+           size_mul(&logits, rq->n_tentative, s->n_vocab * sizeof(float)) &&
+           size_add(&out->tentative, out->tentative, logits) &&
            (!shape_has_mtp(s) || mtp_state_sizes(&out->mtp, s, rq->n_ctx, rq->types)) &&
            scratch_size(&out->scratch, s, rq->n_batch, rq->n_threads) &&
            size_add(&one, out->state.total, out->mtp.total) &&
-           size_mul(&states, one, rq->n_streams) && size_add(&out->total, states, out->scratch);
+           size_add(&one, one, out->tentative) && size_mul(&states, one, rq->n_streams) &&
+           size_add(&out->total, states, out->scratch);
 }

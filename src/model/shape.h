@@ -97,6 +97,7 @@ KT_MUST_CHECK bool mtp_state_sizes(struct state_sizes *out, const struct model_s
 /* Bytes beside a state so that the tokens of a step can be taken back, n_rows at most; false when
  * that is more than TENTATIVE_MAX (model.h). */
 KT_MUST_CHECK bool tentative_size(size_t *bytes, const struct model_shape *s, size_t n_rows);
+enum { TENTATIVE_ROWS = 13 }; /* what a conversation makes room for: a token and twelve guesses */
 /* Bytes of scratch memory for steps of up to n_batch rows and n_threads threads. */
 KT_MUST_CHECK bool scratch_size(size_t *out, const struct model_shape *s, size_t n_batch, size_t n_threads);
 
@@ -104,12 +105,14 @@ KT_MUST_CHECK bool scratch_size(size_t *out, const struct model_shape *s, size_t
 struct memory_request {
     size_t n_ctx, n_streams; /* tokens of each, and how many */
     size_t n_batch, n_threads;
+    size_t n_tentative; /* rows of a step that may be taken back; 0: none */
     struct state_types types;
 };
 struct memory_plan {
     struct state_sizes state, mtp; /* of one sequence; mtp: 0 when there is no multi-token head */
     size_t scratch;                /* once, for all of them */
-    size_t total;                  /* n_streams * (state + mtp) + scratch */
+    size_t tentative;              /* of one: tentative_size() and the logits of those rows */
+    size_t total;                  /* n_streams * (state + mtp + tentative) + scratch */
 };
 /* False when that is more than a size_t holds. */
 KT_MUST_CHECK bool memory_plan(struct memory_plan *out, const struct model_shape *s,

@@ -87,7 +87,10 @@ static void smollm2_is_described(void **state)
     const json_t *ctx = json_object_get(o, "context");
     assert_int_equal(number(ctx, "total_bytes", NULL), number(ctx, "weights_bytes", NULL) +
                                                            number(ctx, "state_bytes", NULL) +
+                                                           number(ctx, "tentative_bytes", NULL) +
                                                            number(ctx, "scratch_bytes", NULL));
+    /* no recurrent layers: the logits of a token and twelve guesses */
+    assert_int_equal(number(ctx, "tentative_bytes", NULL), 13 * 49152 * 4);
     json_int_t bytes = 0;
     size_t i;
     json_t *c;
@@ -113,6 +116,7 @@ static void contexts_are_added_up(void **state)
     assert_int_equal(number(ctx, "parts_bytes", NULL), 9 * 5 * (64 + 2) * 4);
     assert_int_equal(number(ctx, "total_bytes", NULL), number(ctx, "weights_bytes", NULL) +
                                                            3 * number(ctx, "state_bytes", NULL) +
+                                                           3 * number(ctx, "tentative_bytes", NULL) +
                                                            number(ctx, "scratch_bytes", NULL));
     json_decref(o);
     buf_deinit(&args);

@@ -238,7 +238,7 @@ static void at_262k_tokens(void **state)
     int32_t *tokens = synth_tokens(&m, N_FULL);
     const struct state_types types = { KV_F16, STATE_F32 };
     struct memory_plan plan;
-    struct memory_request rq = { N_FULL, 1, CHUNK, pool_threads(l.pool), types };
+    struct memory_request rq = { N_FULL, 1, CHUNK, pool_threads(l.pool), 0, types };
     assert_true(memory_plan(&plan, model_shape_of(l.m), &rq));
 
     /* One token first, for the pages of the weights. The run is made anew, so that its memory is part

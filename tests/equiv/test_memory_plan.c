@@ -86,7 +86,7 @@ static void test_case(void **state)
     must(model_create(&m, f, &k, NULL, &err), &err);
     const struct model_shape *s = model_shape_of(m);
     struct memory_plan plan;
-    struct memory_request rq = { CASES[c].n_ctx, N_STREAMS, N_BATCH, 1, types };
+    struct memory_request rq = { CASES[c].n_ctx, N_STREAMS, N_BATCH, 1, 0, types };
     assert_true(memory_plan(&plan, s, &rq));
 
     double malloc0 = allocated(), rss0 = resident();
