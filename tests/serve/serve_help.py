@@ -31,11 +31,14 @@ def kontor(home, *args, text=None, check=True):
 
 class Server:
     def __init__(self, *args, models=False, home=None, env=None):
+        """models: True for both, "embed" for the finding one alone."""
         self.own_home = home is None
         self.home = pathlib.Path(home or tempfile.mkdtemp(prefix="kontor-serve-"))
         command = [PROGRAM, "serve", "--listen", "127.0.0.1:0", *map(str, args)]
         if models:
-            command += ["-m", str(CHAT_MODEL), "--embed-model", str(EMBED_MODEL), "--ctx", "1024", "--memory", "400"]
+            command += ["--embed-model", str(EMBED_MODEL)]
+        if models is True:
+            command += ["-m", str(CHAT_MODEL), "--ctx", "1024", "--memory", "400"]
         environment = {**os.environ, "KONTOR_HOME": str(self.home), **(env or {})}
         for name in ("KONTOR_CHAT_MODEL", "KONTOR_EMBED_MODEL", "KONTOR_PASSPHRASE"):
             environment.pop(name, None)

@@ -4,6 +4,7 @@
 They are installed by tools/fetch.sh (tools/clients.txt, pinned). What they parse into their own types is right in form;
 what they raise is right in meaning."""
 import concurrent.futures
+import json
 import os
 import pathlib
 import sys
@@ -16,7 +17,7 @@ import anthropic  # noqa: E402
 import openai  # noqa: E402
 from prometheus_client.parser import text_string_to_metric_families  # noqa: E402
 
-from serve_help import CHAT, EMBED, PATIENCE, Server, kontor  # noqa: E402
+from serve_help import CHAT, EMBED, PATIENCE, Server, events, kontor  # noqa: E402
 
 TALK = [{"role": "user", "content": "What is the capital of France?"}]
 SERVER = None
@@ -179,6 +180,26 @@ class Anthropic(unittest.TestCase):
         self.assertEqual(caught.exception.body["error"]["type"], "not_found_error")
         with self.assertRaises(anthropic.BadRequestError):
             self.client.messages.create(model=CHAT, max_tokens=1, messages=TALK, tools=[{"name": "f", "input_schema": {"type": "object"}}])
+
+
+class Office(unittest.TestCase):
+    """A question to a matter with the model that writes; the rest of the office is in test_serve_api.py."""
+
+    def test_ask(self):
+        lease = pathlib.Path(os.environ["KONTOR_SOURCE"]) / "tests" / "data" / "documents" / "lease.txt"
+        kontor(SERVER.home, "matter", "create", "Miete")
+        kontor(SERVER.home, "user", "grant", "anna", "--matter", "Miete", "--write")
+        mid = SERVER.call("GET", "/api/matters", key=SERVER.key)[1]["matters"][0]["id"]
+        sent = SERVER.call("PUT", f"/api/documents?matter={mid}&name=lease.txt", lease.read_bytes(), SERVER.key)
+        self.assertTrue(sent[1]["indexed"], sent)
+        body = {"question": "Wie groß ist die Gesamtfläche der vermieteten Räume?", "passages": 1}
+        whole = SERVER.call("POST", "/api/ask?matter=" + mid, body, SERVER.key)[1]
+        self.assertTrue(whole["supported"], whole)
+        self.assertTrue(whole["citations"])
+        for c in whole["citations"]:
+            self.assertIn(" ".join(c["quote"].split()), " ".join(lease.read_text(encoding="utf-8").split()))
+        name, data = events(SERVER.call("POST", "/api/ask?matter=" + mid, {**body, "stream": True}, SERVER.key)[1])[-1]
+        self.assertEqual((name, json.loads(data)), ("answer", whole))
 
 
 class Prometheus(unittest.TestCase):
