@@ -91,8 +91,12 @@ static enum kt_status put_rope(struct keys *k, const struct model_file *f,
     put_f32(k, "rope.freq_base", s->rope_theta);
     put_u32(k, "rope.dimension_count", s->rope_dims);
     const uint32_t *m = s->mrope_sections;
-    if (m[0] + m[1] + m[2] > 0) {
-        const int32_t sections[4] = { (int32_t)m[0], (int32_t)m[1], (int32_t)m[2], 0 };
+    bool has_sections = m[0] + m[1] + m[2] > 0;
+    if (has_sections || arch_is_qwen35(s->arch)) {
+        /* Readers of qwen35 ask for them. A text's positions are the same on all three axes, so that
+         * where a folder names none, all may be on the first. */
+        int32_t all = (int32_t)(s->rope_dims / 2), first = has_sections ? (int32_t)m[0] : all;
+        const int32_t sections[4] = { first, (int32_t)m[1], (int32_t)m[2], 0 };
         gguf_write_arr_i32(k->w, key_of(k, "rope.dimension_sections"), sections, 4);
     }
     if (!has_factors(s) || rope_as_tensor(s))
