@@ -20,9 +20,9 @@ enum { LISTEN_FD_FIRST = 3, LISTEN_FDS_MAX = 16 };
 
 struct serve {
     struct opened o;
-    struct kt_engine *chat, *embed;
+    struct kt_engine *chat, *embed, *rank;
     char embedder_id[65];
-    char *chat_name, *embed_name;
+    char *chat_name, *embed_name, *rank_name;
     struct access *access;
     struct desk *desk;
     struct api *api;
@@ -80,19 +80,23 @@ static char *model_name(const char *path)
 }
 
 static enum kt_status open_models(struct serve *s, const char *chat, const char *embed,
-                                  struct kt_error *err)
+                                  const char *rank, struct kt_error *err)
 {
     struct kt_engine_options eo = { .n_threads = cli_threads() };
     enum kt_status st = open_embedder(&s->embed, s->embedder_id, embed, err);
     if (!st && cli_chat_model(chat))
         st = kt_engine_open(&s->chat, cli_chat_model(chat), &eo, err);
+    if (!st && rank)
+        st = kt_engine_open(&s->rank, rank, &eo, err);
     if (st)
         return st;
+    if (s->rank)
+        s->rank_name = model_name(rank);
     if (s->chat)
         s->chat_name = model_name(cli_chat_model(chat));
     if (s->embed)
         s->embed_name = model_name(cli_embed_model(embed));
-    if ((s->chat && !s->chat_name) || (s->embed && !s->embed_name))
+    if ((s->chat && !s->chat_name) || (s->embed && !s->embed_name) || (s->rank && !s->rank_name))
         return kt_fail(err, KT_E_NOMEM, "out of memory");
     return KT_OK;
 }
@@ -104,9 +108,11 @@ static void serve_close(struct serve *s, unsigned drain_ms)
     access_close(s->access);
     kt_engine_close(s->chat);
     kt_engine_close(s->embed);
+    kt_engine_close(s->rank);
     opened_close(&s->o);
     free(s->chat_name);
     free(s->embed_name);
+    free(s->rank_name);
 }
 
 static void say_where(struct serve *s, const struct api_options *o)
@@ -162,16 +168,17 @@ static sigset_t block_signals(void)
 
 static enum kt_status start(struct serve *s, struct api_options *ao,
                             const struct desk_options *limits, const char *chat, const char *embed,
-                            struct kt_error *err)
+                            const char *rank, struct kt_error *err)
 {
     struct desk_options dopts = *limits;
     enum kt_status st = open_store(&s->o, err);
     if (!st)
         st = access_open(&s->access, s->o.store, err);
     if (!st)
-        st = open_models(s, chat, embed, err);
+        st = open_models(s, chat, embed, rank, err);
     dopts.chat = s->chat;
     dopts.embed = s->embed;
+    dopts.rank = s->rank;
     if (!st)
         st = desk_open(&s->desk, &dopts, err);
     ao->store = s->o.store;
@@ -179,13 +186,14 @@ static enum kt_status start(struct serve *s, struct api_options *ao,
     ao->desk = s->desk;
     ao->chat_name = s->chat_name;
     ao->embed_name = s->embed_name;
+    ao->rank_name = s->rank_name;
     ao->embedder_id = s->embedder_id;
     return st ? st : api_start(&s->api, ao, err);
 }
 
 static int run(int argc, char **argv)
 {
-    const char *chat = NULL, *embed = NULL, *cert = NULL, *key = NULL;
+    const char *chat = NULL, *embed = NULL, *rank = NULL, *cert = NULL, *key = NULL;
     uint64_t n_ctx = 0, memory_mb = 0, waiting = 0, drain_s = 30;
     struct str_list listen = { 0 }, hosts = { 0 }, roots = { 0 };
     const struct opt opts[] = {
@@ -195,6 +203,7 @@ static int run(int argc, char **argv)
         { "--host", NULL, OPT_STR_LIST, &hosts },
         { "--root", NULL, OPT_STR_LIST, &roots },
         { "--model", "-m", OPT_STR, &chat },
+        { "--rerank-model", NULL, OPT_STR, &rank },
         { "--embed-model", NULL, OPT_STR, &embed },
         { "--ctx", NULL, OPT_U64, &n_ctx },
         { "--memory", NULL, OPT_U64, &memory_mb },
@@ -233,7 +242,7 @@ static int run(int argc, char **argv)
     sigset_t set = block_signals();
     struct serve s = { 0 };
     struct kt_error err;
-    enum kt_status st = start(&s, &ao, &limits, chat, embed, &err);
+    enum kt_status st = start(&s, &ao, &limits, chat, embed, rank, &err);
     if (!st) {
         say_where(&s, &ao);
         notify("READY=1");
@@ -260,6 +269,7 @@ const struct command cmd_serve = {
     "repeated\n"
     "  -m, --model M     the model that writes; default: the configured one\n"
     "  --embed-model M   the model that finds; default: the configured one\n"
+    "  --rerank-model M  a model for /v1/rerank; default: the one that finds\n"
     "  --ctx N           tokens of a conversation (default 8192, or what the model was trained "
     "for)\n"
     "  --memory MB       for the last conversations, kept warm (default: half of what is free)\n"

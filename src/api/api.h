@@ -17,8 +17,8 @@ struct api_options {
     struct kt_store *store;
     struct access *access;
     struct desk *desk;
-    const char *chat_name, *embed_name; /* as clients name the models; NULL: none */
-    const char *embedder_id;            /* hex id of the embedding weights; "" */
+    const char *chat_name, *embed_name, *rank_name; /* as clients name the models; NULL: none */
+    const char *embedder_id;                        /* hex id of the embedding weights; "" */
     const char *const *hosts; /* [n_hosts] names this server is called by, beside loopback's own */
     size_t n_hosts;
     const char *const

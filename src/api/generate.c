@@ -30,7 +30,8 @@ static bool model_is(struct call *c, const char *name, const char *what)
         return true;
     const struct api_options *o = &c->api->opts;
     bool other = (o->chat_name && strcmp(asked, o->chat_name) == 0) ||
-                 (o->embed_name && strcmp(asked, o->embed_name) == 0);
+                 (o->embed_name && strcmp(asked, o->embed_name) == 0) ||
+                 (o->rank_name && strcmp(asked, o->rank_name) == 0);
     if (other)
         reply_error(c, 400, NULL, "model_not_supported", "model", "this model does not %s", what);
     else

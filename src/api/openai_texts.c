@@ -26,6 +26,8 @@ static json_t *model_list(const struct api *a)
                               model_json(a, o->chat_name, desk_chat(o->desk), desk_n_ctx(o->desk)));
     if (o->embed_name)
         json_array_append_new(list, model_json(a, o->embed_name, desk_embed(o->desk), 0));
+    if (o->rank_name)
+        json_array_append_new(list, model_json(a, o->rank_name, desk_rank(o->desk), 0));
     return list;
 }
 
@@ -229,10 +231,20 @@ static const struct param RERANK_PARAMS[] = {
 
 struct ranking {
     struct call *call;
+    struct kt_engine *engine;
     struct texts documents;
     const char *query;
     float *scores;
 };
+
+/* The ranking model, or the finding one, which ranks by its vectors; by name. NULL after an answer. */
+static struct kt_engine *ranker_meant(struct call *c)
+{
+    const char *name = json_string_value(json_object_get(c->body, "model"));
+    if (name && c->api->opts.rank_name && strcmp(name, c->api->opts.rank_name) == 0)
+        return desk_rank(c->api->opts.desk);
+    return model_is_embed(c) ? desk_embed(c->api->opts.desk) : NULL;
+}
 
 static enum kt_status rank(void *arg, struct kt_context *none, struct kt_error *err)
 {
@@ -243,8 +255,7 @@ static enum kt_status rank(void *arg, struct kt_context *none, struct kt_error *
         size_t n = MIN((size_t)EMBED_BATCH, r->documents.n - i);
         if (http_gone(r->call->rq))
             return kt_fail(err, KT_E_CANCELLED, "cancelled");
-        st = kt_rerank(desk_embed(r->call->api->opts.desk), r->query, r->documents.list + i, n,
-                       r->scores + i, err);
+        st = kt_rerank(r->engine, r->query, r->documents.list + i, n, r->scores + i, err);
     }
     return st;
 }
@@ -274,8 +285,8 @@ static void reply_ranking(struct call *c, const struct ranking *r, size_t top_n,
     }
     free(taken);
     reply_json(c, 200,
-               json_pack("{s:s,s:o,s:{s:I}}", "model", c->api->opts.embed_name, "results", results,
-                         "usage", "total_tokens", (json_int_t)r->documents.n_tokens));
+               json_pack("{s:O,s:o,s:{s:I}}", "model", json_object_get(c->body, "model"), "results",
+                         results, "usage", "total_tokens", (json_int_t)r->documents.n_tokens));
 }
 
 void handle_rerank(struct call *c)
@@ -283,11 +294,12 @@ void handle_rerank(struct call *c)
     struct ranking r = { .call = c };
     bool with_text = false;
     int64_t top_n = 0;
-    bool ok = params_check(c, RERANK_PARAMS, ARRAY_LEN(RERANK_PARAMS)) && model_is_embed(c) &&
-              param_required(c, "query") && param_string(c, "query", &r.query) &&
-              param_required(c, "documents") && param_int(c, "top_n", 1, TEXTS_MAX, &top_n) &&
+    bool ok = params_check(c, RERANK_PARAMS, ARRAY_LEN(RERANK_PARAMS)) &&
+              (r.engine = ranker_meant(c)) && param_required(c, "query") &&
+              param_string(c, "query", &r.query) && param_required(c, "documents") &&
+              param_int(c, "top_n", 1, TEXTS_MAX, &top_n) &&
               param_bool(c, "return_documents", &with_text) &&
-              read_texts(c, &r.documents, "documents", desk_embed(c->api->opts.desk));
+              read_texts(c, &r.documents, "documents", r.engine);
     if (ok) {
         struct kt_error err;
         struct visitor v = visitor_of(c);

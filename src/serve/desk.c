@@ -88,6 +88,11 @@ struct kt_engine *desk_embed(const struct desk *d)
     return d->opts.embed;
 }
 
+struct kt_engine *desk_rank(const struct desk *d)
+{
+    return d->opts.rank;
+}
+
 size_t desk_n_ctx(const struct desk *d)
 {
     return d->warm.options.n_ctx;
@@ -217,7 +222,8 @@ static enum kt_status work_with_embedder(struct job *j)
 enum kt_status desk_with_embedder(struct desk *d, const struct visitor *v, desk_fn fn, void *arg,
                                   struct kt_error *err)
 {
-    enum kt_status st = need(d->opts.embed, "embedding model", "--embed-model MODEL", err);
+    enum kt_status st = need(d->opts.embed ? d->opts.embed : d->opts.rank, "embedding model",
+                             "--embed-model MODEL", err);
     struct working w = { d, fn, arg };
     struct job j = { .visitor = v, .run = work_with_embedder, .arg = &w, .err = err };
     return st ? st : lane_do(&d->embed, &j);

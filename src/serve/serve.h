@@ -24,6 +24,7 @@ enum serve_class { SERVE_INTERACTIVE, SERVE_TOOL, SERVE_BACKGROUND, SERVE_CLASSE
 struct desk_options {
     struct kt_engine *chat;  /* NULL: none */
     struct kt_engine *embed; /* NULL: none */
+    struct kt_engine *rank;  /* NULL: the finding model ranks, too */
     size_t n_ctx;            /* of a conversation; 0: 8192, or what the model was trained for */
     uint64_t memory_bytes;   /* for warm contexts; 0: half of what is free */
     size_t n_waiting;        /* at most, in each queue; 0: 64 */
@@ -53,12 +54,13 @@ desk_generate(struct desk *d, const struct visitor *v, const struct kt_generate_
 typedef enum kt_status (*desk_fn)(void *arg, struct kt_context *c, struct kt_error *err);
 KT_MUST_CHECK enum kt_status desk_with_context(struct desk *d, const struct visitor *v, desk_fn fn,
                                                void *arg, struct kt_error *err);
-/* Work with the finding model; 'c' is NULL. */
+/* Work with the models that find and rank, for a server that has one; 'c' is NULL. */
 KT_MUST_CHECK enum kt_status desk_with_embedder(struct desk *d, const struct visitor *v, desk_fn fn,
                                                 void *arg, struct kt_error *err);
 
 struct kt_engine *desk_chat(const struct desk *d);  /* NULL: none */
 struct kt_engine *desk_embed(const struct desk *d); /* NULL: none */
+struct kt_engine *desk_rank(const struct desk *d);  /* NULL: none of its own */
 size_t desk_n_ctx(const struct desk *d);
 /* A matter is gone: its contexts, too. */
 void desk_forget(struct desk *d, const char *scope);

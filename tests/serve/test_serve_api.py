@@ -15,7 +15,7 @@ import time
 import unittest
 
 import scripted_model
-from serve_help import CHAT, EMBED, PATIENCE, Server, events, kontor, status_of
+from serve_help import CHAT, EMBED, EMBED_MODEL, PATIENCE, Server, events, kontor, status_of
 
 SOURCE = pathlib.Path(os.environ["KONTOR_SOURCE"])
 ROUTE = re.compile(r'\{\s*"(\w+)",\s*"([^"]+)",\s*(\w+),\s*(\w+),\s*NEED_(\w+),\s*ACCESS_(\w+),\s*handle_(\w+)\s*\}')
@@ -503,6 +503,24 @@ class Office(unittest.TestCase):
         self.assertEqual(removed[0], 200)
         self.assertEqual(server.call("POST", "/api/search?matter=" + mid, {"query": "Gesamtfläche"})[1]["hits"], [])
         self.assertNotIn("Gesamtfläche", server.log())
+
+
+class Ranker(unittest.TestCase):
+    def test_three_models_side_by_side(self):
+        """A ranking model beside the finding one: the same weights under another name, so that the scores are known."""
+        with tempfile.TemporaryDirectory(prefix="kontor-ranker-") as d:
+            os.symlink(EMBED_MODEL, d + "/ranker")
+            server = Server("--rerank-model", d + "/ranker", models="embed")
+            self.addCleanup(server.stop)
+            self.assertEqual([m["id"] for m in server.call("GET", "/v1/models")[1]["data"]], [EMBED, "ranker"])
+            body = {"query": "Wie hoch ist die Miete?", "documents": ["Der Himmel ist blau.", "Die Miete beträgt 900 Euro."], "top_n": 1,
+                    "return_documents": True}
+            a, b = (server.call("POST", "/v1/rerank", {**body, "model": m})[1] for m in (EMBED, "ranker"))
+            self.assertEqual((a["model"], b["model"]), (EMBED, "ranker"))
+            self.assertEqual(a["results"], b["results"])
+            self.assertEqual([(r["index"], r["document"]["text"]) for r in a["results"]], [(1, body["documents"][1])])
+            for model, status in (("ranker", 400), ("nope", 404)):
+                self.assertEqual(server.call("POST", "/v1/embeddings", {"model": model, "input": "a"})[0], status)
 
 
 class Neighbours(unittest.TestCase):
