@@ -23,7 +23,8 @@ struct look_args {
         "--fps", NULL, OPT_F64, &(a).fps                                                           \
     }
 #define LOOK_HELP                                                                                  \
-    "  --image FILE      a picture (JPEG, PNG, WebP, TIFF, GIF); may be given several times\n"     \
+    "  --image FILE      a picture (JPEG, PNG, WebP, TIFF, GIF, PPM); may be given several "       \
+    "times\n"                                                                                      \
     "  --video PATH      a folder of frames, or a video file (needs ffmpeg); several times, too\n" \
     "  --fps X           how many of a folder's frames were taken a second (default: its file\n"   \
     "                    \"fps\", else 24)\n"                                                      \

@@ -8,7 +8,7 @@
  * hidden command `media-worker`) that is locked in before it reads a byte: no files, no network, limits
  * on time, memory and output. A program that is not kontor names the kontor binary in worker_path.
  *
- * Read: JPEG (EXIF orientation, grey, CMYK), PNG, WebP, TIFF (first page), GIF; of animations the first
+ * Read: JPEG (EXIF orientation, grey, CMYK), PNG, WebP, TIFF (first page), GIF, PPM and PGM; of animations the first
  * picture. Transparency becomes white. The kind is found from the content, never from the name. Videos:
  * a folder of pictures, or any file that ffmpeg reads, when ffmpeg is installed.
  *

@@ -42,7 +42,7 @@ enum reason {
     REASON_COUNT
 };
 
-/* What a file is, by its first bytes. Those up to KIND_GIF are read. */
+/* What a file is, by its first bytes. Those up to KIND_PNM are read. */
 enum file_kind {
     KIND_UNKNOWN,
     KIND_JPEG,
@@ -50,6 +50,7 @@ enum file_kind {
     KIND_WEBP,
     KIND_TIFF,
     KIND_GIF,
+    KIND_PNM,
     KIND_BMP,
     KIND_HEIF,
     KIND_JPEG2000,
@@ -98,6 +99,7 @@ bool png_decode(struct picture *p, struct span file, struct refusal *why);
 bool webp_decode(struct picture *p, struct span file, struct refusal *why);
 bool tiff_decode(struct picture *p, struct span file, struct refusal *why);
 bool gif_decode(struct picture *p, struct span file, struct refusal *why);
+bool pnm_decode(struct picture *p, struct span file, struct refusal *why);
 
 /* exif.c: the orientation in a block of EXIF (with or without its "Exif" in front), or 1. */
 unsigned exif_orientation(struct span exif);

@@ -151,6 +151,9 @@ enum file_kind picture_kind(struct span file)
     for (size_t i = 0; i < ARRAY_LEN(known); i++)
         if (span_starts(file, known[i].starts))
             return known[i].kind;
+    if (file.len > 2 && file.ptr[0] == 'P' && (file.ptr[1] == '5' || file.ptr[1] == '6') &&
+        ((file.ptr[2] >= '\t' && file.ptr[2] <= '\r') || file.ptr[2] == ' ' || file.ptr[2] == '#'))
+        return KIND_PNM;
     if (has_at(file, 0, "RIFF", 4))
         return has_at(file, 8, "WEBP", 4) ? KIND_WEBP : KIND_VIDEO;
     if (has_at(file, 4, "ftyp", 4))
@@ -171,6 +174,7 @@ bool picture_decode(struct picture *p, struct span file, uint64_t max_pixels, st
               : kind == KIND_WEBP ? webp_decode(p, file, why)
               : kind == KIND_TIFF ? tiff_decode(p, file, why)
               : kind == KIND_GIF  ? gif_decode(p, file, why)
+              : kind == KIND_PNM  ? pnm_decode(p, file, why)
                                   : media_refuse(why, REASON_NOT_A_PICTURE, kind, 0);
     return ok && picture_turn(p, why);
 }

@@ -9,7 +9,7 @@ static const char *kind_name(uint64_t kind)
 {
     static const char *const names[KIND_COUNT] = {
         [KIND_JPEG] = "JPEG picture", [KIND_PNG] = "PNG picture", [KIND_WEBP] = "WebP picture",
-        [KIND_TIFF] = "TIFF picture", [KIND_GIF] = "GIF picture",
+        [KIND_TIFF] = "TIFF picture", [KIND_GIF] = "GIF picture", [KIND_PNM] = "PPM picture",
     };
     return kind < KIND_COUNT && names[kind] ? names[kind] : "picture";
 }
@@ -27,7 +27,7 @@ static const char *not_a_picture(uint64_t kind)
     };
     return kind < KIND_COUNT && texts[kind]
                ? texts[kind]
-               : "no picture that is read (JPEG, PNG, WebP, TIFF, GIF)";
+               : "no picture that is read (JPEG, PNG, WebP, TIFF, GIF, PPM)";
 }
 
 static enum kt_status size_fail(struct kt_error *err, const char *name, const struct refusal *r,

@@ -382,6 +382,54 @@ static void what_is_cut_off(void **state)
     }
 }
 
+/* PPM and PGM, 8 and 16 bits, comments in the header; and what is none. */
+static void ppm_and_pgm(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *what;
+        struct span file;
+        enum reason reason;
+        uint8_t rgb[6];
+    } CASES[] = {
+        { "colour", SPAN("P6\n2 1\n255\n\1\2\3\4\5\6"), REASON_NONE, { 1, 2, 3, 4, 5, 6 } },
+        { "comments",
+          SPAN("P6 # made by\n# nobody\n2\t1 255 \1\2\3\4\5\6more"),
+          REASON_NONE,
+          { 1, 2, 3, 4, 5, 6 } },
+        { "white space is a pixel",
+          SPAN("P5 2 1 255\n\n "),
+          REASON_NONE,
+          { 10, 10, 10, 32, 32, 32 } },
+        { "scaled", SPAN("P5\n2 1\n15\n\17\7"), REASON_NONE, { 255, 255, 255, 119, 119, 119 } },
+        { "beyond its most", SPAN("P5\n2 1\n15\n\377\0"), REASON_NONE, { 255, 255, 255, 0, 0, 0 } },
+        { "16 bits",
+          SPAN("P5\n2 1\n65535\n\200\0\377\377"),
+          REASON_NONE,
+          { 128, 128, 128, 255, 255, 255 } },
+        { "cut off", SPAN("P6\n2 1\n255\n\1\2\3\4\5"), REASON_CUT_OFF, { 0 } },
+        { "cut off at 16 bits", SPAN("P5\n2 1\n65535\n\1\2\3"), REASON_CUT_OFF, { 0 } },
+        { "no most", SPAN("P6\n2 1\n"), REASON_DAMAGED, { 0 } },
+        { "a most of nothing", SPAN("P6\n2 1\n0\n\1\2\3\4\5\6"), REASON_DAMAGED, { 0 } },
+        { "minus", SPAN("P6\n-2 1\n255\n\1\2\3"), REASON_DAMAGED, { 0 } },
+        { "nothing", SPAN("P6\n0 1\n255\n\1\2\3"), REASON_EMPTY, { 0 } },
+        { "large", SPAN("P6\n99999999 99999999\n255\n\1"), REASON_TOO_MANY_PIXELS, { 0 } },
+        { "long number", SPAN("P6\n4294967298 1\n255\n\1\2\3\4\5\6"), REASON_DAMAGED, { 0 } },
+        { "bits", SPAN("P4\n8 1\n\377"), REASON_NOT_A_PICTURE, { 0 } },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
+        struct picture p;
+        struct refusal why;
+        bool ok = picture_decode(&p, CASES[i].file, 1 << 20, &why);
+        if (why.reason != CASES[i].reason || ok != (CASES[i].reason == REASON_NONE))
+            fail_msg("%s: reason %d", CASES[i].what, (int)why.reason);
+        if (ok && (p.width != 2 || p.height != 1 || memcmp(p.rgb, CASES[i].rgb, 6) != 0))
+            fail_msg("%s: %d %d %d %d %d %d", CASES[i].what, p.rgb[0], p.rgb[1], p.rgb[2], p.rgb[3],
+                     p.rgb[4], p.rgb[5]);
+        picture_deinit(&p);
+    }
+}
+
 static uint32_t crc32_of(const uint8_t *p, size_t n)
 {
     uint32_t c = ~0u;
@@ -696,6 +744,7 @@ int main(void)
         cmocka_unit_test(frames_are_the_processors),
         cmocka_unit_test(what_is_no_picture),
         cmocka_unit_test(what_is_cut_off),
+        cmocka_unit_test(ppm_and_pgm),
         cmocka_unit_test(what_is_too_large),
         cmocka_unit_test(options_are_checked),
         cmocka_unit_test(a_worker_that_lies),
