@@ -26,6 +26,7 @@ enum {
     BODY_CHAT = 32 << 20,  /* a long conversation is 1 MiB; images will come */
     BODY_SMALL = 64 << 10, /* a question, a name */
     BODY_TEXTS = 8 << 20,  /* texts to embed or to rank */
+    BODY_TOKENS = 1 << 20, /* each byte may become a token, and each token a JSON value */
     BODY_FILE = 64 << 20,  /* a scanned contract has 10 MiB */
     JSON_DEPTH = 64,      /* of arrays and objects in one another; schemas are the deepest in use */
     JSON_VALUES = 200000, /* a value takes some 100 bytes of memory, whatever its text */

@@ -33,8 +33,8 @@ const struct route routes[] = {
     { "POST",   "/v1/rerank",               BODY_TEXTS, OPENAI,          NEED_USER,    ACCESS_NONE,  handle_rerank },
     { "POST",   "/v1/messages",             BODY_CHAT,  STYLE_ANTHROPIC, NEED_USER,    ACCESS_NONE,  handle_messages },
     { "POST",   "/v1/messages/count_tokens", BODY_CHAT, STYLE_ANTHROPIC, NEED_USER,    ACCESS_NONE,  handle_count_tokens },
-    { "POST",   "/tokenize",                BODY_TEXTS, OPENAI,          NEED_USER,    ACCESS_NONE,  handle_tokenize },
-    { "POST",   "/detokenize",              BODY_TEXTS, OPENAI,          NEED_USER,    ACCESS_NONE,  handle_detokenize },
+    { "POST",   "/tokenize",                BODY_TOKENS, OPENAI,          NEED_USER,    ACCESS_NONE,  handle_tokenize },
+    { "POST",   "/detokenize",              BODY_TOKENS, OPENAI,          NEED_USER,    ACCESS_NONE,  handle_detokenize },
 
     { "POST",   "/api/login",               BODY_SMALL, OPENAI,          NEED_NOTHING, ACCESS_NONE,  handle_login },
     { "POST",   "/api/logout",              BODY_SMALL, OPENAI,          NEED_USER,    ACCESS_NONE,  handle_logout },

@@ -1,9 +1,9 @@
 /* serve/warm.c: the contexts of the last conversations.
  *
  * A context can go on from what it has seen and from nothing else (a recurrent state cannot be cut), so
- * what is looked for is the conversation whose whole history begins the prompt. Failing that, one that
- * the prompt is a variant of (the last message edited, an answer made again) is replaced, because nobody
- * will go on with it; failing that, the one unused for longest. Walls: a slot belongs to one user and one
+ * what is looked for is the conversation whose whole history begins the prompt. Failing that, a free
+ * slot; when there is none, the conversation that the prompt is a variant of (the last message edited, an
+ * answer made again), because nobody will go on with it; or the one unused for longest. Walls: a slot belongs to one user and one
  * scope; for another it is destroyed and made anew, so that not a byte is left. */
 #include <stdlib.h>
 #include <string.h>
@@ -51,7 +51,7 @@ static struct warm *choose(struct warm_set *w, const struct visitor *v, const in
             variant_len = n;
         }
     }
-    return whole ? whole : variant ? variant : blank ? blank : empty ? empty : oldest;
+    return whole ? whole : blank ? blank : empty ? empty : variant ? variant : oldest;
 }
 
 static void empty_slot(struct warm *s)
