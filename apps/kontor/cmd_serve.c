@@ -123,6 +123,10 @@ static void say_where(struct serve *s, const struct api_options *o)
                 o->http.cert_path ? "https" : "http", (int)(strrchr(address, ':') - address),
                 address, http_server_port(api_http(s->api), i));
     }
+    for (size_t i = 0; i < o->http.n_listen_fds; i++)
+        fprintf(stderr, "kontor serve: listening on %s://inherited:%u\n",
+                o->http.cert_path ? "https" : "http",
+                http_server_port(api_http(s->api), o->http.n_listen + i));
     size_t n_users = 0;
     struct kt_error ignored;
     if (access_n_users(s->access, &n_users, &ignored) == KT_OK && n_users == 0)

@@ -297,7 +297,9 @@ static void done(struct http_request *rq, size_t route_idx, void *ctx)
 static enum kt_status check_exposure(struct api *a, struct kt_error *err)
 {
     const struct api_options *o = &a->opts;
-    a->loopback_only = o->http.n_listen_fds == 0;
+    a->loopback_only = true;
+    for (size_t i = 0; i < o->http.n_listen_fds; i++)
+        a->loopback_only = a->loopback_only && http_fd_is_loopback(o->http.listen_fds[i]);
     for (size_t i = 0; i < o->http.n_listen; i++)
         a->loopback_only = a->loopback_only && http_is_loopback(o->http.listen[i]);
     size_t n_users = 0;

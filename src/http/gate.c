@@ -387,15 +387,27 @@ static bool parse_address(const char *text, struct sockaddr_storage *out, sockle
     return inet_pton(AF_INET, host, &a->sin_addr) == 1;
 }
 
+static bool is_loopback_address(const struct sockaddr_storage *a)
+{
+    if (a->ss_family == AF_INET6)
+        return IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)a)->sin6_addr);
+    if (a->ss_family == AF_INET)
+        return ntohl(((const struct sockaddr_in *)a)->sin_addr.s_addr) >> 24 == 127;
+    return a->ss_family == AF_UNIX;
+}
+
 bool http_is_loopback(const char *address)
 {
     struct sockaddr_storage a;
     socklen_t len;
-    if (!parse_address(address, &a, &len))
-        return false;
-    if (a.ss_family == AF_INET6)
-        return IN6_IS_ADDR_LOOPBACK(&((struct sockaddr_in6 *)&a)->sin6_addr);
-    return ntohl(((struct sockaddr_in *)&a)->sin_addr.s_addr) >> 24 == 127;
+    return parse_address(address, &a, &len) && is_loopback_address(&a);
+}
+
+bool http_fd_is_loopback(int fd)
+{
+    struct sockaddr_storage a = { 0 };
+    socklen_t len = sizeof(a);
+    return getsockname(fd, (struct sockaddr *)&a, &len) == 0 && is_loopback_address(&a);
 }
 
 static enum kt_status listen_on(int *out, const char *address, struct kt_error *err)

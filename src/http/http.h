@@ -75,6 +75,8 @@ void http_server_counts(struct http_server *s, struct http_counts *out);
 
 /* Is this address ("127.0.0.1:80", "[::]:80") reachable from this machine only? */
 bool http_is_loopback(const char *address);
+/* The same of a socket that listens; a local (Unix) one is. */
+bool http_fd_is_loopback(int fd);
 
 /* ---- a request; every pointer lives as long as it does ---------------------------------------- */
 

@@ -30,11 +30,11 @@ def kontor(home, *args, text=None, check=True):
 
 
 class Server:
-    def __init__(self, *args, models=False, home=None, env=None):
+    def __init__(self, *args, models=False, home=None, env=None, sockets=()):
         """models: True for both, "embed" for the finding one alone."""
         self.own_home = home is None
         self.home = pathlib.Path(home or tempfile.mkdtemp(prefix="kontor-serve-"))
-        command = [PROGRAM, "serve", "--listen", "127.0.0.1:0", *map(str, args)]
+        command = [PROGRAM, "serve", *([] if sockets else ["--listen", "127.0.0.1:0"]), *map(str, args)]
         if models:
             command += ["--embed-model", str(EMBED_MODEL)]
         if models is True:
@@ -42,7 +42,12 @@ class Server:
         environment = {**os.environ, "KONTOR_HOME": str(self.home), **(env or {})}
         for name in ("KONTOR_CHAT_MODEL", "KONTOR_EMBED_MODEL", "KONTOR_PASSPHRASE"):
             environment.pop(name, None)
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+        if sockets:  # as systemd hands them over: from 3 on, with the process' own number in the environment
+            environment["LISTEN_FDS"] = str(len(sockets))
+            moves = " ".join(f"{3 + i}<&{s.fileno()}" for i, s in enumerate(sockets))
+            command = ["bash", "-c", f'export LISTEN_PID=$$; exec "$@" {moves}', "bash", *command]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
+                                        pass_fds=[s.fileno() for s in sockets])
         self.lines, self.port, self.ready = [], None, threading.Event()
         self.reader = threading.Thread(target=self.read, daemon=True)
         self.reader.start()

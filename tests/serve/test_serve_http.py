@@ -317,6 +317,19 @@ class Exposure(unittest.TestCase):
 
 
 class Systemd(unittest.TestCase):
+    def test_sockets_that_were_opened_for_it(self):
+        """A connection made before the server began is answered: it waited in the socket."""
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            listener.listen(5)
+            with socket.create_connection(listener.getsockname()) as early:
+                early.sendall(GOOD)
+                server = Server(sockets=[listener])
+                self.assertEqual(server.port, listener.getsockname()[1])
+                self.assertEqual(status_of(read_all(early)), 200)
+                self.assertEqual(server.call("GET", "/health")[0], 200)
+                self.assertEqual(server.stop(), 0, server.log())
+
     def test_it_says_when_it_is_ready_and_when_it_stops(self):
         import tempfile
         with tempfile.TemporaryDirectory() as d:
