@@ -38,6 +38,31 @@ static void place_head(const struct model_run *r, float *head, const float *norm
     rope_apply(head, s, angles);
 }
 
+/* Keys of 8 bits are kept turned by a Walsh-Hadamard matrix, and queries that meet them are turned
+ * alike: their products stay, but what a few large elements of a key would take of the common scale
+ * is spread over all. Plain additions in a fixed order; heads of 2^n elements only. */
+static bool turns_keys(const struct model_state *st)
+{
+    size_t dh = st->m->shape.head_dim;
+    return st->types.kv == KV_Q8 && (dh & (dh - 1)) == 0;
+}
+
+static void turn_head(float *x, size_t n)
+{
+    for (size_t half = 1; half < n; half *= 2) {
+        for (size_t from = 0; from < n; from += 2 * half) {
+            for (size_t i = from; i < from + half; i++) {
+                float a = x[i], b = x[i + half];
+                x[i] = a + b;
+                x[i + half] = a - b;
+            }
+        }
+    }
+    float scale = (float)(1.0 / sqrt((double)n));
+    for (size_t i = 0; i < n; i++)
+        x[i] *= scale;
+}
+
 static void store_head(const struct model_run *r, const struct model_state *st, char *cache,
                        uint32_t pos, const float *head)
 {
@@ -55,12 +80,19 @@ static void store_range(void *ctx, size_t row0, size_t row1, size_t thread_idx)
     for (size_t i = row0; i < row1; i++) {
         const struct row *row = &b->rows[i];
         const float *angles = b->rope + i * s->rope_dims;
-        for (size_t h = 0; h < s->n_heads; h++)
-            place_head(j->r, b->q + i * q_width(s) + h * head_stride(s), j->l->q_norm, angles);
+        bool turned = turns_keys(row->state);
+        for (size_t h = 0; h < s->n_heads; h++) {
+            float *q = b->q + i * q_width(s) + h * head_stride(s);
+            place_head(j->r, q, j->l->q_norm, angles);
+            if (turned)
+                turn_head(q, s->head_dim);
+        }
         for (size_t h = 0; h < s->n_kv_heads; h++) {
             float *k = b->k + i * kv_width(s) + h * s->head_dim;
             const float *v = b->v + i * kv_width(s) + h * s->head_dim;
             place_head(j->r, k, j->l->k_norm, angles);
+            if (turned)
+                turn_head(k, s->head_dim);
             store_head(j->r, row->state, state_keys(row->state, j->layer, h), row->pos, k);
             store_head(j->r, row->state, state_values(row->state, j->layer, h), row->pos, v);
         }
