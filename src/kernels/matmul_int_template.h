@@ -17,8 +17,9 @@
  *
  *     V_SIGNED    8-bit weights are wanted signed, not shifted by 128
  *     V_TILE      rows in the largest tile, as many as there are registers for: 4 or 8
- *     V_WIDE      rows in a tile of the level's own, or 0: it then defines wide_panel() and
- *                 wide_tile(), see below
+ *     V_WIDE      16 when the level has tiles of its own for up to 16 rows, or 0: it then defines
+ *                 wide_panel() and wide_tile(), see below
+ *     V_WIDE_FROM rows of activations from which they take all of a product with fewer than 16
  *     V_FEW       rows of activations up to which V_FEW_MATMUL[type], a narrower level's, is faster:
  *                 with few of them the memory is the limit, and fewer rows of weights side by side
  *                 suit it better. 0: none.
@@ -46,9 +47,9 @@ static inline void wide_panel(struct sub *panel, size_t n_subs, int offset)
     (void)panel, (void)n_subs, (void)offset;
 }
 
-static inline void wide_tile(const struct tile_args *t, bool split, bool has_min)
+static inline void wide_tile(const struct tile_args *t, size_t n_m, bool split, bool has_min)
 {
-    (void)t, (void)split, (void)has_min;
+    (void)t, (void)n_m, (void)split, (void)has_min;
 }
 #endif
 
@@ -90,16 +91,25 @@ tile(const struct tile_args *t, size_t n_m, enum kind kind, bool split, bool has
 
 typedef void (*tile_fn)(const struct tile_args *t);
 
-/* Tiles of 1, 2, 4 and 8 rows, as far as V_TILE goes, and the wide one, for one look of integers. */
+/* For one look of integers: tiles of 1, 2, 4 and 8 rows, as far as V_TILE goes, and the wide ones,
+ * for up to 8, 12 and 16. */
 struct tiles {
-    tile_fn narrow[4], wide;
+    tile_fn narrow[4], wide[3];
     int offset;
 };
 
 #define TILES(name, kind, split, has_min, off)                                                     \
-    static inline void name##_wide(const struct tile_args *t)                                      \
+    static inline void name##_wide_16(const struct tile_args *t)                                   \
     {                                                                                              \
-        wide_tile(t, split, has_min);                                                              \
+        wide_tile(t, 16, split, has_min);                                                          \
+    }                                                                                              \
+    static inline void name##_wide_12(const struct tile_args *t)                                   \
+    {                                                                                              \
+        wide_tile(t, 12, split, has_min);                                                          \
+    }                                                                                              \
+    static inline void name##_wide_8(const struct tile_args *t)                                    \
+    {                                                                                              \
+        wide_tile(t, 8, split, has_min);                                                           \
     }                                                                                              \
     static inline void name##_8(const struct tile_args *t)                                         \
     {                                                                                              \
@@ -119,7 +129,7 @@ struct tiles {
     }                                                                                              \
     static const struct tiles name = { .narrow = { name##_1, name##_2, name##_4,                   \
                                                    V_TILE < 8 ? NULL : name##_8 },                 \
-                                       .wide = name##_wide,                                        \
+                                       .wide = { name##_wide_8, name##_wide_12, name##_wide_16 },  \
                                        .offset = off };
 
 TILES(tile_u4_less_8, U4, false, false, 8)
@@ -146,25 +156,33 @@ static inline struct tile_args skip_rows(struct tile_args t, size_t n)
     return t;
 }
 
-/* All tiles of a panel: n_m rows of activations. The rest that no wide tile takes comes first,
- * because wide tiles may want the panel's integers changed. */
-static void run_tiles(struct tile_args t, struct sub *panel, size_t n_m, const struct tiles *tiles)
+static void run_narrow(struct tile_args t, size_t n_m, const struct tiles *tiles)
 {
-    size_t n_wide = V_WIDE ? n_m / V_WIDE * V_WIDE : 0;
-    struct tile_args rest = skip_rows(t, n_wide);
-    for (size_t left = n_m - n_wide; left;) {
+    while (n_m) {
         size_t n = V_TILE, log = V_TILE == 8 ? 3 : 2;
-        for (; n > left; n /= 2)
+        for (; n > n_m; n /= 2)
             log--;
-        tiles->narrow[log](&rest);
-        rest = skip_rows(rest, n);
-        left -= n;
+        tiles->narrow[log](&t);
+        t = skip_rows(t, n);
+        n_m -= n;
     }
+}
+
+/* All tiles of a panel: n_m of a product's n_all rows of activations. The rest that no wide tile
+ * takes comes first, because wide tiles may want the panel's integers changed. */
+static void run_tiles(struct tile_args t, struct sub *panel, size_t n_m, size_t n_all,
+                      const struct tiles *tiles)
+{
+    const size_t wide = V_WIDE, from = V_WIDE_FROM;
+    bool few = n_all < wide && n_all >= from;
+    size_t n_wide = few ? n_m : wide ? n_m - n_m % 16 : 0; /* wide is 16 or 0 */
+    run_narrow(skip_rows(t, n_wide), n_m - n_wide, tiles);
     if (n_wide && tiles->offset)
         wide_panel(panel, t.n_subs, tiles->offset);
-    for (size_t m = 0; m < n_wide; m += V_WIDE) {
-        tiles->wide(&t);
-        t = skip_rows(t, V_WIDE);
+    for (size_t m = 0; m < n_wide; m += t.n_rows) {
+        t.n_rows = few ? n_m : wide;
+        tiles->wide[(t.n_rows - 1) / 4 - 1](&t); /* V_WIDE_FROM is more than 4 */
+        t = skip_rows(t, t.n_rows);
     }
 }
 
@@ -211,7 +229,7 @@ matmul_rows(float *y, size_t ldy, const struct mat *w, const struct act *x, size
                                       .q_stride = x->stride,
                                       .d = x->d + m0 * (x->stride / 32) + b0,
                                       .isum = x->isum + m0 * (x->stride / 16) + 2 * b0 },
-                  panel, n_m, tiles);
+                  panel, n_m, x->n_rows, tiles);
     }
     for (size_t m = 0; m < n_m; m++) {
         float *to = y + (m0 + m) * ldy + r;

@@ -9,6 +9,7 @@
 #define V_SIGNED     1
 #define V_TILE       8
 #define V_WIDE       0
+#define V_WIDE_FROM  0
 #define V_FEW        0
 #define V_FEW_MATMUL ((const matmul_fn *)NULL)
 

@@ -1,14 +1,14 @@
 /* kernels/x86/matmul_int_amx.c: the integer sums of 16 rows of weights by 16 rows of activations in
  * one instruction. A panel's 32 columns are a tile of weights as they lie: 8 times 16 rows of 4
  * bytes. Only one sub-block is summed at a time, because the floats go sub-block by sub-block
- * (kernels.h); half the instruction would be idle with more. Fewer than 16 rows take VNNI.
+ * (kernels.h); half the instruction would be idle with more. From 8 to 15 rows the tiles
+ * are shorter; fewer, and what is left over from sixteens, take VNNI.
  *
  * An instruction's result is there after 50 cycles and has to go through memory to become floats.
  * So four steps (sub-blocks, or halves with split scales) are multiplied before the first one's sums
  * are stored, and all four are stored before the first is scaled and added.
  *
- * The compiler does not know that tile instructions read memory: hence a constant configuration,
- * and barriers around them. */
+ * The compiler does not know that tile instructions read memory: hence barriers around them. */
 #include "kernels/x86/v512.h"
 #include "kernels/x86/x86.h"
 
@@ -16,6 +16,7 @@
 #define V_SIGNED     0
 #define V_TILE       8
 #define V_WIDE       16
+#define V_WIDE_FROM  8
 #define V_FEW        2
 #define V_FEW_MATMUL matmul_int_avx512vl
 
@@ -37,11 +38,21 @@ static const struct tile_config tiles_of_16 = {
     .rows = { 16, 16, 16, 16, 16, 16, 4, 4 },
 };
 
+/* Tiles of n_rows rows of activations, at most 16. */
+static void begin(size_t n_rows, bool split)
+{
+    struct tile_config c = split ? tiles_of_16 : tiles_of_32;
+    for (size_t i = 0; i < 6 && n_rows < V_WIDE; i++)
+        c.rows[i] = (uint8_t)n_rows;
+    __asm__ volatile("" ::"r"(&c) : "memory"); /* all of it is read */
+    _tile_loadconfig(&c);
+}
+
 #define V_BEGIN(n_rows, split)                                                                     \
-    if ((n_rows) >= V_WIDE)                                                                        \
-    _tile_loadconfig((split) ? &tiles_of_16 : &tiles_of_32)
+    if ((n_rows) >= V_WIDE_FROM)                                                                   \
+    begin(n_rows, split)
 #define V_END(n_rows)                                                                              \
-    if ((n_rows) >= V_WIDE)                                                                        \
+    if ((n_rows) >= V_WIDE_FROM)                                                                   \
     _tile_release()
 
 static inline __attribute__((always_inline)) void v_dot(vi *sum, size_t n_m, const vi *u, size_t n,
@@ -140,11 +151,11 @@ sum_steps(slot_sums *sums, const struct tile_args *t, size_t step0, size_t n, si
 }
 
 static inline __attribute__((always_inline)) void
-add_step(vf acc[V_WIDE], slot_sums sums, const struct sub *s, const struct tile_aux *x, size_t b,
-         size_t part, bool has_min)
+add_step(vf *acc, size_t n_m, slot_sums sums, const struct sub *s, const struct tile_aux *x,
+         size_t b, size_t part, bool has_min)
 {
 #pragma GCC unroll 16
-    for (size_t m = 0; m < V_WIDE; m++) {
+    for (size_t m = 0; m < n_m; m++) {
         vf sum = v_from_int(_mm512_load_si512(sums[m]));
         acc[m] = v_fma(v_mul(s->scale[part], v_set(x->d[m][b])), sum, acc[m]);
         if (has_min)
@@ -152,19 +163,33 @@ add_step(vf acc[V_WIDE], slot_sums sums, const struct sub *s, const struct tile_
     }
 }
 
-static inline __attribute__((always_inline)) void wide_tile(const struct tile_args *t, bool split,
-                                                            bool has_min)
+/* The rows between those there are and n_m: zeros, so that nothing odd is computed with. */
+static void clear_rows(struct tile_aux *x, slot_sums *sums, size_t n_rows, size_t n_m)
+{
+    for (size_t m = n_rows; m < n_m; m++) {
+        memset(x->d[m], 0, sizeof(x->d[m]));
+        memset(x->dsum[0][m], 0, sizeof(x->dsum[0][m]));
+        memset(x->dsum[1][m], 0, sizeof(x->dsum[1][m]));
+        for (size_t slot = 0; slot < SLOTS; slot++)
+            memset(sums[slot][m], 0, sizeof(sums[slot][m]));
+    }
+}
+
+/* t->n_rows of n_m rows; the results of the others go to y, too, where nobody reads them. */
+static inline __attribute__((always_inline)) void wide_tile(const struct tile_args *t, size_t n_m,
+                                                            bool split, bool has_min)
 {
     const size_t n_parts = split ? 2 : 1, n_steps = t->n_subs * n_parts;
     slot_sums sums[SLOTS] __attribute__((aligned(64)));
     struct tile_aux x;
-    for (size_t m = 0; m < V_WIDE; m++)
+    for (size_t m = 0; m < t->n_rows; m++)
         aux_row(&x, m, t->n_subs, t->d + m * (t->q_stride / 32), t->isum + m * (t->q_stride / 16),
                 split, has_min, 0);
+    clear_rows(&x, sums, t->n_rows, n_m);
 
     vf acc[V_WIDE];
 #pragma GCC unroll 16
-    for (size_t m = 0; m < V_WIDE; m++)
+    for (size_t m = 0; m < n_m; m++)
         acc[m] = t->first ? v_set(0.0f) : v_load(t->y + m * t->ldy);
 
     size_t step = 0;
@@ -172,16 +197,16 @@ static inline __attribute__((always_inline)) void wide_tile(const struct tile_ar
         sum_steps(sums, t, step, SLOTS, n_parts);
 #pragma GCC unroll 4
         for (size_t i = 0; i < SLOTS; i++)
-            add_step(acc, sums[i], &t->panel[(step + i) / n_parts], &x, (step + i) / n_parts,
+            add_step(acc, n_m, sums[i], &t->panel[(step + i) / n_parts], &x, (step + i) / n_parts,
                      (step + i) % n_parts, has_min);
     }
     for (; step < n_steps; step++) {
         sum_steps(sums, t, step, 1, n_parts);
-        add_step(acc, sums[0], &t->panel[step / n_parts], &x, step / n_parts, step % n_parts,
+        add_step(acc, n_m, sums[0], &t->panel[step / n_parts], &x, step / n_parts, step % n_parts,
                  has_min);
     }
 #pragma GCC unroll 16
-    for (size_t m = 0; m < V_WIDE; m++)
+    for (size_t m = 0; m < n_m; m++)
         v_store(t->y + m * t->ldy, acc[m]);
 }
 

@@ -7,6 +7,7 @@
 #define V_SIGNED     0
 #define V_TILE       8
 #define V_WIDE       0
+#define V_WIDE_FROM  0
 #define V_FEW        2
 #define V_FEW_MATMUL matmul_int_avx512vl
 
