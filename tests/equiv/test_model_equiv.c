@@ -33,7 +33,7 @@ static const struct {
     { "qwen2", QT_Q4_K, KV_Q8, STATE_F32 },       { "qwen3", QT_Q4_K, KV_F16, STATE_F32 },
     { "qwen35-r1", QT_Q8_0, KV_F16, STATE_BF16 }, { "qwen35-r2", QT_Q4_K, KV_F16, STATE_F32 },
     { "qwen35-r3", QT_BF16, KV_F32, STATE_F32 },  { "moe-r2", QT_Q4_K, KV_F16, STATE_F32 },
-    { "moe-r4", QT_BF16, KV_Q8, STATE_BF16 },     { "moe-r4", QT_Q8_0, KV_F16, STATE_F32 },
+    { "moe-r4", QT_BF16, KV_Q8, STATE_F32 },      { "moe-r4", QT_Q8_0, KV_F16, STATE_F32 },
 };
 
 /* One way of running: its own kernels, pool and model over a shared file. */
@@ -456,6 +456,11 @@ static void check_sizes(const struct way *w)
     struct model_state *st;
     assert_int_equal(model_state_create(&st, w->m, UINT32_MAX / 2, w->types, &err), KT_E_LIMIT);
     assert_null(st);
+    if (s->n_experts) {
+        struct state_types bad = { KV_F16, STATE_BF16 };
+        assert_int_equal(model_state_create(&st, w->m, N_CTX, bad, &err), KT_E_UNSUPPORTED);
+        assert_null(st);
+    }
     struct model_run *r;
     size_t bytes;
     assert_false(scratch_size(&bytes, s, SIZE_MAX / 2, 1));
