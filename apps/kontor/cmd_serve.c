@@ -130,7 +130,8 @@ static void say_where(struct serve *s, const struct api_options *o)
     size_t n_users = 0;
     struct kt_error ignored;
     if (access_n_users(s->access, &n_users, &ignored) == KT_OK && n_users == 0)
-        fputs("kontor serve: there are no users: whoever works on this machine may use everything. "
+        fputs("kontor serve: there are no users: it serves programs of this account, and nobody "
+              "else. "
               "`kontor user add NAME --admin --password` changes that.\n",
               stderr);
 }

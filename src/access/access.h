@@ -8,8 +8,8 @@
  *   admin    the same, and: users, keys, rights, making and destroying matters. No look into matters
  *            that were not given to them; they may give them to themselves, and that is logged.
  *
- * While the book has no users, the program is one person's: on a loopback address everybody is 'local',
- * who may do everything.
+ * While the book has no users, the program is one person's: on a loopback address the account that runs
+ * it is 'local', who may do everything (decided where connections are known, in api/routes.c).
  *
  * Thread-safe; other processes (kontor user) may write to the book at the same time. */
 #ifndef ACCESS_ACCESS_H

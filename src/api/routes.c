@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #include <sodium.h>
 
@@ -123,13 +124,17 @@ static bool find_key(struct call *c, struct span *key)
     return true;
 }
 
-/* A machine of one person: no users, nobody but this machine can reach us, and no proxy lets others in. */
+/* Before there are users: nobody but this machine can reach us, no proxy lets others in, and it is the account
+ * that runs the server (or root, who can do everything anyway): other people's accounts on the machine are not it. */
 static bool is_local(struct call *c, struct kt_error *err)
 {
     size_t n = 1;
+    unsigned uid;
     if (!c->api->loopback_only || c->api->opts.n_hosts)
         return false;
-    return access_n_users(c->api->opts.access, &n, err) == KT_OK && n == 0;
+    if (access_n_users(c->api->opts.access, &n, err) != KT_OK || n > 0)
+        return false;
+    return http_peer_uid(c->rq, &uid) && (uid == geteuid() || uid == 0);
 }
 
 static bool identify(struct call *c)

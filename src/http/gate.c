@@ -76,6 +76,8 @@ void gate_add(struct http_server *s, int fd, const struct conn *like)
     }
     *c = (struct conn){ .fd = fd, .mhd_fd = -1, .is_tls = like->is_tls, .state = CONN_HEAD };
     memcpy(c->peer, like->peer, sizeof(c->peer));
+    c->peer_port = like->peer_port;
+    c->own_port = like->own_port;
     c->since_ns = clock_now_ns();
     c->deadline_ns = in_ms(HTTP_HEAD_MS);
     pthread_mutex_lock(&s->lock);
@@ -215,12 +217,14 @@ static bool is_loopback_peer(const char *peer)
 static void name_peer(struct conn *c, const struct sockaddr_storage *a)
 {
     if (a->ss_family == AF_INET6) {
+        c->peer_port = ntohs(((const struct sockaddr_in6 *)a)->sin6_port);
         const struct in6_addr *ip = &((const struct sockaddr_in6 *)a)->sin6_addr;
         if (IN6_IS_ADDR_V4MAPPED(ip))
             inet_ntop(AF_INET, ip->s6_addr + 12, c->peer, sizeof(c->peer));
         else
             inet_ntop(AF_INET6, ip, c->peer, sizeof(c->peer));
     } else if (a->ss_family == AF_INET) {
+        c->peer_port = ntohs(((const struct sockaddr_in *)a)->sin_port);
         inet_ntop(AF_INET, &((const struct sockaddr_in *)a)->sin_addr, c->peer, sizeof(c->peer));
     } else {
         strcpy(c->peer, "local");
@@ -246,15 +250,15 @@ static bool make_room(struct http_server *s, const struct conn *fresh)
     return oldest != NULL;
 }
 
-static void accept_all(struct http_server *s, int listen_fd)
+static void accept_all(struct http_server *s, const struct listener *l)
 {
     for (int i = 0; i < 64; i++) {
         struct sockaddr_storage a = { 0 };
         socklen_t len = sizeof(a);
-        int fd = accept4(listen_fd, (struct sockaddr *)&a, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int fd = accept4(l->fd, (struct sockaddr *)&a, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0)
             return;
-        struct conn fresh = { .is_tls = atomic_load(&s->tls) != NULL };
+        struct conn fresh = { .is_tls = atomic_load(&s->tls) != NULL, .own_port = l->port };
         name_peer(&fresh, &a);
         int one = 1;
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
@@ -280,7 +284,7 @@ static void on_ready(struct http_server *s, const struct epoll_event *ev)
     }
     for (size_t i = 0; i < s->n_listeners; i++) {
         if (ev->data.ptr == &s->listeners[i]) {
-            accept_all(s, s->listeners[i].fd);
+            accept_all(s, &s->listeners[i]);
             return;
         }
     }

@@ -84,6 +84,9 @@ const char *http_id(const struct http_request *rq); /* 16 hex digits */
 const char *http_method(const struct http_request *rq);
 const char *http_path(const struct http_request *rq); /* decoded, without the query */
 const char *http_peer(const struct http_request *rq); /* "192.168.1.7" */
+/* The user on this machine whose program sent this; false when it did not come from this machine, or nobody can be
+ * named for certain. */
+bool http_peer_uid(const struct http_request *rq, unsigned *uid);
 bool http_is_tls(const struct http_request *rq);
 const char *http_param(const struct http_request *rq,
                        const char *name); /* of the route's path; NULL */

@@ -34,6 +34,7 @@ struct conn {
     int mhd_fd; /* OPEN: the duplicate; -1 */
     bool is_tls;
     char peer[INET6_ADDRSTRLEN];
+    unsigned peer_port, own_port;
     uint64_t since_ns;    /* of the state */
     uint64_t deadline_ns; /* HEAD, LINGER */
     bool wants_body;      /* OPEN: the body is not complete; guarded by server.lock like the rest */

@@ -316,6 +316,33 @@ class Exposure(unittest.TestCase):
                 self.assertNotEqual(kontor(home, "serve", "--listen", bad, check=False).returncode, 0, bad)
 
 
+class Account(unittest.TestCase):
+    def test_without_users_only_the_account_that_runs_it_is_served(self):
+        """Other accounts of the machine are asked for a key. They are played by a child that becomes nobody (as root), and by
+        sockets that lie: a closed one is listed as root's."""
+        server = Server()
+        self.addCleanup(server.stop)
+        request = b"GET /api/session HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        self.assertEqual(status_of(server.raw(request)), 200)
+        with server.connect() as s:
+            s.sendall(request)
+            s.shutdown(socket.SHUT_WR)  # no longer established: not believed
+            self.assertIn(status_of(read_all(s)), (0, 401))
+        if os.getuid() == 0:
+            reader, writer = os.pipe()
+            pid = os.fork()
+            if pid == 0:
+                os.setgroups([])
+                os.setgid(65534)
+                os.setuid(65534)
+                os.write(writer, str(status_of(server.raw(request))).encode())
+                os._exit(0)
+            self.assertEqual(os.waitpid(pid, 0)[1], 0)
+            self.assertEqual(os.read(reader, 10), b"401")
+            os.close(reader)
+            os.close(writer)
+
+
 class Systemd(unittest.TestCase):
     def test_sockets_that_were_opened_for_it(self):
         """A connection made before the server began is answered: it waited in the socket."""
