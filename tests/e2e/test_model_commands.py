@@ -255,6 +255,9 @@ class Numbers(WithFolder):
         m = json.loads(kontor("bench", "-m", CHAT, "-p", 0, "-n", 2, "-r", 1, "--streams", 2, "--depth", 4,
                               "--json").stdout)
         self.assertEqual((m["pp"], m["streams"], m["depth"]), (0, 2, 4))
+        m = json.loads(kontor("bench", "-m", CHAT, "-p", 4, "-n", 1, "-r", 1, "--cpu-mask", 31, "--json").stdout)
+        self.assertIn(m["cpu"], ("ref", "neon", "dotprod"))  # 31 takes all of x86's away
+        kontor("bench", "-m", CHAT, "-p", 4, "--cpu-mask", 1 << 32, ok=(2,))
         kontor("bench", "-m", EMBED, "-p", 8, ok=(3,))
         kontor("bench", "-m", CHAT, "-p", 0, "-n", 0, ok=(2,))
 
