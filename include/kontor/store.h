@@ -151,6 +151,11 @@ KT_API KT_MUST_CHECK enum kt_status kt_matter_text(struct kt_matter *m, int64_t 
 KT_API KT_MUST_CHECK enum kt_status kt_matter_place(struct kt_matter *m, int64_t doc_id,
                                                     size_t offset, struct kt_place *out,
                                                     struct kt_error *err);
+/* The blocks that have bytes of [start, end), in order, n_max of them at most. *out is the caller's to free(); none: NULL. */
+KT_API KT_MUST_CHECK enum kt_status kt_matter_blocks(struct kt_matter *m, int64_t doc_id,
+                                                     size_t start, size_t end, size_t n_max,
+                                                     struct kt_place **out, size_t *n,
+                                                     struct kt_error *err);
 /* Which embedding model the vectors came from (a hex id of at most 64 characters); "" when none
  * yet. Changing it drops all vectors. */
 KT_API KT_MUST_CHECK enum kt_status kt_matter_embedder(struct kt_matter *m, char out[static 65],

@@ -9,6 +9,8 @@
  *   anthropic.c   messages
  *   office.c      matters, search, ask
  *   documents.c   documents of a matter
+ *   passage.c     the text around a place
+ *   page.c        the page for people (web/)
  *   session.c     log in and out
  *   ops.c         health, metrics, the OpenAPI file */
 #ifndef API_API_PRIV_H
@@ -167,6 +169,9 @@ void handle_tokenize(struct call *c);
 void handle_detokenize(struct call *c);
 void handle_messages(struct call *c);
 void handle_count_tokens(struct call *c);
+void handle_page(struct call *c);
+void handle_page_file(struct call *c);
+void handle_passage(struct call *c);
 void handle_health(struct call *c);
 void handle_ready(struct call *c);
 void handle_metrics(struct call *c);

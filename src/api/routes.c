@@ -20,6 +20,8 @@
 /* clang-format off */
 const struct route routes[] = {
     /* method,  path,                       body,       errors,          who,          matter,       handler */
+    { "GET",    "/",                        0,          OPENAI,          NEED_NOTHING, ACCESS_NONE,  handle_page },
+    { "GET",    "/page/{file}",             0,          OPENAI,          NEED_NOTHING, ACCESS_NONE,  handle_page_file },
     { "GET",    "/health",                  0,          OPENAI,          NEED_NOTHING, ACCESS_NONE,  handle_health },
     { "GET",    "/ready",                   0,          OPENAI,          NEED_NOTHING, ACCESS_NONE,  handle_ready },
     { "GET",    "/metrics",                 0,          OPENAI,          NEED_USER,    ACCESS_NONE,  handle_metrics },
@@ -48,6 +50,7 @@ const struct route routes[] = {
     { "POST",   "/api/documents",           BODY_SMALL, OPENAI,          NEED_ADMIN,   ACCESS_WRITE, handle_document_add },
     { "PUT",    "/api/documents",           BODY_FILE,  STYLE_FILE,      NEED_USER,    ACCESS_WRITE, handle_document_upload },
     { "DELETE", "/api/documents/{document}", 0,         OPENAI,          NEED_USER,    ACCESS_WRITE, handle_document_remove },
+    { "GET",    "/api/passage",             0,          OPENAI,          NEED_USER,    ACCESS_READ,  handle_passage },
     { "POST",   "/api/search",              BODY_SMALL, OPENAI,          NEED_USER,    ACCESS_READ,  handle_search },
     { "POST",   "/api/ask",                 BODY_SMALL, OPENAI,          NEED_USER,    ACCESS_READ,  handle_ask },
 };
@@ -86,6 +89,16 @@ static bool is_our_host(const struct api *a, struct span host)
     return false;
 }
 
+/* Somebody followed a link to the page itself, in an e-mail or on an intranet. It holds nothing of anybody, runs nothing
+ * that a link could bring along, and cannot be framed. */
+static bool is_visit(struct call *c)
+{
+    const char *mode = http_header(c->rq, "Sec-Fetch-Mode");
+    const char *dest = http_header(c->rq, "Sec-Fetch-Dest");
+    return c->route->handle == handle_page && mode && strcmp(mode, "navigate") == 0 && dest &&
+           strcmp(dest, "document") == 0;
+}
+
 /* Browsers say which page a request comes from. Pages of others have no business here; programs that are
  * no browsers say nothing. */
 static bool is_our_origin(struct call *c)
@@ -93,7 +106,7 @@ static bool is_our_origin(struct call *c)
     const char *origin = http_header(c->rq, "Origin"), *host = http_header(c->rq, "Host");
     const char *site = http_header(c->rq, "Sec-Fetch-Site");
     if (site && strcmp(site, "same-origin") != 0 && strcmp(site, "none") != 0)
-        return false;
+        return is_visit(c);
     if (!origin)
         return true;
     const char *sep = strstr(origin, "://");

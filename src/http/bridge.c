@@ -71,11 +71,15 @@ static void add_fields(struct MHD_Response *r, const struct http_request *rq)
     MHD_add_response_header(r, "Connection", "close");
     MHD_add_response_header(r, "X-Request-Id", rq->id);
     MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
-    MHD_add_response_header(r, "Cache-Control", "no-store");
     if (rq->content_type)
         MHD_add_response_header(r, "Content-Type", rq->content_type);
-    for (size_t i = 0; i < rq->n_fields; i++)
+    bool cache = false; /* a handler has said how it may be kept */
+    for (size_t i = 0; i < rq->n_fields; i++) {
+        cache |= strcmp(rq->fields[i].name, "Cache-Control") == 0;
         MHD_add_response_header(r, rq->fields[i].name, rq->fields[i].value);
+    }
+    if (!cache)
+        MHD_add_response_header(r, "Cache-Control", "no-store");
 }
 
 static enum MHD_Result send_answer(struct http_request *rq)

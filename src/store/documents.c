@@ -98,6 +98,20 @@ enum kt_status kt_matter_text(struct kt_matter *m, int64_t doc_id, size_t start,
     return st;
 }
 
+/* A row of start, stop, page, para, box. */
+static enum kt_status read_place(sqlite3_stmt *q, struct kt_place *out, struct kt_matter *m,
+                                 struct kt_error *err)
+{
+    if (sqlite3_column_bytes(q, 4) != sizeof(out->box))
+        return db_fail(m, "read a place", err);
+    out->start = (size_t)sqlite3_column_int64(q, 0);
+    out->end = (size_t)sqlite3_column_int64(q, 1);
+    out->page = (uint32_t)sqlite3_column_int64(q, 2);
+    out->para = (uint32_t)sqlite3_column_int64(q, 3);
+    memcpy(out->box, sqlite3_column_blob(q, 4), sizeof(out->box));
+    return KT_OK;
+}
+
 enum kt_status kt_matter_place(struct kt_matter *m, int64_t doc_id, size_t offset,
                                struct kt_place *out, struct kt_error *err)
 {
@@ -113,19 +127,56 @@ enum kt_status kt_matter_place(struct kt_matter *m, int64_t doc_id, size_t offse
     sqlite3_bind_int64(q, 1, doc_id);
     sqlite3_bind_int64(q, 2, (sqlite3_int64)offset);
     int rc = sqlite3_step(q);
-    if (rc == SQLITE_ROW && sqlite3_column_bytes(q, 4) == sizeof(out->box)) {
-        out->start = (size_t)sqlite3_column_int64(q, 0);
-        out->end = (size_t)sqlite3_column_int64(q, 1);
-        out->page = (uint32_t)sqlite3_column_int64(q, 2);
-        out->para = (uint32_t)sqlite3_column_int64(q, 3);
-        memcpy(out->box, sqlite3_column_blob(q, 4), sizeof(out->box));
-    } else if (rc == SQLITE_DONE || rc == SQLITE_ROW) {
+    if (rc == SQLITE_ROW) {
+        st = read_place(q, out, m, err);
+    } else if (rc == SQLITE_DONE) {
         st = kt_fail(err, KT_E_NOTFOUND, "store: no block of document %lld holds byte %zu",
                      (long long)doc_id, offset);
     } else {
         st = db_fail(m, "read places", err);
     }
     sqlite3_finalize(q);
+    return st;
+}
+
+/* The subquery finds the block that holds 'start', so that only what is asked for is looked at. */
+enum kt_status kt_matter_blocks(struct kt_matter *m, int64_t doc_id, size_t start, size_t end,
+                                size_t n_max, struct kt_place **out, size_t *n,
+                                struct kt_error *err)
+{
+    *out = NULL;
+    *n = 0;
+    if (start > end || end > LIMIT_TEXT_BYTES || n_max == 0 || n_max > LIMIT_TEXT_BYTES)
+        return kt_fail(err, KT_E_USAGE, "store: bytes [%zu, %zu) are no part of a text", start,
+                       end);
+    sqlite3_stmt *q;
+    enum kt_status st =
+        db_prepare(&q, m,
+                   "SELECT start, stop, page, para, box FROM blocks WHERE doc_id=?1 AND "
+                   "start>=coalesce((SELECT max(start) FROM blocks WHERE doc_id=?1 AND "
+                   "start<=?2),0) AND start<?3 AND stop>?2 ORDER BY start, seq LIMIT ?4",
+                   err);
+    if (st)
+        return st;
+    struct kt_place *list = calloc(n_max, sizeof(*list));
+    if (!list)
+        st = kt_fail(err, KT_E_NOMEM, "store: out of memory for %zu places", n_max);
+    sqlite3_bind_int64(q, 1, doc_id);
+    sqlite3_bind_int64(q, 2, (sqlite3_int64)start);
+    sqlite3_bind_int64(q, 3, (sqlite3_int64)end);
+    sqlite3_bind_int64(q, 4, (sqlite3_int64)n_max);
+    int rc = SQLITE_DONE;
+    while (!st && *n < n_max && (rc = sqlite3_step(q)) == SQLITE_ROW)
+        st = read_place(q, &list[(*n)++], m, err);
+    if (!st && rc != SQLITE_ROW && rc != SQLITE_DONE)
+        st = db_fail(m, "read places", err);
+    sqlite3_finalize(q);
+    if (st || *n == 0) {
+        free(list);
+        list = NULL;
+        *n = 0;
+    }
+    *out = list;
     return st;
 }
 
