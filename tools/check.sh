@@ -65,7 +65,7 @@ run_tests() { # preset, then ctest arguments
 }
 
 step "fetching models and test data (pinned; kept between runs)"
-tools/fetch.sh build models check || { failed=1; close; }
+tools/fetch.sh build models check ${long:+long} || { failed=1; close; }
 
 step "release: building"
 check build-release build release -DKONTOR_TESTS=ON || close

