@@ -165,7 +165,7 @@ class Page(unittest.TestCase):
         expect(page.locator("#found")).not_to_contain_text("sucht")
         self.view("documents")
         expect(page.locator("#list li")).to_have_count(4)
-        expect(page.locator("#counts")).to_have_text("4 Unterlagen · 2 gelesen · 2 nicht gelesen")
+        expect(page.locator("#counts")).to_have_text("4 Unterlagen · 2 eingelesen · 2 nicht eingelesen")
         expect(page.locator("#list li").first).to_contain_text("Mit einem Passwort geschützt")
         expect(page.locator("#list li").nth(1)).to_contain_text("Gescannt, ohne Text darin")
         self.picture("documents-de")
