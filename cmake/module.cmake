@@ -4,12 +4,16 @@ function(kt_module name)
     add_library(kt_${name} STATIC ${ARGN})
 endfunction()
 
-# kt_test(NAME SOURCES... LIBS libs... [ARGS args...] [LABELS labels...] [TIMEOUT s]): one cmocka program, one ctest entry.
-# LABELS slow keeps it out of `make check` (it runs in `make check-long`).
+# kt_test(NAME SOURCES... LIBS libs... [ARGS args...] [LABELS labels...] [TIMEOUT s] [SLOW_SANITIZED]): one cmocka program, one ctest entry.
+# LABELS slow keeps it out of `make check` (it runs in `make check-long`); SLOW_SANITIZED does so in the builds with
+# sanitizers only, for tests whose worth is in their numbers and whose code other tests walk through as well.
 # Environment for tests: KONTOR_BIN (the program), KONTOR_TESTDATA (fetched models and data, may be missing files: skip),
 # KONTOR_SOURCE (the source tree).
 function(kt_test name)
-    cmake_parse_arguments(T "" "TIMEOUT" "LIBS;ARGS;LABELS;DEPENDS" ${ARGN})
+    cmake_parse_arguments(T "SLOW_SANITIZED" "TIMEOUT" "LIBS;ARGS;LABELS;DEPENDS" ${ARGN})
+    if(T_SLOW_SANITIZED AND KONTOR_SANITIZE)
+        list(APPEND T_LABELS slow)
+    endif()
     add_executable(${name} ${T_UNPARSED_ARGUMENTS})
     target_link_libraries(${name} PRIVATE kt_options ${T_LIBS} PkgConfig::CMOCKA)
     add_test(NAME ${name} COMMAND ${CMAKE_CROSSCOMPILING_EMULATOR} $<TARGET_FILE:${name}> ${T_ARGS})
