@@ -49,46 +49,17 @@ static void name_spell(char out[static NAME_MAX_LEN], const struct binder *b, st
         snprintf(out, NAME_MAX_LEN, "%slayers.%d.%s", b->prefix, n.layer, n.hf);
 }
 
-static void dims_print(char out[static 96], const uint64_t *dims, size_t n)
-{
-    size_t len = 0;
-    out[0] = '\0';
-    for (size_t i = 0; i < n && len < 90; i++)
-        len += (size_t)snprintf(out + len, 96 - len, "%s%llu", i ? ", " : "",
-                                (unsigned long long)dims[i]);
-}
-
-static bool dims_equal(const struct tensor *t, const uint64_t *dims, size_t n_dims)
-{
-    if (t->n_dims != n_dims)
-        return false;
-    for (size_t i = 0; i < n_dims; i++) {
-        if (t->dims[i] != dims[i])
-            return false;
-    }
-    return true;
-}
-
 /* The tensor of that name and exactly those dims, or NULL and a failure recorded. */
 static const struct tensor *find(struct binder *b, struct name n, const uint64_t *dims,
                                  size_t n_dims)
 {
     if (b->st)
         return NULL;
-    char name[NAME_MAX_LEN], want[96], found[96];
+    char name[NAME_MAX_LEN];
     name_spell(name, b, n);
-    dims_print(want, dims, n_dims);
-    const struct tensor *t = model_file_tensor(b->f, name);
+    const struct tensor *t = model_file_tensor_of(b->f, name, dims, n_dims, b->err);
     if (!t) {
-        b->st = kt_fail(b->err, KT_E_FORMAT, "tensor %s [%s] is missing; is the download complete?",
-                        name, want);
-        return NULL;
-    }
-    if (!dims_equal(t, dims, n_dims)) {
-        dims_print(found, t->dims, t->n_dims);
-        b->st = kt_fail(b->err, KT_E_FORMAT,
-                        "tensor %s is [%s], expected [%s]; is this a different model size?", name,
-                        found, want);
+        b->st = KT_E_FORMAT;
         return NULL;
     }
     if (NEVER(b->n_used == b->cap_used)) {

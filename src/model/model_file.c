@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -319,6 +320,38 @@ const struct tensor *model_file_tensor(const struct model_file *f, const char *n
     struct keyed k = { f->tensors, tensor_name };
     size_t at = index_find(f->tensors_by_name, f->n_tensors, k, name);
     return at < f->n_tensors ? &f->tensors[f->tensors_by_name[at]] : NULL;
+}
+
+enum { DIMS_TEXT = 96 };
+
+static void dims_print(char out[static DIMS_TEXT], const uint64_t *dims, size_t n)
+{
+    size_t len = 0;
+    out[0] = '\0';
+    for (size_t i = 0; i < n && len < DIMS_TEXT - 6; i++)
+        len += (size_t)snprintf(out + len, DIMS_TEXT - len, "%s%llu", i ? ", " : "",
+                                (unsigned long long)dims[i]);
+}
+
+const struct tensor *model_file_tensor_of(const struct model_file *f, const char *name,
+                                          const uint64_t *dims, size_t n_dims, struct kt_error *err)
+{
+    char want[DIMS_TEXT], found[DIMS_TEXT];
+    dims_print(want, dims, n_dims);
+    const struct tensor *t = model_file_tensor(f, name);
+    if (!t) {
+        (void)kt_fail(err, KT_E_FORMAT, "tensor %s [%s] is missing; is the download complete?",
+                      name, want);
+        return NULL;
+    }
+    if (t->n_dims != n_dims || memcmp(t->dims, dims, n_dims * sizeof(*dims)) != 0) {
+        dims_print(found, t->dims, t->n_dims);
+        (void)kt_fail(err, KT_E_FORMAT,
+                      "tensor %s is [%s], expected [%s]; is this a different model size?", name,
+                      found, want);
+        return NULL;
+    }
+    return t;
 }
 
 size_t model_file_n_meta(const struct model_file *f)

@@ -89,6 +89,10 @@ size_t model_file_n_tensors(const struct model_file *f);
 const struct tensor *model_file_tensor_at(const struct model_file *f, size_t idx);
 /* NULL when there is none. Logarithmic or better. */
 const struct tensor *model_file_tensor(const struct model_file *f, const char *name);
+/* The tensor of that name with exactly those dims; otherwise NULL, and *err says what was expected and found. */
+const struct tensor *model_file_tensor_of(const struct model_file *f, const char *name,
+                                          const uint64_t *dims, size_t n_dims,
+                                          struct kt_error *err);
 
 size_t model_file_n_meta(const struct model_file *f);
 const struct meta *model_file_meta_at(const struct model_file *f, size_t idx);

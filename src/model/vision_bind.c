@@ -38,35 +38,17 @@ static void spell(char out[static NAME_LEN], const struct tower_binder *b, struc
         snprintf(out, NAME_LEN, "%sblocks.%d.%s", b->prefix, n.layer, n.hf);
 }
 
-static void print_dims(char out[static 96], const uint64_t *dims, size_t n)
-{
-    size_t len = 0;
-    out[0] = '\0';
-    for (size_t i = 0; i < n && len < 90; i++)
-        len += (size_t)snprintf(out + len, 96 - len, "%s%llu", i ? ", " : "",
-                                (unsigned long long)dims[i]);
-}
-
 /* The tensor of that name and exactly those dims, or NULL and a failure recorded. */
 static const struct tensor *find(struct tower_binder *b, struct tower_name n, const uint64_t *dims,
                                  size_t n_dims)
 {
     if (b->st)
         return NULL;
-    char name[NAME_LEN], want[96], found[96];
+    char name[NAME_LEN];
     spell(name, b, n);
-    print_dims(want, dims, n_dims);
-    const struct tensor *t = model_file_tensor(b->f, name);
+    const struct tensor *t = model_file_tensor_of(b->f, name, dims, n_dims, b->err);
     if (!t) {
-        b->st = kt_fail(b->err, KT_E_FORMAT, "tensor %s [%s] is missing; is the download complete?",
-                        name, want);
-        return NULL;
-    }
-    if (t->n_dims != n_dims || memcmp(t->dims, dims, n_dims * sizeof(*dims)) != 0) {
-        print_dims(found, t->dims, t->n_dims);
-        b->st = kt_fail(b->err, KT_E_FORMAT,
-                        "tensor %s is [%s], expected [%s]; is this of a different model size?",
-                        name, found, want);
+        b->st = KT_E_FORMAT;
         return NULL;
     }
     b->n_used++;
