@@ -1,32 +1,6 @@
 /* kernels/x86/matmul_int_avxvnni.c: vpdpbusd in 256 bits, for processors that have it without
  * AVX-512. */
-#include "kernels/x86/v256.h"
-#include "kernels/x86/x86.h"
+#define LEVEL(name) name##_avxvnni
+#define V_DPBUSD    _mm256_dpbusd_avx_epi32
 
-#define LEVEL(name)  name##_avxvnni
-#define V_SIGNED     0
-#define V_TILE       4
-#define V_WIDE       0
-#define V_WIDE_FROM  0
-#define V_FEW        0
-#define V_FEW_MATMUL ((const matmul_fn *)NULL)
-
-static inline __attribute__((always_inline)) void v_dot(vi *sum, size_t n_m, const vi *u, size_t n,
-                                                        const int8_t *q, size_t stride, int largest)
-{
-    (void)largest;
-#pragma GCC unroll 8
-    for (size_t i = 0; i < n; i++) {
-#pragma GCC unroll 8
-        for (size_t m = 0; m < n_m; m++) {
-            int32_t four;
-            memcpy(&four, q + m * stride + 4 * i, 4);
-            sum[m] = _mm256_dpbusd_avx_epi32(sum[m], u[i], _mm256_set1_epi32(four));
-        }
-    }
-}
-
-#define V_BEGIN(n_rows, split) ((void)(split))
-#define V_END(n_rows)          ((void)0)
-
-#include "kernels/matmul_int_template.h"
+#include "kernels/x86/matmul_int_vnni256.h"
