@@ -45,8 +45,8 @@ struct kt_engine_info {
     uint64_t weight_bytes;
     uint32_t n_vocab, n_ctx_train, d_model, n_layers;
     uint32_t n_threads;
-    bool is_encoder; /* embeds, does not generate             */
-    bool sees;       /* images and videos may stand in a prompt */
+    bool is_encoder;              /* embeds, does not generate             */
+    bool sees;                    /* images and videos may stand in a prompt */
     int32_t image_pad, video_pad; /* ids of the tokens in whose place they stand, -1: none */
 };
 KT_API void kt_engine_info(const struct kt_engine *e, struct kt_engine_info *out);
@@ -113,7 +113,7 @@ enum kt_state_type { KT_STATE_F32, KT_STATE_BF16 };
  * same words, and from the model's multi-token head, if it has one. How many, if any, follows from what was
  * measured in this context: the time of steps, and how often guesses came true. */
 enum kt_speculate {
-    KT_SPECULATE_AUTO,   /* all that is there and pays                              */
+    KT_SPECULATE_AUTO, /* all that is there and pays                              */
     KT_SPECULATE_OFF,
     KT_SPECULATE_MTP,    /* the multi-token head only; KT_E_UNSUPPORTED without one */
     KT_SPECULATE_LOOKUP, /* what stood in the text only                             */
@@ -123,7 +123,7 @@ struct kt_context_options {
     size_t n_ctx; /* tokens; 0: the smaller of 4096 and what the model was trained for */
     enum kt_kv_type kv;
     enum kt_state_type state;
-    size_t n_batch; /* prefill chunk; 0: 512 */
+    size_t n_batch;              /* prefill chunk; 0: 512 */
     enum kt_speculate speculate; /* what memory is set aside for; OFF sets none aside */
 };
 KT_API KT_MUST_CHECK enum kt_status kt_context_create(struct kt_context **out, struct kt_engine *e,
@@ -177,6 +177,19 @@ struct kt_quote {
  * kt_generate promises of each quotation and its source. */
 KT_API bool kt_quote_matches(const char *a, size_t a_len, const char *b, size_t b_len);
 
+/* One token of an answer, as it is made. */
+struct kt_token {
+    int32_t id;
+    size_t text_end; /* the answer's bytes with it; a character may still lack its end */
+    /* With n_top or logprobs only. What the model itself thinks, log softmax of its logits, before masks, temperature
+     * and penalties: of this token, and of the most likely ones, those first (ties: the smaller id). Borrowed for the call. */
+    float logprob;
+    const int32_t *top_ids; /* [n_top] */
+    const float *top_logprobs;
+    size_t n_top;
+};
+enum { KT_TOP_MAX = 20 };
+
 enum kt_finish { KT_FINISH_STOP, KT_FINISH_LENGTH, KT_FINISH_CANCELLED, KT_FINISH_STOP_STRING };
 
 struct kt_generate_request {
@@ -188,7 +201,7 @@ struct kt_generate_request {
     size_t n_max; /* tokens to generate at most; 0: until the context is full */
     struct kt_sampling sampling;
     enum kt_speculate speculate; /* AUTO: as the context allows; OFF; or one kind that it allows */
-    const char *const *stop; /* [n_stop] the answer ends before the first of these */
+    const char *const *stop;     /* [n_stop] the answer ends before the first of these */
     size_t n_stop;
     bool ignore_stop_tokens;              /* for measuring */
     const struct kt_quote_source *quotes; /* [n_quotes]; NULL: unrestricted */
@@ -197,6 +210,11 @@ struct kt_generate_request {
     size_t quote_min_bytes; /* a quotation is not closed before this many bytes; 0: 1 */
     size_t quote_max_bytes; /* ... and must be closed at the first word boundary after this many; 0:
                                400 */
+    /* Each token of the answer, in order, before on_text gets its text. May be NULL. A pass over the vocabulary each with
+     * logprobs or n_top. */
+    void (*on_token)(void *ctx, const struct kt_token *token);
+    bool logprobs;
+    uint32_t n_top; /* at most KT_TOP_MAX */
     /* New text, whole characters only. Return false to cancel. May be NULL. */
     bool (*on_text)(void *ctx, const char *text, size_t len);
     /* Called between steps during prefill and decode; return false to cancel. May be NULL. */
@@ -220,7 +238,8 @@ struct kt_generate_result {
     size_t tokens_prompt, tokens_cached;
     double prompt_s, decode_s; /* wall time */
     float mean_logprob;        /* of the generated tokens under the restricted distribution */
-    size_t n_steps; /* of the model after the prompt; less than n_tokens - 1 where guesses were right */
+    size_t
+        n_steps; /* of the model after the prompt; less than n_tokens - 1 where guesses were right */
     struct kt_guesses lookup, mtp; /* speculation: from the text and its sources; by the head */
 };
 
@@ -242,11 +261,10 @@ KT_API KT_MUST_CHECK enum kt_status kt_logits(struct kt_context *c, const int32_
                                               size_t n_tokens, kt_logits_fn fn, void *ctx,
                                               struct kt_error *err);
 /* The same with images. */
-KT_API KT_MUST_CHECK enum kt_status kt_logits_media(struct kt_context *c, const int32_t *tokens,
-                                                    size_t n_tokens,
-                                                    const struct kt_vision_input *media,
-                                                    size_t n_media, kt_logits_fn fn, void *ctx,
-                                                    struct kt_error *err);
+KT_API KT_MUST_CHECK enum kt_status
+kt_logits_media(struct kt_context *c, const int32_t *tokens, size_t n_tokens,
+                const struct kt_vision_input *media, size_t n_media, kt_logits_fn fn, void *ctx,
+                struct kt_error *err);
 /* The same of the multi-token head, of a prompt without images: row i, made of token i's hidden state and token i + 1, is about
  * token i + 2; n_tokens - 1 rows of n_tokens >= 2. Its keys and values are kept in 32 bits.
  * KT_E_UNSUPPORTED when the model has no such head. */
@@ -273,16 +291,14 @@ kt_score_media(struct kt_context *c, const int32_t *prefix, size_t n_prefix,
  * to an engine and must go before it. While a context is watched, whatever it reads is counted; that
  * changes no result. */
 struct kt_importance;
-KT_API KT_MUST_CHECK enum kt_status kt_importance_create(struct kt_importance **out,
-                                                         const struct kt_engine *e,
-                                                         struct kt_error *err);
+KT_API KT_MUST_CHECK enum kt_status
+kt_importance_create(struct kt_importance **out, const struct kt_engine *e, struct kt_error *err);
 KT_API void kt_importance_destroy(struct kt_importance *p);
 KT_API void kt_importance_watch(struct kt_importance *p, struct kt_context *c);
 /* To a file (docs/FORMATS.md). 'text_name' is written into it; n_windows of n_window tokens were read. */
-KT_API KT_MUST_CHECK enum kt_status kt_importance_write(const struct kt_importance *p,
-                                                        const char *path, const char *text_name,
-                                                        size_t n_windows, size_t n_window,
-                                                        struct kt_error *err);
+KT_API KT_MUST_CHECK enum kt_status
+kt_importance_write(const struct kt_importance *p, const char *path, const char *text_name,
+                    size_t n_windows, size_t n_window, struct kt_error *err);
 
 /* ---- measuring ------------------------------------------------------------------------------- */
 
@@ -295,7 +311,8 @@ struct kt_bench_request {
     size_t n_batch;   /* prefill chunk; 0: 512                                   */
     enum kt_kv_type kv;
     enum kt_state_type state;
-    bool (*on_progress)(void *ctx, size_t n_reps_done, size_t n_reps); /* false cancels; may be NULL */
+    bool (*on_progress)(void *ctx, size_t n_reps_done,
+                        size_t n_reps); /* false cancels; may be NULL */
     void *callback_ctx;
 };
 
@@ -316,10 +333,9 @@ struct kt_bench_guesses {
     double rows_s[KT_BENCH_ROWS];
     double head_s;
 };
-KT_API KT_MUST_CHECK enum kt_status kt_bench_guesses(struct kt_engine *e,
-                                                     const struct kt_bench_request *rq,
-                                                     struct kt_bench_guesses *out,
-                                                     struct kt_error *err);
+KT_API KT_MUST_CHECK enum kt_status
+kt_bench_guesses(struct kt_engine *e, const struct kt_bench_request *rq,
+                 struct kt_bench_guesses *out, struct kt_error *err);
 
 /* ---- embeddings ------------------------------------------------------------------------------ */
 

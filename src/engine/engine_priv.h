@@ -80,6 +80,16 @@ KT_MUST_CHECK enum kt_status engine_step_timed(struct kt_engine *e, struct model
 KT_MUST_CHECK enum kt_status engine_quote_vocab(struct kt_engine *e, const struct quote_vocab **out,
                                                 struct kt_error *err);
 
+/* ---- logprobs.c ---- */
+struct token_top {
+    int32_t ids[KT_TOP_MAX];
+    float logprobs[KT_TOP_MAX];
+};
+/* The log-probability of t->id in a row of logits, and the t->n_top most likely of 'allowed' (bits), written to *top, to which
+ * 't' then points. */
+void token_judge(struct kt_token *t, struct token_top *top, const float *logits, size_t n_vocab,
+                 const uint64_t *allowed);
+
 struct state_types engine_state_types(enum kt_kv_type kv, enum kt_state_type state);
 
 /* ---- whole texts, for embedding and ranking; the caller holds the lazy lock ---- */

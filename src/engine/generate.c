@@ -57,6 +57,10 @@ static enum kt_status check_request(struct generation *g, struct kt_error *err)
             return kt_fail(err, KT_E_USAGE, "generate: stop string %zu is empty", i);
         g->stop_len_max = MAX(g->stop_len_max, len);
     }
+    if (rq->n_top > KT_TOP_MAX)
+        return kt_fail(err, KT_E_USAGE,
+                       "generate: %u most likely tokens are asked for, at most %d are given",
+                       rq->n_top, KT_TOP_MAX);
     if (rq->n_stop > 0 || rq->quotes)
         return engine_need_tokenizer(g->c->engine, err);
     return KT_OK;
@@ -205,14 +209,27 @@ static enum kt_status choose(struct generation *g, int32_t *id, struct kt_error 
     return KT_OK;
 }
 
+/* Tell the caller of the token that was just added. */
+static void report(const struct generation *g, int32_t id)
+{
+    const struct kt_generate_request *rq = g->rq;
+    struct kt_token t = { .id = id, .text_end = g->text.len, .n_top = rq->n_top };
+    struct token_top top;
+    if (!rq->on_token)
+        return;
+    if (rq->logprobs || rq->n_top)
+        token_judge(&t, &top, context_logits(g->c), g->c->engine->n_vocab, g->c->engine->samplable);
+    rq->on_token(rq->callback_ctx, &t);
+}
+
 static enum kt_status add_text(struct generation *g, int32_t id, struct kt_error *err)
 {
-    if (!g->c->engine->tokenizer)
-        return KT_OK;
     size_t from = g->text.len;
-    token_stream_push(&g->stream, g->c->engine->tokenizer, &g->text, id);
+    if (g->c->engine->tokenizer)
+        token_stream_push(&g->stream, g->c->engine->tokenizer, &g->text, id);
     if (g->text.failed)
         return kt_fail(err, KT_E_NOMEM, "generate: out of memory for the answer");
+    report(g, id);
     find_stop(g, from);
     if (g->stop_at != SIZE_MAX)
         finish(g, KT_FINISH_STOP_STRING);

@@ -113,6 +113,13 @@ static bool on_text(void *ctx, const char *text, size_t len)
     return !g->rq->on_text || g->rq->on_text(g->rq->callback_ctx, text, len);
 }
 
+static void on_token(void *ctx, const struct kt_token *token)
+{
+    struct generating *g = ctx;
+    if (g->rq->on_token)
+        g->rq->on_token(g->rq->callback_ctx, token);
+}
+
 static bool on_progress(void *ctx, size_t n_done, size_t n_total)
 {
     struct generating *g = ctx;
@@ -145,6 +152,7 @@ static enum kt_status generate(struct job *j)
         return st;
     struct kt_generate_request rq = *g->rq;
     rq.on_text = on_text;
+    rq.on_token = rq.on_token ? on_token : NULL;
     rq.on_progress = on_progress;
     rq.callback_ctx = g;
     st = kt_generate(s->context, &rq, g->out, j->err);

@@ -533,6 +533,89 @@ static void scores_agree(void **state)
     free(p.p);
 }
 
+struct judged {
+    size_t n, text_end;
+    int32_t ids[8], top[8][KT_TOP_MAX];
+    float logprob[8], top_logprob[8][KT_TOP_MAX];
+};
+
+static void note_token(void *ctx, const struct kt_token *t)
+{
+    struct judged *j = ctx;
+    assert_true(j->n < 8);
+    assert_int_equal(t->n_top, KT_TOP_MAX);
+    assert_true(t->text_end >= j->text_end);
+    j->text_end = t->text_end;
+    j->ids[j->n] = t->id;
+    j->logprob[j->n] = t->logprob;
+    memcpy(j->top[j->n], t->top_ids, sizeof(j->top[0]));
+    memcpy(j->top_logprob[j->n++], t->top_logprobs, sizeof(j->top_logprob[0]));
+}
+
+struct compared {
+    const struct judged *judged;
+    size_t n_prompt, n;
+};
+
+/* The same from the logits of every position, one whole sort each. */
+static enum kt_status compare_row(void *ctx, size_t pos, const float *logits, size_t n_vocab,
+                                  struct kt_error *e)
+{
+    (void)e;
+    struct compared *k = ctx;
+    if (pos + 1 < k->n_prompt)
+        return KT_OK;
+    size_t i = pos + 1 - k->n_prompt;
+    if (i >= k->judged->n)
+        return KT_OK;
+    assert_true(fabs((double)k->judged->logprob[i] -
+                     kt_logprob(logits, n_vocab, k->judged->ids[i])) < 1e-4);
+    for (size_t t = 0; t < KT_TOP_MAX; t++) {
+        int32_t id = k->judged->top[i][t];
+        assert_true(fabs((double)k->judged->top_logprob[i][t] - kt_logprob(logits, n_vocab, id)) <
+                    1e-4);
+        size_t n_larger = 0;
+        for (size_t v = 0; v < n_vocab; v++)
+            n_larger += logits[v] > logits[id];
+        assert_int_equal(n_larger, t);
+    }
+    k->n++;
+    return KT_OK;
+}
+
+/* What on_token says of an answer drawn at a high temperature is what the logits of its text say: the temperature is not in
+ * it, nor whether tokens were guessed. */
+static void tokens_are_judged_by_the_model(void **state)
+{
+    (void)state;
+    struct ids p = tokens(STORY);
+    struct judged j[2] = { 0 };
+    for (int i = 0; i < 2; i++) {
+        struct kt_generate_request rq = plain(p.p, p.n, 8);
+        rq.sampling = (struct kt_sampling){ .temperature = 2.0f, .top_k = 40, .seed = 11 };
+        rq.speculate = i ? KT_SPECULATE_OFF : KT_SPECULATE_AUTO;
+        rq.on_token = note_token;
+        rq.n_top = KT_TOP_MAX;
+        rq.callback_ctx = &j[i];
+        struct kt_generate_result r = generate(shared, rq);
+        assert_int_equal(j[i].n, r.n_tokens);
+        assert_memory_equal(j[i].ids, r.tokens, r.n_tokens * sizeof(*r.tokens));
+        kt_generate_result_deinit(&r);
+    }
+    assert_memory_equal(&j[0], &j[1], sizeof(j[0]));
+    int32_t all[N_CTX];
+    memcpy(all, p.p, p.n * sizeof(*all));
+    memcpy(all + p.n, j[0].ids, j[0].n * sizeof(*all));
+    struct compared k = { &j[0], p.n, 0 };
+    must(kt_logits(shared, all, p.n + j[0].n, compare_row, &k, &err));
+    assert_int_equal(k.n, j[0].n);
+    struct kt_generate_request bad = plain(p.p, p.n, 1);
+    struct kt_generate_result r;
+    bad.n_top = KT_TOP_MAX + 1;
+    assert_int_equal(kt_generate(shared, &bad, &r, &err), KT_E_USAGE);
+    free(p.p);
+}
+
 static void logprob_is_log_softmax(void **state)
 {
     (void)state;
@@ -569,6 +652,7 @@ int main(void)
         cmocka_unit_test(cancelling_is_a_success),
         cmocka_unit_test(quotations_are_in_their_source),
         cmocka_unit_test(scores_agree),
+        cmocka_unit_test(tokens_are_judged_by_the_model),
         cmocka_unit_test(logprob_is_log_softmax),
         cmocka_unit_test(speed_is_measured),
     };
