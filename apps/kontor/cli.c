@@ -82,6 +82,36 @@ static bool keep(const char **items)
     return true;
 }
 
+bool cli_append(struct str_list *l, const char *s)
+{
+    const char **items = calloc(l->n + 2, sizeof(*items));
+    if (!items || !keep(items)) {
+        free(items);
+        return false;
+    }
+    if (l->n)
+        memcpy(items, l->items, l->n * sizeof(*items));
+    items[l->n] = s;
+    *l = (struct str_list){ items, l->n + 1 };
+    return true;
+}
+
+bool cli_split(struct str_list *l, const char *text)
+{
+    for (const char *p = text; *p; p += strcspn(p, ",") + (p[strcspn(p, ",")] == ',')) {
+        const char *from = p + strspn(p, " \t");
+        size_t len = strcspn(from, ",");
+        while (len && (from[len - 1] == ' ' || from[len - 1] == '\t'))
+            len--;
+        char *item = len ? strndup(from, len) : NULL;
+        if (len && (!item || !cli_append(l, item))) {
+            free(item);
+            return false;
+        }
+    }
+    return true;
+}
+
 /* argv bounds the number of items, so the array is made once. */
 static bool list_push(struct str_list *l, int argc, const char *s)
 {

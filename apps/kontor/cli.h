@@ -73,6 +73,10 @@ struct str_list {
 bool cli_parse(const struct command *cmd, int argc, char **argv, const struct opt *opts,
                size_t n_opts, struct str_list *rest);
 
+/* More items, which live as long as the program: one that does so already; those of a text with commas between them. */
+bool cli_append(struct str_list *l, const char *s);
+bool cli_split(struct str_list *l, const char *text);
+
 int cli_print_help(const struct command *cmd); /* to stdout; returns EXIT_DONE */
 const char *cli_home(
     void); /* --home, $KONTOR_HOME, the platform's folder; prints and exits when there is none */

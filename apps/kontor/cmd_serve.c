@@ -10,21 +10,20 @@
 #include <unistd.h>
 
 #include "api/api.h"
-#include "base/files.h"
 #include "base/log.h"
 #include "base/size.h"
 #include "cli.h"
 #include "open.h"
+#include "serve.h"
+#include "settings.h"
 
 enum { LISTEN_FD_FIRST = 3, LISTEN_FDS_MAX = 16 };
 
 struct serve {
     struct opened o;
-    struct kt_engine *chat, *embed, *rank;
-    char embedder_id[65];
-    char *chat_name, *embed_name, *rank_name;
     struct access *access;
-    struct desk *desk;
+    struct crew *crew;
+    char *signature; /* of the crew */
     struct api *api;
 };
 
@@ -64,55 +63,13 @@ static size_t inherited_sockets(void)
 
 /* ---- beginning and end ----------------------------------------------------------------------- */
 
-/* "SmolLM2-135M-Instruct.Q4_1" of a path to that file. */
-static char *model_name(const char *path)
-{
-    char *copy = strdup(path);
-    size_t n = copy ? strlen(copy) : 0;
-    while (n > 1 && copy[n - 1] == '/')
-        copy[--n] = 0;
-    char *name = copy ? strdup(path_base(copy)) : NULL;
-    free(copy);
-    n = name ? strlen(name) : 0;
-    if (n > 5 && strcmp(name + n - 5, ".gguf") == 0)
-        name[n - 5] = 0;
-    return name;
-}
-
-static enum kt_status open_models(struct serve *s, const char *chat, const char *embed,
-                                  const char *rank, struct kt_error *err)
-{
-    struct kt_engine_options eo = { .n_threads = cli_threads() };
-    enum kt_status st = open_embedder(&s->embed, s->embedder_id, embed, err);
-    if (!st && cli_chat_model(chat))
-        st = kt_engine_open(&s->chat, cli_chat_model(chat), &eo, err);
-    if (!st && rank)
-        st = kt_engine_open(&s->rank, rank, &eo, err);
-    if (st)
-        return st;
-    if (s->rank)
-        s->rank_name = model_name(rank);
-    if (s->chat)
-        s->chat_name = model_name(cli_chat_model(chat));
-    if (s->embed)
-        s->embed_name = model_name(cli_embed_model(embed));
-    if ((s->chat && !s->chat_name) || (s->embed && !s->embed_name) || (s->rank && !s->rank_name))
-        return kt_fail(err, KT_E_NOMEM, "out of memory");
-    return KT_OK;
-}
-
 static void serve_close(struct serve *s, unsigned drain_ms)
 {
     api_stop(s->api, drain_ms);
-    desk_close(s->desk);
+    crew_let_go(s->crew);
     access_close(s->access);
-    kt_engine_close(s->chat);
-    kt_engine_close(s->embed);
-    kt_engine_close(s->rank);
     opened_close(&s->o);
-    free(s->chat_name);
-    free(s->embed_name);
-    free(s->rank_name);
+    free(s->signature);
 }
 
 static void say_where(struct serve *s, const struct api_options *o)
@@ -136,21 +93,59 @@ static void say_where(struct serve *s, const struct api_options *o)
               stderr);
 }
 
+/* Other models, when the settings name others now or other files lie there. Those that serve go on until the new ones
+ * can; on failure they stay. */
+static enum kt_status reload_models(struct serve *s, const struct serve_options *given,
+                                    struct kt_error *err)
+{
+    struct serve_options o = *given;
+    char *signature = NULL;
+    struct crew *crew = NULL;
+    enum kt_status st = settings_reload(cli_home(), err);
+    if (!st)
+        st = serve_options_fill(&o, err);
+    if (!st)
+        st = serve_signature(&signature, &o, err);
+    if (!st && strcmp(signature, s->signature) != 0)
+        st = serve_crew_open(&crew, &o, s->signature, err);
+    if (crew) {
+        api_set_crew(s->api, crew);
+        crew_let_go(s->crew);
+        s->crew = crew;
+        free(s->signature);
+        s->signature = signature;
+        signature = NULL;
+        log_event(LOG_INFO, "serve.models_changed", LOG_U64("writing", crew->n_chats), LOG_END);
+    }
+    free(signature);
+    return st;
+}
+
+static void reload(struct serve *s, const struct serve_options *given)
+{
+    struct kt_error err;
+    notify("RELOADING=1");
+    enum kt_status certificate = http_server_reload(api_http(s->api), &err);
+    if (certificate)
+        fprintf(stderr, "kontor serve: the old certificate stays: %s\n", err.text);
+    enum kt_status models = reload_models(s, given, &err);
+    if (models)
+        fprintf(stderr, "kontor serve: the models stay as they are: %s\n", err.text);
+    log_event(certificate || models ? LOG_WARN : LOG_INFO, "serve.reloaded",
+              LOG_WORD("certificate", certificate ? "failed" : "ok"),
+              LOG_WORD("models", models ? "failed" : "ok"), LOG_END);
+    notify("READY=1");
+}
+
 /* Until somebody wants it to end. */
-static void wait_for_signals(struct serve *s, const sigset_t *set)
+static void wait_for_signals(struct serve *s, const struct serve_options *given,
+                             const sigset_t *set)
 {
     for (int sig = 0; sig != SIGTERM && sig != SIGINT;) {
         if (sigwait(set, &sig) != 0)
             return;
-        struct kt_error err;
-        if (sig != SIGHUP)
-            continue;
-        notify("RELOADING=1");
-        if (http_server_reload(api_http(s->api), &err))
-            fprintf(stderr, "kontor serve: the old certificate stays: %s\n", err.text);
-        else
-            log_event(LOG_INFO, "serve.reloaded", LOG_END);
-        notify("READY=1");
+        if (sig == SIGHUP)
+            reload(s, given);
     }
     notify("STOPPING=1");
     /* a second one ends it at once */
@@ -171,89 +166,74 @@ static sigset_t block_signals(void)
     return set;
 }
 
-static enum kt_status start(struct serve *s, struct api_options *ao,
-                            const struct desk_options *limits, const char *chat, const char *embed,
-                            const char *rank, struct kt_error *err)
+static enum kt_status start(struct serve *s, struct api_options *ao, const struct serve_options *o,
+                            struct kt_error *err)
 {
-    struct desk_options dopts = *limits;
     enum kt_status st = open_store(&s->o, err);
     if (!st)
         st = access_open(&s->access, s->o.store, err);
     if (!st)
-        st = open_models(s, chat, embed, rank, err);
-    dopts.chat = s->chat;
-    dopts.embed = s->embed;
-    dopts.rank = s->rank;
+        st = serve_signature(&s->signature, o, err);
     if (!st)
-        st = desk_open(&s->desk, &dopts, err);
+        st = serve_crew_open(&s->crew, o, NULL, err);
     ao->store = s->o.store;
     ao->access = s->access;
-    ao->desk = s->desk;
-    ao->chat_name = s->chat_name;
-    ao->embed_name = s->embed_name;
-    ao->rank_name = s->rank_name;
-    ao->embedder_id = s->embedder_id;
+    ao->crew = s->crew;
     return st ? st : api_start(&s->api, ao, err);
 }
 
 static int run(int argc, char **argv)
 {
-    const char *chat = NULL, *embed = NULL, *rank = NULL, *cert = NULL, *key = NULL;
-    uint64_t n_ctx = 0, memory_mb = 0, waiting = 0, drain_s = 30;
-    struct str_list listen = { 0 }, hosts = { 0 }, roots = { 0 };
+    struct serve_options given = { .drain_s = SERVE_NOT_SAID };
     const struct opt opts[] = {
-        { "--listen", NULL, OPT_STR_LIST, &listen },
-        { "--cert", NULL, OPT_STR, &cert },
-        { "--key", NULL, OPT_STR, &key },
-        { "--host", NULL, OPT_STR_LIST, &hosts },
-        { "--root", NULL, OPT_STR_LIST, &roots },
-        { "--model", "-m", OPT_STR, &chat },
-        { "--rerank-model", NULL, OPT_STR, &rank },
-        { "--embed-model", NULL, OPT_STR, &embed },
-        { "--ctx", NULL, OPT_U64, &n_ctx },
-        { "--memory", NULL, OPT_U64, &memory_mb },
-        { "--waiting", NULL, OPT_U64, &waiting },
-        { "--drain", NULL, OPT_U64, &drain_s },
+        { "--listen", NULL, OPT_STR_LIST, &given.listen },
+        { "--cert", NULL, OPT_STR, &given.cert },
+        { "--key", NULL, OPT_STR, &given.key },
+        { "--host", NULL, OPT_STR_LIST, &given.hosts },
+        { "--root", NULL, OPT_STR_LIST, &given.roots },
+        { "--model", "-m", OPT_STR_LIST, &given.chats },
+        { "--rerank-model", NULL, OPT_STR, &given.rank },
+        { "--embed-model", NULL, OPT_STR, &given.embed },
+        { "--ctx", NULL, OPT_U64, &given.n_ctx },
+        { "--memory", NULL, OPT_U64, &given.memory_mb },
+        { "--waiting", NULL, OPT_U64, &given.waiting },
+        { "--drain", NULL, OPT_U64, &given.drain_s },
     };
     if (!cli_parse(&cmd_serve, argc, argv, opts, ARRAY_LEN(opts), NULL))
         return EXIT_USAGE;
-    if (!cert != !key)
-        return cli_usage(&cmd_serve, "--cert and --key go together");
-    if (memory_mb > 1 << 24 || n_ctx > INT32_MAX || waiting > 10000 || drain_s > 3600)
-        return cli_usage(&cmd_serve, "a number is too large");
     static const char *const DEFAULT_LISTEN[] = { "127.0.0.1:8080" };
+    struct serve_options o = given;
+    struct kt_error err;
     int fds[LISTEN_FDS_MAX];
     size_t n_fds = inherited_sockets();
     for (size_t i = 0; i < n_fds; i++)
         fds[i] = LISTEN_FD_FIRST + (int)i;
-    bool by_default = listen.n == 0 && n_fds == 0;
+    if (serve_options_fill(&o, &err))
+        return cli_usage(&cmd_serve, "%s", err.text);
+    bool by_default = o.listen.n == 0 && n_fds == 0;
     struct api_options ao = {
-        .hosts = hosts.items,
-        .n_hosts = hosts.n,
-        .roots = roots.items,
-        .n_roots = roots.n,
-        .http = { .listen = by_default ? DEFAULT_LISTEN : listen.items,
-                  .n_listen = by_default ? 1 : listen.n,
+        .hosts = o.hosts.items,
+        .n_hosts = o.hosts.n,
+        .roots = o.roots.items,
+        .n_roots = o.roots.n,
+        .http = { .listen = by_default ? DEFAULT_LISTEN : o.listen.items,
+                  .n_listen = by_default ? 1 : o.listen.n,
                   .listen_fds = fds,
                   .n_listen_fds = n_fds,
-                  .cert_path = cert,
-                  .key_path = key },
+                  .cert_path = o.cert,
+                  .key_path = o.key },
     };
-    struct desk_options limits = { .n_ctx = n_ctx,
-                                   .memory_bytes = memory_mb * 1000000,
-                                   .n_waiting = waiting };
     if (!getenv("KONTOR_LOG"))
         log_set_level(LOG_INFO);
     sigset_t set = block_signals();
     struct serve s = { 0 };
-    struct kt_error err;
-    enum kt_status st = start(&s, &ao, &limits, chat, embed, rank, &err);
+    enum kt_status st = start(&s, &ao, &o, &err);
     if (!st) {
         say_where(&s, &ao);
         notify("READY=1");
-        wait_for_signals(&s, &set);
+        wait_for_signals(&s, &given, &set);
     }
-    serve_close(&s, (unsigned)drain_s * 1000);
+    serve_close(&s, (unsigned)o.drain_s * 1000);
     return st ? cli_fail("serve", &err) : EXIT_DONE;
 }
 
@@ -265,14 +245,18 @@ const struct command cmd_serve = {
     "What it\n"
     "answers is in docs/SERVER.md and at /openapi.json. SIGTERM lets what runs finish; SIGHUP "
     "reads the\n"
-    "certificate again. Log lines go to standard error, without content ($KONTOR_LOG: error warn "
+    "certificate and the settings again, and changes to other models without losing a request.\n"
+    "What is not said here is taken from settings.ini under [serve]. Log lines go to standard "
+    "error, without content ($KONTOR_LOG: error warn "
     "info debug).\n\n"
     "  --listen A:P      an address to listen on: 127.0.0.1:8080, [::1]:8080, 0.0.0.0:443; may be "
     "repeated\n"
     "  --cert F, --key F certificate chain and private key, PEM\n"
     "  --host NAME       a name clients call this server by (behind a proxy: the proxy's); may be "
     "repeated\n"
-    "  -m, --model M     the model that writes; default: the configured one\n"
+    "  -m, --model M     the model that writes; may be repeated, clients choose by name; default: "
+    "the "
+    "configured ones\n"
     "  --embed-model M   the model that finds; default: the configured one\n"
     "  --rerank-model M  a model for /v1/rerank; default: the one that finds\n"
     "  --ctx N           tokens of a conversation (default 8192, or what the model was trained "

@@ -8,6 +8,8 @@
 #include <string.h>
 
 #include "base/files.h"
+#include "base/span.h"
+#include "base/status.h"
 #include "cli.h"
 
 static const char DEFAULT_TEXT[] =
@@ -33,64 +35,114 @@ static const char DEFAULT_TEXT[] =
     ";hub = https://mirror.example\n"
     ";hub_ca = /etc/ssl/office-ca.pem\n"
     ";hub_token = hf_...\n"
-    ";catalogue = /srv/models/catalogue.json\n";
+    ";catalogue = /srv/models/catalogue.json\n"
+    "\n"
+    "; What `kontor serve` does when its command line says nothing else (the same names as its "
+    "options). After a\n"
+    "; change: systemctl reload kontor; models change without a lost request, the rest with a "
+    "restart.\n"
+    "[serve]\n"
+    "; Addresses, with commas between them. One that others reach needs cert, key and a user "
+    "(kontor user add).\n"
+    ";listen = 0.0.0.0:443\n"
+    ";cert = /etc/ssl/kontor.pem\n"
+    ";key = /etc/ssl/kontor.key\n"
+    "; Names that clients call this server by.\n"
+    ";host = kontor.example\n"
+    "; More models that write, beside chat_model: clients choose by name.\n"
+    ";more_models = /srv/models/Qwen3.5-9B-Q4_K_M.gguf\n"
+    ";rerank_model = /srv/models/Qwen3-Reranker-0.6B\n"
+    "; Folders that administrators may index through the server.\n"
+    ";root = /srv/akten\n"
+    "; Tokens of a conversation; memory for the last conversations in MB; requests that may wait.\n"
+    ";ctx = 8192\n"
+    ";memory = 4000\n"
+    ";waiting = 64\n"
+    "; Seconds that running requests get when the server is told to end.\n"
+    ";drain = 30\n";
 
-/* Every setting, all under [models]. */
-static const char *const NAMES[] = { "chat_model", "embed_model", "offline",  "hub",
-                                     "hub_ca",     "hub_token",   "catalogue" };
+/* Every setting with its section, which is part of the name elsewhere unless it is [models]: "serve_listen". */
+static const struct {
+    const char *section, *name;
+} NAMES[] = {
+    { "models", "chat_model" }, { "models", "embed_model" }, { "models", "offline" },
+    { "models", "hub" },        { "models", "hub_ca" },      { "models", "hub_token" },
+    { "models", "catalogue" },  { "serve", "listen" },       { "serve", "cert" },
+    { "serve", "key" },         { "serve", "host" },         { "serve", "root" },
+    { "serve", "more_models" }, { "serve", "rerank_model" }, { "serve", "ctx" },
+    { "serve", "memory" },      { "serve", "waiting" },      { "serve", "drain" },
+};
 enum { N_NAMES = sizeof(NAMES) / sizeof(NAMES[0]) };
 
-static struct settings {
-    bool loaded;
+struct settings {
+    struct settings *before; /* what was read earlier: callers may hold values of it */
     char *values[N_NAMES];
     char bad_key[64];
-} settings;
+};
+static struct settings *settings;
 
-static char **slot_of(struct settings *s, const char *name)
+/* What others call the i-th: "chat_model", "serve_listen". */
+static void full_name(char out[static 64], size_t i)
 {
-    for (size_t i = 0; i < N_NAMES; i++) {
-        if (strcmp(name, NAMES[i]) == 0)
-            return &s->values[i];
-    }
-    return NULL;
+    bool plain = strcmp(NAMES[i].section, "models") == 0;
+    snprintf(out, 64, "%s%s%s", plain ? "" : NAMES[i].section, plain ? "" : "_", NAMES[i].name);
 }
 
 static int on_line(void *ctx, const char *section, const char *name, const char *value)
 {
     struct settings *s = ctx;
-    char **slot = strcmp(section, "models") == 0 ? slot_of(s, name) : NULL;
-    if (!slot) {
-        snprintf(s->bad_key, sizeof(s->bad_key), "%.40s", name);
-        return 0;
+    for (size_t i = 0; i < N_NAMES; i++) {
+        if (strcmp(section, NAMES[i].section) != 0 || strcmp(name, NAMES[i].name) != 0)
+            continue;
+        free(s->values[i]);
+        s->values[i] = strdup(value);
+        return s->values[i] != NULL;
     }
-    free(*slot);
-    *slot = strdup(value);
-    return *slot != NULL;
+    snprintf(s->bad_key, sizeof(s->bad_key), "%.40s", name);
+    return 0;
 }
 
-static void print_names(void)
+/* "chat_model, embed_model and offline under [models]; listen and cert under [serve]" */
+static void print_names(struct buf *b)
 {
-    for (size_t i = 0; i < N_NAMES; i++)
-        fprintf(stderr, "%s%s", i == 0 ? "" : i + 1 == N_NAMES ? " and " : ", ", NAMES[i]);
+    for (size_t i = 0; i < N_NAMES; i++) {
+        bool last = i + 1 == N_NAMES || strcmp(NAMES[i].section, NAMES[i + 1].section) != 0;
+        buf_printf(b, "%s%s", NAMES[i].name, last ? "" : ", ");
+        if (last)
+            buf_printf(b, " under [%s]%s", NAMES[i].section, i + 1 == N_NAMES ? "" : "; ");
+    }
 }
 
-static void load(const char *home)
+static enum kt_status fail_at(const char *path, int line, const char *bad_key, struct kt_error *err)
 {
-    settings.loaded = true;
-    char *path = path_join(home, "settings.ini");
-    if (!path || !file_exists(path)) {
-        free(path);
-        return;
-    }
-    int line = ini_parse(path, on_line, &settings);
-    if (line != 0) {
-        fprintf(stderr, "kontor: %s: line %d cannot be understood%s%s; known are ", path, line,
-                settings.bad_key[0] ? ": unknown setting " : "", settings.bad_key);
-        print_names();
-        fputs(" under [models]\n", stderr);
-        exit(EXIT_USAGE);
-    }
+    struct buf known = { 0 };
+    print_names(&known);
+    enum kt_status st =
+        kt_fail(err, KT_E_USAGE, "%s: line %d cannot be understood%s%s; known are %.*s", path, line,
+                bad_key[0] ? ": unknown setting " : "", bad_key, (int)known.len,
+                known.ptr ? known.ptr : "");
+    buf_deinit(&known);
+    return st;
+}
+
+enum kt_status settings_reload(const char *home, struct kt_error *err)
+{
+    struct settings *s = calloc(1, sizeof(*s));
+    char *path = s ? path_join(home, "settings.ini") : NULL;
+    enum kt_status st = path ? KT_OK : kt_fail(err, KT_E_NOMEM, "settings: out of memory");
+    int line = !st && file_exists(path) ? ini_parse(path, on_line, s) : 0;
+    if (line != 0)
+        st = fail_at(path, line, s->bad_key, err);
     free(path);
+    if (st) {
+        for (size_t i = 0; s && i < N_NAMES; i++)
+            free(s->values[i]);
+        free(s);
+        return st;
+    }
+    s->before = settings;
+    settings = s;
+    return KT_OK;
 }
 
 const char *settings_get(const char *home, const char *name)
@@ -103,10 +155,18 @@ const char *settings_get(const char *home, const char *name)
     const char *env = getenv(env_name);
     if (env && env[0])
         return env;
-    if (!settings.loaded)
-        load(home);
-    char **slot = slot_of(&settings, name);
-    return slot ? *slot : NULL;
+    struct kt_error err;
+    if (!settings && settings_reload(home, &err)) {
+        fprintf(stderr, "kontor: %s\n", err.text);
+        exit(EXIT_USAGE);
+    }
+    for (size_t i = 0; i < N_NAMES; i++) {
+        char full[64];
+        full_name(full, i);
+        if (strcmp(full, name) == 0)
+            return settings->values[i] && settings->values[i][0] ? settings->values[i] : NULL;
+    }
+    return NULL;
 }
 
 void settings_write_default(const char *home)

@@ -66,8 +66,8 @@ static json_t *message_json(const struct message *m, json_t *content, const char
                             json_t *use)
 {
     return json_pack("{s:s,s:s,s:s,s:s,s:o,s:s?,s:s?,s:o}", "id", m->id, "type", "message", "role",
-                     "assistant", "model", m->g.call->api->opts.chat_name, "content", content,
-                     "stop_reason", reason, "stop_sequence", m->g.stopped_by, "usage", use);
+                     "assistant", "model", m->g.call->chat_name, "content", content, "stop_reason",
+                     reason, "stop_sequence", m->g.stopped_by, "usage", use);
 }
 
 /* ---- whole ----------------------------------------------------------------------------------- */

@@ -1,7 +1,7 @@
 /* api/api.h: JSON to tasks and back: what `kontor serve` answers.
  *
  * One noun: the api, which owns the HTTP server and the table of routes (routes.c). What it works with (store,
- * access book, desk) is borrowed and must outlive it. docs/SERVER.md says what each route takes and gives;
+ * access book) is borrowed and must outlive it; the crew is held. docs/SERVER.md says what each route takes and gives;
  * /openapi.json says it to programs, and a test compares it with the table. */
 #ifndef API_API_H
 #define API_API_H
@@ -9,16 +9,14 @@
 #include "access/access.h"
 #include "http/http.h"
 #include "kontor/store.h"
-#include "serve/serve.h"
+#include "serve/crew.h"
 
 struct api;
 
 struct api_options {
     struct kt_store *store;
     struct access *access;
-    struct desk *desk;
-    const char *chat_name, *embed_name, *rank_name; /* as clients name the models; NULL: none */
-    const char *embedder_id;                        /* hex id of the embedding weights; "" */
+    struct crew *crew;        /* the api holds it while it lives */
     const char *const *hosts; /* [n_hosts] names this server is called by, beside loopback's own */
     size_t n_hosts;
     const char *const
@@ -33,5 +31,7 @@ KT_MUST_CHECK enum kt_status api_start(struct api **out, const struct api_option
 /* Let what runs finish, for drain_ms; then cancel. NULL is fine. */
 void api_stop(struct api *a, unsigned drain_ms);
 struct http_server *api_http(struct api *a);
+/* New requests go to this crew, which the api holds from here on; those that run finish with the one they began with. */
+void api_set_crew(struct api *a, struct crew *crew);
 
 #endif

@@ -66,6 +66,8 @@ struct api {
     struct http_route *http_routes;
     bool loopback_only;
     int64_t started_unix;
+    pthread_mutex_t crew_lock;
+    struct crew *crew;      /* that new requests go to; the pointer is guarded by crew_lock */
     pthread_mutex_t writer; /* one request at a time writes to matters: others wait for it here */
     struct matter_pool {
         pthread_mutex_t lock;
@@ -86,6 +88,9 @@ struct call {
     struct http_request *rq;
     const struct route *route;
     struct identity who;
+    struct crew *crew;     /* held while the handler runs */
+    struct desk *desk;     /* of the model that is meant: the first, until the body names another */
+    const char *chat_name; /* ... and its name; NULL: none writes */
     char matter[KT_MATTER_ID_LEN + 1]; /* checked: the caller has route->right to it */
     json_t *body;
     uint64_t pool_turn; /* of the handle that was taken */
@@ -150,7 +155,7 @@ bool generation_stop(struct generation *g, const char *name);
 /* Run it for the index-th choice. The result stays in g until the next. */
 enum kt_status generation_run(struct generation *g, size_t index, struct kt_error *err);
 void generation_deinit(struct generation *g);
-/* Is 'model' of the body the chat (or embedding) model? False after an answer. */
+/* Is 'model' of the body one that writes (that embeds)? The first chooses c->desk. False after an answer. */
 bool model_is_chat(struct call *c);
 bool model_is_embed(struct call *c);
 json_t *usage_json(size_t n_prompt, size_t n_cached, size_t n_generated);

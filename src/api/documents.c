@@ -71,7 +71,7 @@ void handle_document_remove(struct call *c)
     if (!st)
         st = kt_matter_remove(m, f.path, &n_removed, &err);
     write_end(c, m);
-    desk_forget(c->api->opts.desk, c->matter);
+    crew_forget(c->crew, c->matter);
     free(f.path);
     if (st)
         reply_kt_error(c, &err);
@@ -132,8 +132,8 @@ void handle_document_add(struct call *c)
     struct kt_matter *m = NULL;
     struct kt_error err;
     struct kt_add_report r = { 0 };
-    struct kt_add_options o = { .embedder = desk_embed(c->api->opts.desk),
-                                .embedder_id = c->api->opts.embedder_id,
+    struct kt_add_options o = { .embedder = desk_embed(c->desk),
+                                .embedder_id = c->crew->embedder_id,
                                 .on_progress = go_on,
                                 .ctx = c };
     if (write_begin(c, &m)) {
@@ -225,8 +225,8 @@ void handle_document_upload(struct call *c)
     struct kt_matter *m = NULL;
     struct kt_error err;
     struct kt_add_report r = { 0 };
-    struct kt_add_options o = { .embedder = desk_embed(c->api->opts.desk),
-                                .embedder_id = c->api->opts.embedder_id };
+    struct kt_add_options o = { .embedder = desk_embed(c->desk),
+                                .embedder_id = c->crew->embedder_id };
     char *path = path_join("/upload", name);
     enum kt_status st =
         path ? spool_write(&s, name, body, &err) : kt_fail(&err, KT_E_NOMEM, "out of memory");

@@ -21,18 +21,16 @@ struct visitor visitor_of(struct call *c)
 
 /* ---- models ---------------------------------------------------------------------------------- */
 
-static bool model_is(struct call *c, const char *name, const char *what)
+static bool is_name(const char *name, const char *asked)
 {
-    const char *asked = NULL;
-    if (!param_required(c, "model") || !param_string(c, "model", &asked))
-        return false;
-    if (name && strcmp(asked, name) == 0)
-        return true;
-    const struct api_options *o = &c->api->opts;
-    bool other = (o->chat_name && strcmp(asked, o->chat_name) == 0) ||
-                 (o->embed_name && strcmp(asked, o->embed_name) == 0) ||
-                 (o->rank_name && strcmp(asked, o->rank_name) == 0);
-    if (other)
+    return name && strcmp(asked, name) == 0;
+}
+
+/* An answer to whoever asked for another model than one that can do this. */
+static bool refuse_model(struct call *c, const char *asked, const char *what)
+{
+    const struct crew *w = c->crew;
+    if (crew_chat_named(w, asked) || is_name(w->embed_name, asked) || is_name(w->rank_name, asked))
         reply_error(c, 400, NULL, "model_not_supported", "model", "this model does not %s", what);
     else
         reply_error(c, 404, NULL, "model_not_found", "model",
@@ -42,12 +40,23 @@ static bool model_is(struct call *c, const char *name, const char *what)
 
 bool model_is_chat(struct call *c)
 {
-    return model_is(c, c->api->opts.chat_name, "write text");
+    const char *asked = NULL;
+    if (!param_required(c, "model") || !param_string(c, "model", &asked))
+        return false;
+    const struct crew_chat *m = crew_chat_named(c->crew, asked);
+    if (!m)
+        return refuse_model(c, asked, "write text");
+    c->desk = m->desk;
+    c->chat_name = m->name;
+    return true;
 }
 
 bool model_is_embed(struct call *c)
 {
-    return model_is(c, c->api->opts.embed_name, "make vectors");
+    const char *asked = NULL;
+    if (!param_required(c, "model") || !param_string(c, "model", &asked))
+        return false;
+    return is_name(c->crew->embed_name, asked) || refuse_model(c, asked, "make vectors");
 }
 
 /* ---- parameters ------------------------------------------------------------------------------ */
@@ -130,8 +139,7 @@ static const char *which_stop(const struct generation *g)
     size_t len;
     struct kt_error ignored;
     if (r->finish != KT_FINISH_STOP_STRING ||
-        kt_detokenize(desk_chat(g->call->api->opts.desk), r->tokens, r->n_tokens, &text, &len,
-                      &ignored))
+        kt_detokenize(desk_chat(g->call->desk), r->tokens, r->n_tokens, &text, &len, &ignored))
         return NULL;
     for (size_t i = 0; i < g->n_stop && !found; i++)
         if (span_starts(span_sub((struct span){ text, len }, r->text_len, len),
@@ -143,7 +151,7 @@ static const char *which_stop(const struct generation *g)
 
 enum kt_status generation_run(struct generation *g, size_t index, struct kt_error *err)
 {
-    struct desk *d = g->call->api->opts.desk;
+    struct desk *d = g->call->desk;
     size_t n_ctx = desk_n_ctx(d);
     if (g->n_prompt >= n_ctx)
         return kt_fail(err, KT_E_LIMIT,

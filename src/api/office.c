@@ -178,7 +178,7 @@ void handle_matter_destroy(struct call *c)
         reply_kt_error(c, &err);
         return;
     }
-    desk_forget(c->api->opts.desk, c->matter);
+    crew_forget(c->crew, c->matter);
     log_event(LOG_WARN, "matter.destroyed", LOG_WORD("matter", c->matter),
               LOG_I64("user", c->who.user), LOG_END);
     reply_json(c, 200, json_pack("{s:s,s:b}", "id", c->matter, "destroyed", 1));
@@ -230,8 +230,8 @@ static enum kt_status search(void *arg, struct kt_context *none, struct kt_error
 {
     (void)none;
     struct searching *s = arg;
-    return kt_office_search(s->matter, s->query, s->mode, s->k, desk_embed(s->call->api->opts.desk),
-                            &s->hits, &s->n_hits, err);
+    return kt_office_search(s->matter, s->query, s->mode, s->k, desk_embed(s->call->desk), &s->hits,
+                            &s->n_hits, err);
 }
 
 static json_t *place_json(json_t *j, const char *path, const char *title, const struct kt_place *p)
@@ -265,7 +265,7 @@ static bool read_mode(struct call *c, enum kt_search_mode *out)
     const char *name = NULL;
     if (!param_string(c, "mode", &name))
         return false;
-    *out = desk_embed(c->api->opts.desk) ? KT_SEARCH_HYBRID : KT_SEARCH_LEXICAL;
+    *out = desk_embed(c->desk) ? KT_SEARCH_HYBRID : KT_SEARCH_LEXICAL;
     for (size_t i = 0; name && i < ARRAY_LEN(NAMES); i++) {
         if (strcmp(name, NAMES[i]) == 0) {
             *out = (enum kt_search_mode)i;
@@ -296,7 +296,7 @@ void handle_search(struct call *c)
     if (!st && s.mode == KT_SEARCH_LEXICAL)
         st = search(&s, NULL, &err);
     else if (!st)
-        st = desk_with_embedder(c->api->opts.desk, &v, search, &s, &err);
+        st = desk_with_embedder(c->desk, &v, search, &s, &err);
     matter_give(c, s.matter);
     if (st) {
         reply_kt_error(c, &err);
@@ -335,7 +335,7 @@ static bool ask_text(void *ctx, const char *text, size_t len)
 static enum kt_status ask(void *arg, struct kt_context *context, struct kt_error *err)
 {
     struct asking *a = arg;
-    struct desk *d = a->call->api->opts.desk;
+    struct desk *d = a->call->desk;
     struct kt_ask_options o = { .embedder = desk_embed(d),
                                 .chat = context,
                                 .chat_engine = desk_chat(d),
@@ -393,7 +393,7 @@ void handle_ask(struct call *c)
     struct visitor v = visitor_of(c);
     enum kt_status st = matter_take(&a.matter, c, &err);
     if (!st)
-        st = desk_with_context(c->api->opts.desk, &v, ask, &a, &err);
+        st = desk_with_context(c->desk, &v, ask, &a, &err);
     matter_give(c, a.matter);
     /* once the events have begun an error is one of them */
     if (st && a.stream && http_status(c->rq) != 0)

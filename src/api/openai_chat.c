@@ -99,8 +99,7 @@ static json_t *envelope(const struct answer *a, bool chunk, json_t *choices)
                          : chunk     ? "chat.completion.chunk"
                                      : "chat.completion";
     return json_pack("{s:s,s:s,s:I,s:s,s:o}", "id", a->id, "object", object, "created",
-                     (json_int_t)a->created, "model", a->g.call->api->opts.chat_name, "choices",
-                     choices);
+                     (json_int_t)a->created, "model", a->g.call->chat_name, "choices", choices);
 }
 
 static json_t *chunk_choice(const struct answer *a, json_t *delta_or_text, const char *finish)
@@ -348,15 +347,14 @@ static bool ids_of(struct answer *a, const json_t *prompt)
     a->g.prompt = NULL;
     a->g.n_prompt = 0;
     if (json_is_string(prompt)) {
-        if (kt_tokenize(desk_chat(c->api->opts.desk), json_string_value(prompt),
-                        json_string_length(prompt), KT_TOKENS_PLAIN, &a->ids, &a->g.n_prompt,
-                        &err)) {
+        if (kt_tokenize(desk_chat(c->desk), json_string_value(prompt), json_string_length(prompt),
+                        KT_TOKENS_PLAIN, &a->ids, &a->g.n_prompt, &err)) {
             reply_kt_error(c, &err);
             return false;
         }
     } else {
         struct kt_engine_info info;
-        kt_engine_info(desk_chat(c->api->opts.desk), &info);
+        kt_engine_info(desk_chat(c->desk), &info);
         size_t n = json_array_size(prompt);
         a->ids = calloc(n + 1, sizeof(*a->ids));
         a->g.n_prompt = n;

@@ -17,29 +17,29 @@ static json_t *model_json(const struct api *a, const char *name, const struct kt
                      "context_length", (json_int_t)(n_ctx ? n_ctx : info.n_ctx_train));
 }
 
-static json_t *model_list(const struct api *a)
+static json_t *model_list(const struct call *c)
 {
-    const struct api_options *o = &a->opts;
+    const struct crew *w = c->crew;
     json_t *list = json_array();
-    if (o->chat_name)
-        json_array_append_new(list,
-                              model_json(a, o->chat_name, desk_chat(o->desk), desk_n_ctx(o->desk)));
-    if (o->embed_name)
-        json_array_append_new(list, model_json(a, o->embed_name, desk_embed(o->desk), 0));
-    if (o->rank_name)
-        json_array_append_new(list, model_json(a, o->rank_name, desk_rank(o->desk), 0));
+    for (size_t i = 0; i < w->n_chats; i++)
+        json_array_append_new(list, model_json(c->api, w->chats[i].name, w->chats[i].engine,
+                                               desk_n_ctx(w->chats[i].desk)));
+    if (w->embed_name)
+        json_array_append_new(list, model_json(c->api, w->embed_name, w->embed, 0));
+    if (w->rank_name)
+        json_array_append_new(list, model_json(c->api, w->rank_name, w->rank, 0));
     return list;
 }
 
 void handle_models(struct call *c)
 {
-    reply_json(c, 200, json_pack("{s:s,s:o}", "object", "list", "data", model_list(c->api)));
+    reply_json(c, 200, json_pack("{s:s,s:o}", "object", "list", "data", model_list(c)));
 }
 
 void handle_model(struct call *c)
 {
     const char *name = http_param(c->rq, "model");
-    json_t *list = model_list(c->api), *found = NULL, *m;
+    json_t *list = model_list(c), *found = NULL, *m;
     size_t i;
     json_array_foreach(list, i, m)
     {
@@ -129,7 +129,7 @@ static enum kt_status embed(void *arg, struct kt_context *none, struct kt_error 
 {
     (void)none;
     struct embedding *m = arg;
-    struct kt_engine *e = desk_embed(m->call->api->opts.desk);
+    struct kt_engine *e = desk_embed(m->call->desk);
     enum kt_status st = KT_OK;
     for (size_t i = 0; i < m->texts.n && !st; i += EMBED_BATCH) {
         size_t n = MIN((size_t)EMBED_BATCH, m->texts.n - i);
@@ -170,7 +170,7 @@ static void reply_vectors(struct call *c, const struct embedding *m, bool base64
                             "embedding", vector_json(m->vectors + i * m->dim, m->dim, base64)));
     reply_json(c, 200,
                json_pack("{s:s,s:o,s:s,s:{s:I,s:I}}", "object", "list", "data", data, "model",
-                         c->api->opts.embed_name, "usage", "prompt_tokens",
+                         c->crew->embed_name, "usage", "prompt_tokens",
                          (json_int_t)m->texts.n_tokens, "total_tokens",
                          (json_int_t)m->texts.n_tokens));
 }
@@ -197,7 +197,7 @@ void handle_embeddings(struct call *c)
               param_int(c, "dimensions", 1, 1 << 20, &dimensions);
     struct kt_engine_info info = { 0 };
     if (ok)
-        kt_engine_info(desk_embed(c->api->opts.desk), &info);
+        kt_engine_info(desk_embed(c->desk), &info);
     m.dim = info.d_model;
     m.queries = type && strcmp(type, "query") == 0;
     if (ok && dimensions && dimensions != (int64_t)m.dim) {
@@ -205,12 +205,12 @@ void handle_embeddings(struct call *c)
                     "this model's vectors have %zu dimensions", m.dim);
         ok = false;
     }
-    ok = ok && read_texts(c, &m.texts, "input", desk_embed(c->api->opts.desk));
+    ok = ok && read_texts(c, &m.texts, "input", desk_embed(c->desk));
     if (ok) {
         struct kt_error err;
         struct visitor v = visitor_of(c);
         m.vectors = calloc(m.texts.n, m.dim * sizeof(float));
-        enum kt_status st = m.vectors ? desk_with_embedder(c->api->opts.desk, &v, embed, &m, &err)
+        enum kt_status st = m.vectors ? desk_with_embedder(c->desk, &v, embed, &m, &err)
                                       : kt_fail(&err, KT_E_NOMEM, "out of memory");
         if (st)
             reply_kt_error(c, &err);
@@ -241,9 +241,9 @@ struct ranking {
 static struct kt_engine *ranker_meant(struct call *c)
 {
     const char *name = json_string_value(json_object_get(c->body, "model"));
-    if (name && c->api->opts.rank_name && strcmp(name, c->api->opts.rank_name) == 0)
-        return desk_rank(c->api->opts.desk);
-    return model_is_embed(c) ? desk_embed(c->api->opts.desk) : NULL;
+    if (name && c->crew->rank_name && strcmp(name, c->crew->rank_name) == 0)
+        return desk_rank(c->desk);
+    return model_is_embed(c) ? desk_embed(c->desk) : NULL;
 }
 
 static enum kt_status rank(void *arg, struct kt_context *none, struct kt_error *err)
@@ -304,7 +304,7 @@ void handle_rerank(struct call *c)
         struct kt_error err;
         struct visitor v = visitor_of(c);
         r.scores = calloc(r.documents.n, sizeof(*r.scores));
-        enum kt_status st = r.scores ? desk_with_embedder(c->api->opts.desk, &v, rank, &r, &err)
+        enum kt_status st = r.scores ? desk_with_embedder(c->desk, &v, rank, &r, &err)
                                      : kt_fail(&err, KT_E_NOMEM, "out of memory");
         if (st)
             reply_kt_error(c, &err);
@@ -321,14 +321,15 @@ void handle_rerank(struct call *c)
 /* The engine that is meant: the one named, or the one that writes. NULL after an answer. */
 static struct kt_engine *engine_meant(struct call *c)
 {
-    const struct api_options *o = &c->api->opts;
+    const struct crew *w = c->crew;
     const char *name = NULL;
     if (!param_string(c, "model", &name))
         return NULL;
-    if (o->chat_name && (!name || strcmp(name, o->chat_name) == 0))
-        return desk_chat(o->desk);
-    if (o->embed_name && (!name || strcmp(name, o->embed_name) == 0))
-        return desk_embed(o->desk);
+    const struct crew_chat *m = name ? crew_chat_named(w, name) : w->n_chats ? w->chats : NULL;
+    if (m)
+        return m->engine;
+    if (w->embed_name && (!name || strcmp(name, w->embed_name) == 0))
+        return w->embed;
     reply_error(c, 404, NULL, "model_not_found", "model",
                 "there is no such model here; GET /v1/models lists those there are");
     return NULL;

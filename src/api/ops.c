@@ -16,7 +16,7 @@ void handle_health(struct call *c)
 void handle_ready(struct call *c)
 {
     struct desk_counts n;
-    desk_counts(c->api->opts.desk, &n);
+    crew_counts(c->crew, &n);
     reply_json(c, 200,
                json_pack("{s:s,s:I,s:I}", "status", "ready", "waiting", (json_int_t)n.waiting,
                          "running", (json_int_t)n.running));
@@ -70,7 +70,7 @@ void handle_metrics(struct call *c)
     struct desk_counts n;
     struct http_counts h;
     struct buf b = { 0 };
-    desk_counts(a->opts.desk, &n);
+    crew_counts(c->crew, &n);
     http_server_counts(a->http, &h);
     buf_printf(&b,
                "# HELP kontor_build_info Version.\n# TYPE kontor_build_info "

@@ -99,11 +99,11 @@ static json_t *response_json(const struct response *r, const char *status)
     const json_t *body = r->g.call->body;
     char id[48];
     snprintf(id, sizeof(id), "resp_%s", http_id(r->g.call->rq));
-    json_t *j = json_pack(
-        "{s:s,s:s,s:I,s:s,s:n,s:n,s:s,s:O,s:b,s:s,s:f,s:f,s:b}", "id", id, "object", "response",
-        "created_at", (json_int_t)r->created, "status", status, "error", "incomplete_details",
-        "model", r->g.call->api->opts.chat_name, "output", r->output, "parallel_tool_calls", 1,
-        "tool_choice", "auto", "temperature", r->g.temperature, "top_p", r->g.top_p, "store", 0);
+    json_t *j = json_pack("{s:s,s:s,s:I,s:s,s:n,s:n,s:s,s:O,s:b,s:s,s:f,s:f,s:b}", "id", id,
+                          "object", "response", "created_at", (json_int_t)r->created, "status",
+                          status, "error", "incomplete_details", "model", r->g.call->chat_name,
+                          "output", r->output, "parallel_tool_calls", 1, "tool_choice", "auto",
+                          "temperature", r->g.temperature, "top_p", r->g.top_p, "store", 0);
     json_t *tools = json_object_get(body, "tools");
     json_object_set_new(j, "tools", json_is_array(tools) ? json_incref(tools) : json_array());
     json_object_set_new(j, "instructions",

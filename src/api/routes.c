@@ -273,13 +273,27 @@ static bool before(struct http_request *rq, size_t route_idx, void *ctx)
     return may(c);
 }
 
+/* The models that serve now are this request's until it is answered. */
+static void crew_take(struct call *c)
+{
+    struct api *a = c->api;
+    pthread_mutex_lock(&a->crew_lock);
+    c->crew = a->crew;
+    crew_hold(c->crew);
+    pthread_mutex_unlock(&a->crew_lock);
+    c->desk = c->crew->desk;
+    c->chat_name = c->crew->n_chats ? c->crew->chats[0].name : NULL;
+}
+
 static void handle(struct http_request *rq, size_t route_idx, void *ctx)
 {
     struct call *c = call_of(rq, route_idx, ctx);
     if (!c)
         return;
+    crew_take(c);
     if (c->route->body_max == 0 || c->route->style == STYLE_FILE || body_parse(c))
         c->route->handle(c);
+    crew_let_go(c->crew);
 }
 
 static void refuse(struct http_request *rq, int status, const char *why, void *ctx)
@@ -346,6 +360,9 @@ enum kt_status api_start(struct api **out, const struct api_options *opts, struc
     a->started_unix = clock_unix_s();
     pthread_mutex_init(&a->matters.lock, NULL);
     pthread_mutex_init(&a->writer, NULL);
+    pthread_mutex_init(&a->crew_lock, NULL);
+    a->crew = opts->crew;
+    crew_hold(a->crew);
     a->http_routes = calloc(n_routes, sizeof(*a->http_routes));
     enum kt_status st =
         a->http_routes ? check_exposure(a, err) : kt_fail(err, KT_E_NOMEM, "api: out of memory");
@@ -373,8 +390,20 @@ void api_stop(struct api *a, unsigned drain_ms)
     matters_close(a, NULL);
     pthread_mutex_destroy(&a->matters.lock);
     pthread_mutex_destroy(&a->writer);
+    crew_let_go(a->crew);
+    pthread_mutex_destroy(&a->crew_lock);
     free(a->http_routes);
     free(a);
+}
+
+void api_set_crew(struct api *a, struct crew *crew)
+{
+    crew_hold(crew);
+    pthread_mutex_lock(&a->crew_lock);
+    struct crew *before = a->crew;
+    a->crew = crew;
+    pthread_mutex_unlock(&a->crew_lock);
+    crew_let_go(before);
 }
 
 struct http_server *api_http(struct api *a)

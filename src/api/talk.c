@@ -54,7 +54,7 @@ struct kt_media *api_talk_image(struct api_talk *t, const char *base64, size_t l
     struct kt_media *m = NULL;
     struct kt_error err;
     struct kt_engine_info info;
-    kt_engine_info(desk_chat(t->call->api->opts.desk), &info);
+    kt_engine_info(desk_chat(t->call->desk), &info);
     if (!info.sees || t->n_media == IMAGES_MAX) {
         reply_error(t->call, 400, NULL, "unsupported_content", "messages",
                     info.sees ? "more than %d images in one conversation"
@@ -89,8 +89,8 @@ bool api_talk_build(struct api_talk *t)
         if (t->opts.tools_len > TOOLS_BYTES_MAX)
             return api_talk_refuse(t, "tools", "the tools' definitions are longer than 1 MiB");
     }
-    enum kt_status st = kt_chat_build(desk_chat(t->call->api->opts.desk), t->msgs, t->n_msgs,
-                                      &t->opts, &t->prompt, &err);
+    enum kt_status st =
+        kt_chat_build(desk_chat(t->call->desk), t->msgs, t->n_msgs, &t->opts, &t->prompt, &err);
     if (st == KT_E_UNSUPPORTED && t->tools)
         reply_error(t->call, 400, NULL, "unsupported_parameter", "tools", "%s", err.text);
     else if (st)
