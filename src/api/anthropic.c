@@ -22,7 +22,7 @@ static const struct param MESSAGE_PARAMS[] = {
     { "tools", PARAM_USED, NULL, NULL },
     { "tool_choice", PARAM_USED, NULL, NULL },
     { "thinking", PARAM_USED, NULL, NULL },
-    { "output_config", PARAM_ONLY, NULL, "this server's output is not constrained yet" },
+    { "output_config", PARAM_USED, NULL, NULL },
     { "output_format", PARAM_ONLY, NULL, "this server's output is not constrained yet" },
     { "container", PARAM_ONLY, NULL, "nothing is run" },
     { "mcp_servers", PARAM_ONLY, "[]", "nothing here asks the network" },
@@ -242,10 +242,7 @@ void handle_messages(struct call *c)
               param_int(c, "max_tokens", 1, INT32_MAX, &m.g.n_max) && generation_params(&m.g) &&
               generation_stop(&m.g, "stop_sequences") && param_bool(c, "stream", &m.stream) &&
               param_required(c, "messages") && api_talk_read_anthropic(&m.talk, c);
-    m.g.prompt = m.talk.prompt.ids;
-    m.g.n_prompt = m.talk.prompt.n_ids;
-    m.g.media = m.talk.prompt.media;
-    m.g.n_media = m.talk.prompt.n_media;
+    generation_from_talk(&m.g, &m.talk);
     m.g.on_begin = on_begin;
     m.g.on_text = on_text;
     m.g.ctx = &m;

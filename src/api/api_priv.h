@@ -4,7 +4,9 @@
  *   json.c        bodies in: bounded, strict; parameters by table
  *   reply.c       answers and errors, in the style of the client's API; server-sent events
  *   talk*.c       conversations in, replies out, with tools, thoughts and images
- *   generate.c    one generation for all dialects
+ *   generate.c    what is asked of a generation, in all dialects
+ *   run.c         one answer, its thoughts bounded
+ *   notes.c       what is remembered of each token: thoughts counted, log-probabilities
  *   openai_*.c    chat, completions, embeddings, models, rerank, tokens
  *   anthropic.c   messages
  *   office.c      matters, search, ask
@@ -21,6 +23,7 @@
 #include <stdatomic.h>
 
 #include "api/api.h"
+#include "api/notes.h"
 #include "base/size.h"
 #include "base/status.h"
 
@@ -123,6 +126,9 @@ struct param {
     const char *why; /* ... for others */
 };
 bool params_check(struct call *c, const struct param *table, size_t n);
+/* The same where several routes have a table in common. */
+bool params_check_both(struct call *c, const struct param *common, size_t n_common,
+                       const struct param *own, size_t n_own);
 /* 'out' keeps its value when the parameter is absent or null; false after an answer. */
 bool param_number(struct call *c, const char *name, double min, double max, double *out);
 bool param_int(struct call *c, const char *name, int64_t min, int64_t max, int64_t *out);
@@ -131,9 +137,11 @@ bool param_string(struct call *c, const char *name, const char **out);
 bool param_required(struct call *c, const char *name);
 
 /* ---- generate.c ---- */
+struct api_talk;
 struct generation {
     struct call *call;
-    const int32_t *prompt; /* borrowed, like what follows */
+    const struct api_talk *talk; /* NULL: a plain text is continued */
+    const int32_t *prompt;       /* borrowed, like what follows */
     size_t n_prompt;
     const struct kt_vision_input *media;
     size_t n_media;
@@ -142,23 +150,32 @@ struct generation {
     int64_t top_k, seed; /* seed -1: a random one */
     const char *stop[STOPS_MAX];
     size_t n_stop;
+    bool logprobs; /* wanted */
+    int64_t n_top;
+    int64_t n_think_max; /* tokens of a thought, after which it is ended; 0: as it comes */
     /* of the one that runs; NULL when the answer is sent whole */
     bool (*on_begin)(struct generation *g); /* the turn has come */
     bool (*on_text)(struct generation *g, const char *text, size_t len);
     void *ctx;
     bool begun;
+    bool thought_cut;   /* it was stopped because it had thought enough */
+    bool call_made;     /* ... because it had called the one tool that it may call */
+    size_t n_written;   /* bytes given to on_text */
+    struct notes notes; /* of the tokens */
+    size_t notes_base;  /* bytes that were written before the part that runs */
     struct kt_generate_result result;
     const char *stopped_by; /* the stop string; NULL */
 };
 bool generation_params(struct generation *g);
 bool generation_stop(struct generation *g, const char *name);
+/* The conversation is what is gone on from. */
+void generation_from_talk(struct generation *g, const struct api_talk *t);
 /* Run it for the index-th choice. The result stays in g until the next. */
 enum kt_status generation_run(struct generation *g, size_t index, struct kt_error *err);
 void generation_deinit(struct generation *g);
 /* Is 'model' of the body one that writes (that embeds)? The first chooses c->desk. False after an answer. */
 bool model_is_chat(struct call *c);
 bool model_is_embed(struct call *c);
-json_t *usage_json(size_t n_prompt, size_t n_cached, size_t n_generated);
 bool caller_gone(void *call);
 struct visitor visitor_of(struct call *c);
 

@@ -92,13 +92,16 @@ static const char *safe_name(const char *name)
                : "(unnameable)";
 }
 
-bool params_check(struct call *c, const struct param *table, size_t n)
+bool params_check_both(struct call *c, const struct param *common, size_t n_common,
+                       const struct param *own, size_t n_own)
 {
     const char *name;
     json_t *value;
     json_object_foreach(c->body, name, value)
     {
-        const struct param *p = find_param(table, n, name);
+        const struct param *p = find_param(own, n_own, name);
+        if (!p)
+            p = find_param(common, n_common, name);
         if (!p) {
             reply_error(c, 400, NULL, "unknown_parameter", safe_name(name),
                         "unknown parameter '%s'", safe_name(name));
@@ -111,6 +114,11 @@ bool params_check(struct call *c, const struct param *table, size_t n)
         }
     }
     return true;
+}
+
+bool params_check(struct call *c, const struct param *table, size_t n)
+{
+    return params_check_both(c, table, n, NULL, 0);
 }
 
 static json_t *present(struct call *c, const char *name)

@@ -32,7 +32,7 @@ static const struct param PARAMS[] = {
     { "text", PARAM_ONLY, "{\"format\":{\"type\":\"text\"}}",
       "this server's output is not constrained yet" },
     { "truncation", PARAM_ONLY, "\"disabled\"", "conversations are not cut" },
-    { "parallel_tool_calls", PARAM_ONLY, "true", "the model decides how many it calls" },
+    { "parallel_tool_calls", PARAM_USED, NULL, NULL },
     { "store", PARAM_ONLY, "false", "nothing is stored" },
     { "previous_response_id", PARAM_ONLY, NULL, "nothing is stored; send the whole conversation" },
     { "conversation", PARAM_ONLY, NULL, "nothing is stored; send the whole conversation" },
@@ -99,11 +99,12 @@ static json_t *response_json(const struct response *r, const char *status)
     const json_t *body = r->g.call->body;
     char id[48];
     snprintf(id, sizeof(id), "resp_%s", http_id(r->g.call->rq));
-    json_t *j = json_pack("{s:s,s:s,s:I,s:s,s:n,s:n,s:s,s:O,s:b,s:s,s:f,s:f,s:b}", "id", id,
-                          "object", "response", "created_at", (json_int_t)r->created, "status",
-                          status, "error", "incomplete_details", "model", r->g.call->chat_name,
-                          "output", r->output, "parallel_tool_calls", 1, "tool_choice", "auto",
-                          "temperature", r->g.temperature, "top_p", r->g.top_p, "store", 0);
+    json_t *j =
+        json_pack("{s:s,s:s,s:I,s:s,s:n,s:n,s:s,s:O,s:b,s:s,s:f,s:f,s:b}", "id", id, "object",
+                  "response", "created_at", (json_int_t)r->created, "status", status, "error",
+                  "incomplete_details", "model", r->g.call->chat_name, "output", r->output,
+                  "parallel_tool_calls", (int)!r->talk.one_call, "tool_choice", "auto",
+                  "temperature", r->g.temperature, "top_p", r->g.top_p, "store", 0);
     json_t *tools = json_object_get(body, "tools");
     json_object_set_new(j, "tools", json_is_array(tools) ? json_incref(tools) : json_array());
     json_object_set_new(j, "instructions",
@@ -121,8 +122,8 @@ static json_t *response_json(const struct response *r, const char *status)
                                   (json_int_t)g->tokens_prompt, "input_tokens_details",
                                   "cached_tokens", (json_int_t)g->tokens_cached, "output_tokens",
                                   (json_int_t)g->n_tokens, "output_tokens_details",
-                                  "reasoning_tokens", (json_int_t)0, "total_tokens",
-                                  (json_int_t)(g->tokens_prompt + g->n_tokens)));
+                                  "reasoning_tokens", (json_int_t)r->g.notes.n_thought,
+                                  "total_tokens", (json_int_t)(g->tokens_prompt + g->n_tokens)));
     return j;
 }
 
@@ -307,10 +308,7 @@ void handle_responses(struct call *c)
               param_int(c, "max_output_tokens", 1, INT32_MAX, &r.g.n_max) &&
               param_bool(c, "stream", &r.stream) && param_required(c, "input") &&
               api_talk_read_responses(&r.talk, c);
-    r.g.prompt = r.talk.prompt.ids;
-    r.g.n_prompt = r.talk.prompt.n_ids;
-    r.g.media = r.talk.prompt.media;
-    r.g.n_media = r.talk.prompt.n_media;
+    generation_from_talk(&r.g, &r.talk);
     r.g.on_begin = on_begin;
     r.g.on_text = on_text;
     r.g.ctx = &r;

@@ -80,6 +80,30 @@ struct kt_media *api_talk_image(struct api_talk *t, const char *base64, size_t l
     return m;
 }
 
+/* "high" and more is as much as the model wants; what bounds it then is the answer's own length. */
+bool api_talk_effort(struct api_talk *t, const char *param, const char *effort)
+{
+    static const struct {
+        const char *word;
+        enum kt_thinking thinking;
+        int64_t n_max;
+    } EFFORTS[] = {
+        { "none", KT_THINK_OFF, 0 },  { "minimal", KT_THINK_OFF, 0 },
+        { "low", KT_THINK_ON, 1024 }, { "medium", KT_THINK_ON, 4096 },
+        { "high", KT_THINK_ON, 0 },   { "xhigh", KT_THINK_ON, 0 },
+        { "max", KT_THINK_ON, 0 },
+    };
+    for (size_t i = 0; effort && i < ARRAY_LEN(EFFORTS); i++) {
+        if (strcmp(effort, EFFORTS[i].word) != 0)
+            continue;
+        t->opts.thinking = EFFORTS[i].thinking;
+        t->n_think_max = EFFORTS[i].n_max;
+        return true;
+    }
+    return !effort || api_talk_refuse(
+                          t, param, "the effort is none, minimal, low, medium, high, xhigh or max");
+}
+
 bool api_talk_build(struct api_talk *t)
 {
     struct kt_error err;

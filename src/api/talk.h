@@ -23,6 +23,8 @@ struct api_talk {
     size_t n_media;
     char *tools; /* JSON, as kontor/chat.h wants it; NULL: none */
     struct kt_chat_options opts;
+    int64_t n_think_max; /* tokens of a thought; 0: as many as the model wants */
+    bool one_call;       /* the answer ends with the first call of a tool      */
     struct kt_chat_prompt prompt;
 };
 
@@ -39,6 +41,8 @@ struct kt_chat_message *api_talk_message(struct api_talk *t, const char *role);
 bool api_talk_content(struct api_talk *t, const json_t *content, struct kt_chat_message *m);
 /* An image from base64; NULL after an answer. */
 struct kt_media *api_talk_image(struct api_talk *t, const char *base64, size_t len);
+/* How much is thought, in OpenAI's words: none to max. NULL: as the model does. False after an answer that names 'param'. */
+bool api_talk_effort(struct api_talk *t, const char *param, const char *effort);
 bool api_talk_build(struct api_talk *t);
 bool api_talk_refuse(struct api_talk *t, const char *param, const char *why);
 bool api_talk_nomem(struct api_talk *t);

@@ -155,6 +155,7 @@ static bool read_tools(struct api_talk *t)
     const json_t *tools = json_object_get(t->call->body, "tools");
     const json_t *choice = json_object_get(t->call->body, "tool_choice");
     const char *word = json_string_value(json_object_get(choice, "type"));
+    t->one_call = json_is_true(json_object_get(choice, "disable_parallel_tool_use"));
     if (json_is_object(choice) &&
         (!word || (strcmp(word, "auto") != 0 && strcmp(word, "none") != 0)))
         return api_talk_refuse(
@@ -190,17 +191,36 @@ static bool read_tools(struct api_talk *t)
     return t->tools ? true : api_talk_nomem(t);
 }
 
+/* {"type": "enabled", "budget_tokens": n}, {"type": "adaptive"}, which output_config.effort bounds, or disabled, as when nothing
+ * is said. */
 static bool read_thinking(struct api_talk *t)
 {
     const json_t *v = json_object_get(t->call->body, "thinking");
+    const json_t *effort =
+        json_object_get(json_object_get(t->call->body, "output_config"), "effort");
+    const json_t *budget = json_object_get(v, "budget_tokens");
+    const json_t *n_max = json_object_get(t->call->body, "max_tokens");
     const char *type = json_string_value(json_object_get(v, "type"));
+    if (effort && !json_is_null(effort) && !json_is_string(effort))
+        return api_talk_refuse(t, "output_config.effort", "'effort' takes a string");
+    if (!api_talk_effort(t, "output_config.effort", json_string_value(effort)))
+        return false;
     t->opts.thinking = KT_THINK_OFF;
     if (!v || json_is_null(v) || (type && strcmp(type, "disabled") == 0))
         return true;
     if (!type || (strcmp(type, "enabled") != 0 && strcmp(type, "adaptive") != 0))
-        return api_talk_refuse(t, "thinking",
+        return api_talk_refuse(t, "thinking.type",
                                "'thinking' is of type enabled, adaptive or disabled");
     t->opts.thinking = KT_THINK_ON;
+    if (strcmp(type, "enabled") != 0)
+        return true;
+    json_int_t n = json_integer_value(budget);
+    if (!json_is_integer(budget) || n < 1 || n > INT32_MAX ||
+        (json_is_integer(n_max) && n >= json_integer_value(n_max)))
+        return api_talk_refuse(
+            t, "thinking.budget_tokens",
+            "thinking.budget_tokens: a whole number from 1, less than max_tokens");
+    t->n_think_max = n;
     return true;
 }
 

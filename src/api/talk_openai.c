@@ -152,19 +152,17 @@ static bool read_tools(struct api_talk *t)
     return t->tools ? true : api_talk_nomem(t);
 }
 
-/* "reasoning_effort": "none", or Qwen's own {"enable_thinking": false} beside the template. */
+/* "reasoning_effort", Qwen's own {"enable_thinking": false} beside the template, and a bound in tokens. */
 static bool read_thinking(struct api_talk *t)
 {
     const char *effort = NULL;
-    const json_t *kwargs = json_object_get(t->call->body, "chat_template_kwargs"), *value;
+    json_t *kwargs = json_object_get(t->call->body, "chat_template_kwargs"), *value;
     const char *name;
-    if (!param_string(t->call, "reasoning_effort", &effort))
+    if (!param_string(t->call, "reasoning_effort", &effort) ||
+        !api_talk_effort(t, "reasoning_effort", effort) ||
+        !param_int(t->call, "thinking_budget", 1, INT32_MAX, &t->n_think_max))
         return false;
-    if (effort)
-        t->opts.thinking = strcmp(effort, "none") == 0 || strcmp(effort, "minimal") == 0
-                               ? KT_THINK_OFF
-                               : KT_THINK_ON;
-    json_object_foreach((json_t *)(uintptr_t)kwargs, name, value)
+    json_object_foreach(kwargs, name, value)
     {
         if (strcmp(name, "enable_thinking") != 0 || !json_is_boolean(value))
             return api_talk_refuse(
@@ -190,5 +188,9 @@ bool api_talk_read_openai(struct api_talk *t, struct call *c)
     for (size_t i = 0; i < n; i++)
         if (!read_message(t, json_array_get(messages, i)))
             return false;
+    bool parallel = true;
+    if (!param_bool(c, "parallel_tool_calls", &parallel))
+        return false;
+    t->one_call = !parallel;
     return read_tools(t) && read_thinking(t) && api_talk_build(t);
 }

@@ -103,12 +103,13 @@ static bool read_tools(struct api_talk *t)
 
 static bool read_reasoning(struct api_talk *t)
 {
-    const char *effort = text_of(json_object_get(t->call->body, "reasoning"), "effort");
-    if (effort)
-        t->opts.thinking = strcmp(effort, "none") == 0 || strcmp(effort, "minimal") == 0
-                               ? KT_THINK_OFF
-                               : KT_THINK_ON;
-    return true;
+    const json_t *reasoning = json_object_get(t->call->body, "reasoning");
+    const json_t *effort = json_object_get(reasoning, "effort");
+    if (reasoning && !json_is_null(reasoning) && !json_is_object(reasoning))
+        return api_talk_refuse(t, "reasoning", "'reasoning' takes an object");
+    if (effort && !json_is_null(effort) && !json_is_string(effort))
+        return api_talk_refuse(t, "reasoning.effort", "'reasoning.effort' takes a string");
+    return api_talk_effort(t, "reasoning.effort", json_string_value(effort));
 }
 
 bool api_talk_read_responses(struct api_talk *t, struct call *c)
@@ -132,5 +133,8 @@ bool api_talk_read_responses(struct api_talk *t, struct call *c)
     bool ok = json_is_array(input) || api_talk_content(t, input, api_talk_message(t, "user"));
     for (size_t i = 0; i < n && ok && json_is_array(input); i++)
         ok = read_item(t, json_array_get(input, i), n);
+    bool parallel = true;
+    ok = ok && param_bool(c, "parallel_tool_calls", &parallel);
+    t->one_call = !parallel;
     return ok && read_tools(t) && read_reasoning(t) && api_talk_build(t);
 }

@@ -254,9 +254,12 @@ class Models(unittest.TestCase):
         for name, value, code in [
             ("tools", [{"type": "function", "function": {"name": "f", "parameters": {}}}], "unsupported_parameter"),
             ("tool_choice", "required", "unsupported_parameter"),
-            ("parallel_tool_calls", False, "unsupported_parameter"),
             ("response_format", {"type": "json_schema"}, "unsupported_parameter"),
-            ("logprobs", True, "unsupported_parameter"),
+            ("logprobs", 3, "invalid_type"),
+            ("top_logprobs", 2, "invalid_value"),
+            ("reasoning_effort", "much", "invalid_value"),
+            ("thinking_budget", 0, "invalid_value"),
+            ("parallel_tool_calls", 1, "invalid_type"),
             ("frequency_penalty", 0.5, "unsupported_parameter"),
             ("store", True, "unsupported_parameter"),
             ("nonsense", 1, "unknown_parameter"),
@@ -445,6 +448,52 @@ class Tools(unittest.TestCase):
         self.assertLess(self.openai(openai, max_tokens=1, tool_choice="none")["usage"]["prompt_tokens"], a)
         thinking = self.openai(chat_template_kwargs={"enable_thinking": True}, max_tokens=1)["usage"]["prompt_tokens"]
         self.assertNotEqual(self.openai(reasoning_effort="none", max_tokens=1)["usage"]["prompt_tokens"], thinking)
+
+    def test_a_thought_ends_when_it_has_had_its_tokens(self):
+        """After one token, "<think>\\nHm", it is closed for the model, which begins anew after the new line that ends it."""
+        free = self.openai()
+        self.assertEqual(free["usage"]["completion_tokens_details"]["reasoning_tokens"], 3)
+        bounded = self.openai(thinking_budget=1, max_tokens=40)
+        message = bounded["choices"][0]["message"]
+        self.assertEqual(message["reasoning_content"], "Hm")
+        self.assertTrue(message["content"].endswith("Let me look."), message)
+        self.assertEqual(bounded["choices"][0]["finish_reason"], "tool_calls")
+        thought = bounded["usage"]["completion_tokens_details"]["reasoning_tokens"]
+        self.assertLess(thought, bounded["usage"]["completion_tokens"])
+        whole = self.anthropic(thinking={"type": "enabled", "budget_tokens": 1})
+        self.assertEqual(whole["content"][0]["thinking"], "<think>\nHm")  # this prompt ends in a thought, the mark is of its text
+        got = [json.loads(data) for _, data in events(self.anthropic(thinking={"type": "enabled", "budget_tokens": 1}, stream=True))]
+        self.assertEqual("".join(d["delta"].get("thinking", "") for d in got if d["type"] == "content_block_delta"), "<think>\nHm")
+        for bad in ({"type": "enabled"}, {"type": "enabled", "budget_tokens": 100}, {"type": "much"}):
+            status, answer, _ = self.server.call("POST", "/v1/messages", {
+                "model": "scripted", "max_tokens": 100, "messages": [{"role": "user", "content": "a"}], "thinking": bad})
+            self.assertEqual((status, answer["error"]["type"]), (400, "invalid_request_error"), answer)
+            self.assertIn("thinking", answer["error"]["message"])
+
+    def test_one_call_at_a_time(self):
+        """A model that calls without end is stopped after the first call when the client wants no more."""
+        with tempfile.TemporaryDirectory(prefix="kontor-scripted-") as d:
+            call = "<tool_call>\n<function=get_weather>\n<parameter=city>\n%s\n</parameter>\n</function>\n</tool_call>"
+            scripted_model.write(d + "/twice", [call % "Bonn", call % "Ulm"])
+            server = Server("-m", d + "/twice", "--ctx", "2048", "--memory", "100")
+            self.addCleanup(server.stop)
+            tool = {"name": "get_weather", "description": "d", "parameters": self.SCHEMA}
+            talk = [{"role": "user", "content": "Weather?"}]
+            for parallel in (True, False):
+                n = 2 if parallel else 1
+                body = {"model": "twice", "messages": talk, "tools": [{"type": "function", "function": tool}],
+                        "parallel_tool_calls": parallel}
+                choice = server.call("POST", "/v1/chat/completions", body)[1]["choices"][0]
+                self.assertEqual((len(choice["message"]["tool_calls"]), choice["finish_reason"]), (n, "tool_calls"))
+                body = {"model": "twice", "input": "Weather?", "tools": [{"type": "function", **tool}], "parallel_tool_calls": parallel}
+                answer = server.call("POST", "/v1/responses", body)[1]
+                self.assertEqual([i["type"] for i in answer["output"]], ["function_call"] * n, answer)
+                self.assertIs(answer["parallel_tool_calls"], parallel)
+                body = {"model": "twice", "messages": talk, "max_tokens": 50, "tools": [{"name": "get_weather", "input_schema": self.SCHEMA}],
+                        "tool_choice": {"type": "auto", "disable_parallel_tool_use": not parallel}}
+                answer = server.call("POST", "/v1/messages", body)[1]
+                self.assertEqual(([b["type"] for b in answer["content"]], answer["stop_reason"]), (["tool_use"] * n, "tool_use"))
+            self.assertEqual(server.metric("queue_running"), 0)
 
     def test_tools_that_are_none(self):
         for tools in ("a", [1], [{"type": "function"}], [{"function": {"name": 1}}]):

@@ -3,11 +3,14 @@
 
 They are installed by tools/fetch.sh (tools/clients.txt, pinned). What they parse into their own types is right in form;
 what they raise is right in meaning."""
+import array
 import concurrent.futures
 import json
+import math
 import os
 import pathlib
 import sys
+import tempfile
 import unittest
 
 CLIENTS = pathlib.Path(os.environ["KONTOR_TESTDATA"]).parent / "clients"
@@ -17,7 +20,7 @@ import anthropic  # noqa: E402
 import openai  # noqa: E402
 from prometheus_client.parser import text_string_to_metric_families  # noqa: E402
 
-from serve_help import CHAT, EMBED, PATIENCE, Server, events, kontor  # noqa: E402
+from serve_help import CHAT, EMBED, MODELS, PATIENCE, Server, events, kontor  # noqa: E402
 
 TALK = [{"role": "user", "content": "What is the capital of France?"}]
 SERVER = None
@@ -78,6 +81,55 @@ class OpenAI(unittest.TestCase):
         self.assertNotEqual(a.choices[0].message.content, c.choices[0].message.content)
         two = self.client.chat.completions.create(model=CHAT, messages=TALK, seed=7, temperature=1.5, max_tokens=6, n=2)
         self.assertEqual([t.message.content for t in two.choices], [a.choices[0].message.content, c.choices[0].message.content])
+
+    def test_log_probabilities(self):
+        """Whole, streamed and of the older route: the same; they are the model's own, as `kontor logits` has them."""
+        ask = dict(logprobs=True, top_logprobs=3, temperature=1.5, seed=3)
+        whole = self.client.chat.completions.create(model=CHAT, messages=TALK, max_tokens=6, **ask)
+        tokens = whole.choices[0].logprobs.content
+        self.assertEqual("".join(t.token for t in tokens), whole.choices[0].message.content)
+        self.assertEqual(len(tokens), whole.usage.completion_tokens)
+        for t in tokens:
+            self.assertEqual(bytes(t.bytes).decode(), t.token)
+            self.assertEqual(len(t.top_logprobs), 3)
+            self.assertEqual([x.logprob for x in t.top_logprobs], sorted((x.logprob for x in t.top_logprobs), reverse=True))
+            self.assertLessEqual(t.logprob, t.top_logprobs[0].logprob)
+        streamed = []
+        for chunk in self.client.chat.completions.create(model=CHAT, messages=TALK, max_tokens=6, stream=True, **ask):
+            piece = chunk.choices[0]
+            streamed += piece.logprobs.content if piece.logprobs else []
+            if piece.delta.content:
+                self.assertEqual("".join(t.token for t in piece.logprobs.content), piece.delta.content)
+        self.assertEqual(streamed, tokens)
+        stopped = self.client.chat.completions.create(model=CHAT, messages=TALK, max_tokens=6, stop=[tokens[2].token], **ask).choices[0]
+        self.assertEqual([t.token for t in stopped.logprobs.content], [t.token for t in tokens[:2]])
+        with self.assertRaises(openai.BadRequestError) as caught:
+            self.chat(top_logprobs=2)
+        self.assertEqual(caught.exception.param, "top_logprobs")
+
+        text = "One, two, three,"
+        plain = self.client.completions.create(model=CHAT, prompt=text, temperature=0, max_tokens=4, logprobs=2)
+        got = plain.choices[0].logprobs
+        self.assertEqual("".join(got.tokens), plain.choices[0].text)
+        offsets = [len("".join(got.tokens[:i])) for i in range(len(got.tokens))]
+        self.assertEqual(got.text_offset, offsets)
+        for chosen, number, top in zip(got.tokens, got.token_logprobs, got.top_logprobs):
+            self.assertEqual((len(top), max(top.values())), (2, number))
+            self.assertAlmostEqual(top[chosen], number)
+        parts = [c.choices[0].logprobs for c in self.client.completions.create(
+            model=CHAT, prompt=text, temperature=0, max_tokens=4, logprobs=2, stream=True)]
+        self.assertEqual([t for p in parts if p for t in p.token_logprobs], got.token_logprobs)
+        ids = SERVER.call("POST", "/tokenize", {"content": text + "".join(got.tokens)}, SERVER.key)[1]["tokens"]
+        with tempfile.TemporaryDirectory(prefix="kontor-logits-") as d:
+            (pathlib.Path(d) / "ids").write_text(" ".join(map(str, ids)))
+            kontor(d, "logits", "-m", MODELS / (CHAT + ".gguf"), "--kv", "f16", "--tokens", d + "/ids", "-o", d + "/out")
+            rows = array.array("f", (pathlib.Path(d) / "out").read_bytes())
+        n_vocab = len(rows) // len(ids)
+        for i, number in enumerate(got.token_logprobs):
+            at = len(ids) - len(got.tokens) + i
+            row = rows[(at - 1) * n_vocab:at * n_vocab]
+            top = max(row)
+            self.assertAlmostEqual(row[ids[at]] - top - math.log(sum(math.exp(x - top) for x in row)), number, 3)
 
     def test_responses(self):
         ask = dict(model=CHAT, instructions="You are terse.", input="Say hi", max_output_tokens=4, temperature=0)
