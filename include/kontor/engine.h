@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kontor/constrain.h"
 #include "kontor/media.h"
 #include "kontor/status.h"
 
@@ -153,30 +154,6 @@ struct kt_sampling {
     uint64_t seed;
 };
 
-/* Text that may be quoted. Between quotation marks (") the output is then restricted to continuations of
- * these texts, cut at word boundaries: a quotation that is in none of them cannot be produced. White space
- * inside a quotation comes out as single spaces. Quotations do not cross quotation marks of the source.
- * Other quotation marks are not produced at all.
- *
- * on_text gets each quotation whole, when it is closed. One that is still open when the answer ends (n_max, a stop
- * string, cancelled) is cut back to the last word it could end with and closed, or dropped with its mark if there is
- * none. If the answer starts in a quotation and nothing can be quoted, it is empty. */
-struct kt_quote_source {
-    const char *text; /* UTF-8 */
-    size_t text_len;
-};
-
-/* One quotation of the output: output bytes [out_start, out_end) (without the marks) equal bytes
- * [src_start, src_end) of source src_idx, white-space runs counted as equal. */
-struct kt_quote {
-    size_t out_start, out_end;
-    size_t src_idx, src_start, src_end;
-};
-
-/* Are the two equal, white-space runs counted as equal (no-break and other Unicode spaces are white space, too)? What
- * kt_generate promises of each quotation and its source. */
-KT_API bool kt_quote_matches(const char *a, size_t a_len, const char *b, size_t b_len);
-
 /* One token of an answer, as it is made. */
 struct kt_token {
     int32_t id;
@@ -192,6 +169,19 @@ enum { KT_TOP_MAX = 20 };
 
 enum kt_finish { KT_FINISH_STOP, KT_FINISH_LENGTH, KT_FINISH_CANCELLED, KT_FINISH_STOP_STRING };
 
+/* What the answer may be. Both kinds of constraint may be used; they are explained in kontor/constrain.h.
+ *
+ * Quotations in free text (quotes without grammar): between quotation marks (") the output is restricted to
+ * continuations of these texts, cut at word boundaries: a quotation that is in none of them cannot be produced. White
+ * space inside a quotation comes out as single spaces. Quotations do not cross quotation marks of the source. Other
+ * quotation marks are not produced at all. on_text gets each quotation whole, when it is closed. One that is still open
+ * when the answer ends (n_max, a stop string, cancelled) is cut back to the last word it could end with and closed, or
+ * dropped with its mark if there is none. If the answer starts in a quotation and nothing can be quoted, it is empty.
+ *
+ * A grammar: the answer is one of its texts, or the beginning of one if it ended for another reason than KT_FINISH_STOP.
+ * It ends at once when nothing can follow. Where the grammar says @quote, a quotation of 'quotes' stands, if there are
+ * any. With 'thinking' the answer begins inside a thought (kt_chat_prompt.thinking): that is free, and the grammar
+ * begins behind "</think>" and two line ends. kt_reply_parser parts the two. KT_E_LIMIT: the grammar is too ambiguous. */
 struct kt_generate_request {
     const int32_t *prompt; /* the whole prefix */
     size_t n_prompt;
@@ -204,6 +194,8 @@ struct kt_generate_request {
     const char *const *stop;     /* [n_stop] the answer ends before the first of these */
     size_t n_stop;
     bool ignore_stop_tokens;              /* for measuring */
+    const struct kt_grammar *grammar;     /* NULL: free text                */
+    bool thinking;                        /* with a grammar; see above      */
     const struct kt_quote_source *quotes; /* [n_quotes]; NULL: unrestricted */
     size_t n_quotes;
     bool start_in_quote;    /* the prompt already ends with an opening mark */

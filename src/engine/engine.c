@@ -92,7 +92,7 @@ void kt_engine_close(struct kt_engine *e)
     model_state_destroy(e->embed_state);
     model_state_destroy(e->rank_state);
     model_run_destroy(e->embed_run);
-    quote_vocab_destroy(e->quote_vocab);
+    token_trie_destroy(e->trie);
     free(e->samplable);
     sight_close(e);
     tokenizer_close(e->tokenizer);
@@ -189,17 +189,19 @@ static struct span token_text(const void *ctx, int32_t id)
     return tokenizer_bytes(ctx, id, false);
 }
 
-enum kt_status engine_quote_vocab(struct kt_engine *e, const struct quote_vocab **out,
-                                  struct kt_error *err)
+enum kt_status engine_trie(struct kt_engine *e, const struct token_trie **out, struct kt_error *err)
 {
     enum kt_status st = engine_need_tokenizer(e, err);
     if (st)
         return st;
     pthread_mutex_lock(&e->lazy_lock);
-    if (!e->quote_vocab)
-        st = quote_vocab_create(&e->quote_vocab, e->n_vocab, token_text, e->tokenizer, e->samplable,
-                                err);
-    *out = e->quote_vocab;
+    if (!e->trie) {
+        size_t n_stops;
+        const int32_t *stops = tokenizer_stops(e->tokenizer, &n_stops);
+        st = token_trie_create(&e->trie, e->n_vocab, token_text, e->tokenizer, e->samplable, stops,
+                               n_stops, err);
+    }
+    *out = e->trie;
     pthread_mutex_unlock(&e->lazy_lock);
     return st;
 }

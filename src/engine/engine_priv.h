@@ -6,7 +6,7 @@
 
 #include "base/pool.h"
 #include "base/status.h"
-#include "engine/quote.h"
+#include "constrain/quote.h"
 #include "engine/sight.h"
 #include "kernels/kernels.h"
 #include "kontor/engine.h"
@@ -29,7 +29,7 @@ struct kt_engine {
 
     pthread_mutex_t step_lock; /* one step at a time: the pool serves one caller */
     pthread_mutex_t lazy_lock; /* guards what follows: made when first needed    */
-    struct quote_vocab *quote_vocab;
+    struct token_trie *trie;
     struct model_run *embed_run;
     struct model_state *embed_state; /* decoders only: the text that is read          */
     struct model_state *rank_state;  /* what the documents of one question begin with */
@@ -77,8 +77,8 @@ KT_MUST_CHECK enum kt_status engine_step_timed(struct kt_engine *e, struct model
                                                const struct model_span *spans, size_t n_spans,
                                                double *seconds, struct kt_error *err);
 /* The vocabulary's trie, made at the first call; borrowed. */
-KT_MUST_CHECK enum kt_status engine_quote_vocab(struct kt_engine *e, const struct quote_vocab **out,
-                                                struct kt_error *err);
+KT_MUST_CHECK enum kt_status engine_trie(struct kt_engine *e, const struct token_trie **out,
+                                         struct kt_error *err);
 
 /* ---- logprobs.c ---- */
 struct token_top {

@@ -61,6 +61,8 @@ static enum kt_status check_request(struct generation *g, struct kt_error *err)
         return kt_fail(err, KT_E_USAGE,
                        "generate: %u most likely tokens are asked for, at most %d are given",
                        rq->n_top, KT_TOP_MAX);
+    if (rq->grammar)
+        return kt_fail(err, KT_E_UNSUPPORTED, "generate: grammars are not supported yet");
     if (rq->n_stop > 0 || rq->quotes)
         return engine_need_tokenizer(g->c->engine, err);
     return KT_OK;
@@ -74,8 +76,8 @@ static enum kt_status open_quote(struct generation *g, struct kt_error *err)
     g->mask = calloc(mask_words(g->c->engine->n_vocab) + 1, sizeof(*g->mask));
     if (!g->mask)
         return kt_fail(err, KT_E_NOMEM, "generate: out of memory");
-    const struct quote_vocab *vocab = NULL;
-    enum kt_status st = engine_quote_vocab(g->c->engine, &vocab, err);
+    const struct token_trie *vocab = NULL;
+    enum kt_status st = engine_trie(g->c->engine, &vocab, err);
     if (st)
         return st;
     struct quote_options o = { rq->quote_min_bytes, rq->quote_max_bytes, rq->start_in_quote };

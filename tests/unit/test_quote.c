@@ -17,7 +17,7 @@
 #include "base/rng.h"
 #include "base/size.h"
 #include "base/utf8.h"
-#include "engine/quote.h"
+#include "constrain/quote.h"
 #include "engine/sample.h"
 
 /* ---- sources and a vocabulary -------------------------------------------------------------- */
@@ -49,7 +49,7 @@ static struct {
     size_t len[N_TOKENS];
     size_t n;
     uint64_t samplable[N_TOKENS / 64 + 1];
-    struct quote_vocab *trie;
+    struct token_trie *trie;
 } vocab;
 
 static struct span vocab_bytes(const void *ctx, int32_t id)
@@ -133,13 +133,13 @@ static int setup(void **state)
     vocab.samplable[(vocab.n - 1) / 64] &=
         ~((uint64_t)1 << ((vocab.n - 1) % 64)); /* may never be produced */
     struct kt_error err;
-    return quote_vocab_create(&vocab.trie, vocab.n, vocab_bytes, NULL, vocab.samplable, &err);
+    return token_trie_create(&vocab.trie, vocab.n, vocab_bytes, NULL, vocab.samplable, NULL, 0, &err);
 }
 
 static int teardown(void **state)
 {
     (void)state;
-    quote_vocab_destroy(vocab.trie);
+    token_trie_destroy(vocab.trie);
     return 0;
 }
 
@@ -695,9 +695,9 @@ static void a_vocabulary_without_the_byte_ends(void **state)
     static uint64_t few[N_TOKENS / 64 + 1];
     mask_set(few, 'a');
     mask_set(few, '"');
-    struct quote_vocab *v;
+    struct token_trie *v;
     struct kt_error err;
-    assert_int_equal(quote_vocab_create(&v, vocab.n, vocab_bytes, NULL, few, &err), KT_OK);
+    assert_int_equal(token_trie_create(&v, vocab.n, vocab_bytes, NULL, few, NULL, 0, &err), KT_OK);
     struct kt_quote_source s = { "ab", 2 };
     struct quote *q;
     assert_int_equal(quote_create(&q, v, &s, 1, &(struct quote_options){ 0 }, &err), KT_OK);
@@ -705,7 +705,7 @@ static void a_vocabulary_without_the_byte_ends(void **state)
     assert_true(quote_accept_bytes(q, SPAN("\"a")));
     assert_false(quote_mask(q, mask)); /* only b could follow */
     quote_destroy(q);
-    quote_vocab_destroy(v);
+    token_trie_destroy(v);
 }
 
 static void matching_counts_spaces_as_equal(void **state)

@@ -1,11 +1,7 @@
-/* engine/quote_vocab.c: the vocabulary as a trie in depth-first order, so that a mask is one
- * forward walk that skips whatever the automaton refuses. */
-#include "engine/quote_priv.h"
+#include "constrain/trie.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-#include "engine/sample.h"
 
 /* A token while sorting; the first eight bytes decide nearly every comparison. */
 struct entry {
@@ -45,7 +41,7 @@ static size_t common_prefix(struct span a, struct span b)
 }
 
 /* The tokens that may be produced and write something, sorted. */
-static size_t gather(struct quote_vocab *v, struct entry *entries, const uint64_t *samplable)
+static size_t gather(struct token_trie *v, struct entry *entries, const uint64_t *samplable)
 {
     size_t n = 0;
     for (size_t id = 0; id < v->n_vocab; id++) {
@@ -55,7 +51,7 @@ static size_t gather(struct quote_vocab *v, struct entry *entries, const uint64_
         struct span s = v->bytes(v->ctx, (int32_t)id);
         if (s.len == 0)
             mask_set(v->silent, id);
-        else if (s.len <= QUOTE_TOKEN_MAX)
+        else if (s.len <= TOKEN_BYTES_MAX)
             entries[n++] = (struct entry){ head_of(s), s, (int32_t)id };
     }
     qsort(entries, n, sizeof(*entries), by_bytes);
@@ -73,9 +69,9 @@ static size_t count_nodes(const struct entry *entries, size_t n)
     return n_nodes;
 }
 
-static void build(struct quote_vocab *v, const struct entry *entries, size_t n)
+static void build(struct token_trie *v, const struct entry *entries, size_t n)
 {
-    uint32_t path[QUOTE_TOKEN_MAX]; /* nodes from the root to the last one made */
+    uint32_t path[TOKEN_BYTES_MAX]; /* nodes from the root to the last one made */
     size_t depth = 0, n_nodes = 0;
     struct span prev = { 0 };
     for (size_t i = 0; i < n; i++) {
@@ -89,9 +85,9 @@ static void build(struct quote_vocab *v, const struct entry *entries, size_t n)
         while (depth > shared)
             v->nodes[path[--depth]].end = (uint32_t)n_nodes;
         while (depth < s.len) {
-            v->nodes[n_nodes] = (struct quote_node){ .token = -1,
-                                                     .depth = (uint16_t)(depth + 1),
-                                                     .byte = (uint8_t)s.ptr[depth] };
+            v->nodes[n_nodes] = (struct trie_node){ .token = -1,
+                                                    .depth = (uint16_t)(depth + 1),
+                                                    .byte = (uint8_t)s.ptr[depth] };
             path[depth++] = (uint32_t)n_nodes++;
         }
         v->nodes[path[depth - 1]].token = entries[i].id;
@@ -102,11 +98,12 @@ static void build(struct quote_vocab *v, const struct entry *entries, size_t n)
     v->n_nodes = n_nodes;
 }
 
-enum kt_status quote_vocab_create(struct quote_vocab **out, size_t n_vocab, quote_bytes_fn bytes,
-                                  const void *ctx, const uint64_t *samplable, struct kt_error *err)
+enum kt_status token_trie_create(struct token_trie **out, size_t n_vocab, token_bytes_fn bytes,
+                                 const void *ctx, const uint64_t *samplable, const int32_t *stops,
+                                 size_t n_stops, struct kt_error *err)
 {
     *out = NULL;
-    struct quote_vocab *v = calloc(1, sizeof(*v));
+    struct token_trie *v = calloc(1, sizeof(*v));
     struct entry *entries = calloc(n_vocab + 1, sizeof(*entries));
     if (v) {
         v->n_vocab = n_vocab;
@@ -114,8 +111,13 @@ enum kt_status quote_vocab_create(struct quote_vocab **out, size_t n_vocab, quot
         v->ctx = ctx;
         v->same = calloc(n_vocab + 1, sizeof(*v->same));
         v->silent = calloc(mask_words(n_vocab) + 1, sizeof(*v->silent));
+        v->stops = calloc(mask_words(n_vocab) + 1, sizeof(*v->stops));
     }
-    if (v && entries && v->same && v->silent) {
+    if (v && entries && v->same && v->silent && v->stops) {
+        for (size_t i = 0; i < n_stops; i++)
+            if (stops[i] >= 0 && (size_t)stops[i] < n_vocab &&
+                mask_has(samplable, (size_t)stops[i]))
+                mask_set(v->stops, (size_t)stops[i]);
         size_t n = gather(v, entries, samplable);
         size_t n_nodes = count_nodes(entries, n);
         if (n_nodes < UINT32_MAX)
@@ -128,16 +130,17 @@ enum kt_status quote_vocab_create(struct quote_vocab **out, size_t n_vocab, quot
     free(entries);
     if (*out)
         return KT_OK;
-    quote_vocab_destroy(v);
-    return kt_fail(err, KT_E_NOMEM, "quotations: out of memory for a vocabulary of %zu", n_vocab);
+    token_trie_destroy(v);
+    return kt_fail(err, KT_E_NOMEM, "constraint: out of memory for a vocabulary of %zu", n_vocab);
 }
 
-void quote_vocab_destroy(struct quote_vocab *v)
+void token_trie_destroy(struct token_trie *v)
 {
     if (!v)
         return;
     free(v->nodes);
     free(v->same);
     free(v->silent);
+    free(v->stops);
     free(v);
 }

@@ -1,4 +1,4 @@
-/* engine/quote.h: output whose quotations cannot be wrong.
+/* constrain/quote.h: output whose quotations cannot be wrong.
  *
  * An automaton over the bytes of the output. Outside quotation marks any text passes that holds no
  * other quotation mark than ("). After an opening mark only bytes pass that continue at least one
@@ -30,36 +30,11 @@
  * Knows nothing of models: vocabulary in, masks out. The live places are one interval of a sorted
  * array of word starts (a suffix array of words), so that a state is a few integers and a step a
  * binary search. */
-#ifndef ENGINE_QUOTE_H
-#define ENGINE_QUOTE_H
+#ifndef CONSTRAIN_QUOTE_H
+#define CONSTRAIN_QUOTE_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include "base/span.h"
-#include "base/status.h"
-#include "kontor/engine.h"
-
-enum {
-    QUOTE_WORD_MAX =
-        256, /* bytes; a longer "word" is a table of figures or a blob, nobody quotes it */
-    QUOTE_TOKEN_MAX = 256, /* bytes; longer tokens are not produced while the constraint is on */
-    QUOTE_SOURCE_MAX = 1 << 28, /* bytes of all sources together: offsets are 32 bits */
-    QUOTE_LEN_MAX = 1 << 16,    /* largest max_bytes    */
-};
-
-/* ---- the vocabulary, as a trie: made once a tokenizer ------------------------------------- */
-
-struct quote_vocab;
-typedef struct span (*quote_bytes_fn)(const void *ctx, int32_t id);
-
-/* 'bytes' gives a token's bytes (empty: it writes nothing). 'samplable': bits of ids that may be
- * produced. Immutable; thread-safe. About 25 bytes of memory a byte of vocabulary. */
-KT_MUST_CHECK enum kt_status quote_vocab_create(struct quote_vocab **out, size_t n_vocab,
-                                                quote_bytes_fn bytes, const void *ctx,
-                                                const uint64_t *samplable, struct kt_error *err);
-void quote_vocab_destroy(struct quote_vocab *v);
+#include "constrain/quote_text.h"
+#include "constrain/trie.h"
 
 /* ---- the automaton of one answer ----------------------------------------------------------- */
 
@@ -73,7 +48,7 @@ struct quote_options {
 /* Copies the sources. The vocabulary must outlive the automaton. KT_E_USAGE: min above max;
  * KT_E_LIMIT: more text than the bounds above. Starting inside with nothing that could be quoted
  * allows no token. */
-KT_MUST_CHECK enum kt_status quote_create(struct quote **out, const struct quote_vocab *v,
+KT_MUST_CHECK enum kt_status quote_create(struct quote **out, const struct token_trie *v,
                                           const struct kt_quote_source *sources, size_t n_sources,
                                           const struct quote_options *opts, struct kt_error *err);
 void quote_destroy(struct quote *q);

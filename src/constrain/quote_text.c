@@ -1,7 +1,7 @@
-/* engine/quote_text.c: the sources, made comparable byte by byte, and the sorted places where a
+/* constrain/quote_text.c: the sources, made comparable byte by byte, and the sorted places where a
  * quotation may start. Because the places are sorted by the text that follows, those that share any
  * beginning are one interval. */
-#include "engine/quote_priv.h"
+#include "constrain/quote_text.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -48,7 +48,7 @@ static void put(struct quote_text *t, uint8_t byte, size_t origin)
     t->origin[t->n++] = (uint32_t)origin;
 }
 
-static void put_source(struct quote_text *t, const char *s, size_t len)
+static void put_source(struct quote_text *t, const char *s, size_t len, bool no_backslash)
 {
     size_t space_at = SIZE_MAX, n = 0;
     for (size_t i = 0; i < len; i += n) {
@@ -57,7 +57,8 @@ static void put_source(struct quote_text *t, const char *s, size_t len)
             space_at = space_at == SIZE_MAX ? i : space_at;
             continue;
         }
-        bool wall = cp < 0x20 || cp == 0x7F || cp == '"' || quote_is_mark(cp);
+        bool wall = cp < 0x20 || cp == 0x7F || cp == '"' || quote_is_mark(cp) ||
+                    (cp == '\\' && no_backslash);
         if (t->bytes[t->n - 1] != 0) {
             if (wall)
                 put(t, 0, i);
@@ -157,7 +158,7 @@ static int by_text(const void *pa, const void *pb, void *ctx)
 
 enum kt_status quote_text_init(struct quote_text *t, const struct kt_quote_source *sources,
                                size_t n_sources, size_t min_bytes, size_t max_bytes,
-                               struct kt_error *err)
+                               bool no_backslash, struct kt_error *err)
 {
     memset(t, 0, sizeof(*t));
     size_t total = 2; /* the first wall, and room to look at the byte after the last */
@@ -181,7 +182,7 @@ enum kt_status quote_text_init(struct quote_text *t, const struct kt_quote_sourc
     put(t, 0, 0);
     for (size_t i = 0; i < n_sources; i++) {
         t->src_first[i] = (uint32_t)t->n;
-        put_source(t, sources[i].text, sources[i].text_len);
+        put_source(t, sources[i].text, sources[i].text_len, no_backslash);
     }
     find_words(t);
     drop_short(t, min_bytes);
@@ -213,6 +214,79 @@ size_t quote_text_source(const struct quote_text *t, size_t idx)
             hi = mid;
     }
     return lo;
+}
+
+/* ---- places ---------------------------------------------------------------------------------- */
+
+bool quote_text_has_places(const struct quote_text *t)
+{
+    return t->n_starts > 0;
+}
+
+struct quote_place quote_place_all(const struct quote_text *t)
+{
+    return (struct quote_place){ .hi = (uint32_t)t->n_starts };
+}
+
+uint32_t quote_place_that_ends(const struct quote_text *t, const struct quote_place *p)
+{
+    uint32_t first = 0;
+    for (uint32_t i = p->lo; i < p->hi; i++) {
+        uint32_t at = t->starts[i];
+        if (t->ends[at + p->depth] && (first == 0 || at < first))
+            first = at;
+    }
+    return first;
+}
+
+bool quote_place_may_end(const struct quote_text *t, const struct quote_place *p, size_t min_bytes)
+{
+    if (p->depth < min_bytes)
+        return false;
+    for (uint32_t i = p->lo; i < p->hi; i++)
+        if (t->ends[t->starts[i] + p->depth])
+            return true;
+    return false;
+}
+
+int quote_place_only_byte(const struct quote_text *t, const struct quote_place *p)
+{
+    if (p->lo >= p->hi)
+        return -1;
+    uint8_t first =
+        t->bytes[t->starts[p->lo] + p->depth]; /* sorted: those between are equal, too */
+    return first && first == t->bytes[t->starts[p->hi - 1] + p->depth] ? first : -1;
+}
+
+bool quote_place_goes_on(const struct quote_text *t, const struct quote_place *p)
+{
+    /* Sorted by what follows: if any has more, the last has; a wall is 0. */
+    return p->lo < p->hi && t->bytes[t->starts[p->hi - 1] + p->depth] != 0;
+}
+
+/* The first of starts[lo..p->hi) whose next byte is at least 'byte'. */
+static uint32_t lower_bound(const struct quote_text *t, const struct quote_place *p, uint32_t lo,
+                            unsigned byte)
+{
+    uint32_t hi = p->hi;
+    while (lo < hi) {
+        uint32_t mid = lo + (hi - lo) / 2;
+        if (t->bytes[t->starts[mid] + p->depth] < byte)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo;
+}
+
+bool quote_place_step(const struct quote_text *t, struct quote_place *p, uint8_t byte)
+{
+    if (byte == 0)
+        return false;
+    p->lo = lower_bound(t, p, p->lo, byte);
+    p->hi = lower_bound(t, p, p->lo, byte + 1u);
+    p->depth++;
+    return p->lo < p->hi;
 }
 
 /* ---- comparing

@@ -1,11 +1,10 @@
-/* engine/quote.c: the states of the quote-span automaton and its masks; quote.h explains them. */
-#include "engine/quote_priv.h"
+/* constrain/quote.c: the states of the quote-span automaton and its masks; quote.h explains them. */
+#include "constrain/quote.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/utf8.h"
-#include "engine/sample.h"
 
 enum {
     AHEAD_PLACES_MAX = 8,  /* live places among which the first is a fair guess         */
@@ -19,12 +18,11 @@ struct state {
     uint8_t before; /* outside: enum before, what the last character was */
     uint8_t n_torn; /* outside: bytes of a character that is not complete */
     char torn[UTF8_MAX_BYTES];
-    uint32_t lo, hi; /* inside: live places are starts[lo..hi)             */
-    uint32_t depth;  /* inside: bytes of the quotation so far              */
+    struct quote_place at; /* inside                                       */
 };
 
 struct quote {
-    const struct quote_vocab *vocab;
+    const struct token_trie *vocab;
     struct quote_text text;
     size_t min_bytes, max_bytes;
     bool start_inside;
@@ -41,7 +39,7 @@ struct quote {
 
     uint64_t
         *cached[BEFORE_COUNT]; /* masks of the three common outside states; NULL: not made yet */
-    struct state stack[QUOTE_TOKEN_MAX + 1];
+    struct state stack[TOKEN_BYTES_MAX + 1];
 };
 
 /* ---- one byte ------------------------------------------------------------------------------ */
@@ -60,41 +58,9 @@ static bool is_word_char(int32_t cp)
            !(cp >= 0x3000 && cp < 0x3040) && cp < 0xFE00;
 }
 
-/* The first live place where a word ends now, or 0 (the text begins with a wall, never a place). */
-static uint32_t place_that_ends(const struct quote *q, const struct state *s)
-{
-    uint32_t first = 0;
-    for (uint32_t i = s->lo; i < s->hi; i++) {
-        uint32_t p = q->text.starts[i];
-        if (q->text.ends[p + s->depth] && (first == 0 || p < first))
-            first = p;
-    }
-    return first;
-}
-
 static bool can_close(const struct quote *q, const struct state *s)
 {
-    if (s->depth < q->min_bytes)
-        return false;
-    for (uint32_t i = s->lo; i < s->hi; i++)
-        if (q->text.ends[q->text.starts[i] + s->depth])
-            return true;
-    return false;
-}
-
-/* The first of starts[lo..hi) whose next byte is at least 'byte'. */
-static uint32_t lower_bound(const struct quote *q, const struct state *s, uint32_t lo,
-                            unsigned byte)
-{
-    uint32_t hi = s->hi;
-    while (lo < hi) {
-        uint32_t mid = lo + (hi - lo) / 2;
-        if (q->text.bytes[q->text.starts[mid] + s->depth] < byte)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return lo;
+    return quote_place_may_end(&q->text, &s->at, q->min_bytes);
 }
 
 static bool step_inside(const struct quote *q, struct state *s, uint8_t byte)
@@ -105,12 +71,9 @@ static bool step_inside(const struct quote *q, struct state *s, uint8_t byte)
         *s = (struct state){ .before = BEFORE_MARK };
         return true;
     }
-    if (byte == 0 || (s->depth >= q->max_bytes && can_close(q, s)))
+    if (s->at.depth >= q->max_bytes && can_close(q, s))
         return false;
-    s->lo = lower_bound(q, s, s->lo, byte);
-    s->hi = lower_bound(q, s, s->lo, byte + 1u);
-    s->depth++;
-    return s->lo < s->hi;
+    return quote_place_step(&q->text, &s->at, byte);
 }
 
 static bool step_outside(const struct quote *q, struct state *s, uint8_t byte)
@@ -128,8 +91,8 @@ static bool step_outside(const struct quote *q, struct state *s, uint8_t byte)
     if (cp == '"') {
         if (s->before != BEFORE_OTHER)
             return false;
-        *s = (struct state){ .inside = true, .hi = (uint32_t)q->text.n_starts };
-        return s->hi > 0;
+        *s = (struct state){ .inside = true, .at = quote_place_all(&q->text) };
+        return quote_text_has_places(&q->text);
     }
     if (is_apostrophe(cp)) {
         bool in_word = s->before == BEFORE_WORD;
@@ -150,10 +113,10 @@ static bool step(const struct quote *q, struct state *s, uint8_t byte)
 
 static void walk(struct quote *q, uint64_t *mask)
 {
-    const struct quote_vocab *v = q->vocab;
+    const struct token_trie *v = q->vocab;
     q->stack[0] = q->now;
     for (size_t i = 0; i < v->n_nodes;) {
-        const struct quote_node *n = &v->nodes[i];
+        const struct trie_node *n = &v->nodes[i];
         struct state *s = &q->stack[n->depth];
         *s = q->stack[n->depth - 1];
         if (!step(q, s, n->byte)) {
@@ -222,14 +185,14 @@ static void accept_byte(struct quote *q, uint8_t byte)
     (void)ok;
     q->n_out++;
     if (was.inside && !q->now.inside)
-        record(q, place_that_ends(q, &was), was.depth);
+        record(q, quote_place_that_ends(&q->text, &was.at), was.at.depth);
     if (!was.inside && q->now.inside) {
         q->open_start = q->n_out;
         q->best_depth = 0;
     }
     if (q->now.inside && can_close(q, &q->now)) {
-        q->best_depth = q->now.depth;
-        q->best_place = place_that_ends(q, &q->now);
+        q->best_depth = q->now.at.depth;
+        q->best_place = quote_place_that_ends(&q->text, &q->now.at);
     }
 }
 
@@ -274,13 +237,13 @@ size_t quote_allows(const struct quote *q, const int32_t *ids, size_t n)
 
 int32_t quote_forced(const struct quote *q, const int32_t *ids, size_t n)
 {
-    const struct quote_vocab *v = q->vocab;
+    const struct token_trie *v = q->vocab;
     struct state stack[FORCED_DEPTH_MAX + 1] = { q->now };
     if (go_along(q, &stack[0], ids, n) < n || !stack[0].inside)
         return -1; /* outside there is always a choice, or nearly */
     int32_t only = -1;
     for (size_t i = 0; i < v->n_nodes;) {
-        const struct quote_node *node = &v->nodes[i];
+        const struct trie_node *node = &v->nodes[i];
         if (node->depth > FORCED_DEPTH_MAX)
             return -1;
         struct state *s = &stack[node->depth];
@@ -307,9 +270,10 @@ static bool is_continuation(uint8_t byte)
 size_t quote_ahead(const struct quote *q, char *out, size_t n_max)
 {
     const struct state *s = &q->now;
-    if (!s->inside || s->lo >= s->hi || s->hi - s->lo > AHEAD_PLACES_MAX)
+    const struct quote_place *p = &s->at;
+    if (!s->inside || p->lo >= p->hi || p->hi - p->lo > AHEAD_PLACES_MAX)
         return 0;
-    const uint8_t *from = q->text.bytes + q->text.starts[s->lo] + s->depth;
+    const uint8_t *from = q->text.bytes + q->text.starts[p->lo] + p->depth;
     size_t n = 0;
     while (n < n_max && from[n] != 0) /* a wall stands behind the last byte */
         n++;
@@ -330,7 +294,7 @@ size_t quote_open_at(const struct quote *q)
 
 static void restart(struct quote *q)
 {
-    q->now = (struct state){ .inside = q->start_inside, .hi = (uint32_t)q->text.n_starts };
+    q->now = (struct state){ .inside = q->start_inside, .at = quote_place_all(&q->text) };
     q->n_out = q->open_start = q->best_depth = q->n_list = 0;
 }
 
@@ -369,7 +333,7 @@ bool quote_failed(const struct quote *q)
 /* ---- making and unmaking
  * --------------------------------------------------------------------------- */
 
-enum kt_status quote_create(struct quote **out, const struct quote_vocab *v,
+enum kt_status quote_create(struct quote **out, const struct token_trie *v,
                             const struct kt_quote_source *sources, size_t n_sources,
                             const struct quote_options *opts, struct kt_error *err)
 {
@@ -390,7 +354,8 @@ enum kt_status quote_create(struct quote **out, const struct quote_vocab *v,
     q->min_bytes = min_bytes;
     q->max_bytes = max_bytes;
     q->start_inside = opts->start_inside;
-    enum kt_status st = quote_text_init(&q->text, sources, n_sources, min_bytes, max_bytes, err);
+    enum kt_status st =
+        quote_text_init(&q->text, sources, n_sources, min_bytes, max_bytes, false, err);
     if (st) {
         quote_destroy(q);
         return st;

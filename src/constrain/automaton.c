@@ -1,0 +1,592 @@
+/* constrain/automaton.c: how a configuration comes from another and a byte; automaton.h explains them.
+ *
+ * First each thread takes the byte. Then comes everything that takes none: splits, calls, returns, until no thread is
+ * new. A rule that is called at this byte gets one frame for all its calls; while they are gathered its number is
+ * LOCAL. When all is known, callers before callees (program.h, rank), local frames get numbers of the store. */
+#include "constrain/automaton_priv.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/size.h"
+#include "constrain/limits.h"
+#include "constrain/quote_text.h"
+
+static const uint32_t LOCAL = 0x80000000u;
+static const uint32_t NONE = UINT32_MAX;
+
+/* Something that is entered: a state, in a frame, REPEAT's bodies so far. */
+struct item {
+    uint32_t state, count, frame;
+};
+
+struct call { /* one edge of a local frame */
+    struct back back;
+    uint32_t next; /* of the same local frame; NONE */
+};
+
+struct local {
+    uint32_t rule, calls, n_calls, number;
+    bool returned; /* at the same byte: it was the empty text */
+};
+
+struct automaton {
+    const struct kt_grammar *g;
+    const uint64_t *productive;
+    const struct quote_text *quotes;
+    size_t quote_min, quote_max;
+    struct store store;
+    uint32_t start;
+    enum kt_status status;
+    size_t work; /* threads looked at since automaton_allow_work() */
+
+    /* while one is made */
+    struct item *todo;
+    size_t n_todo, cap_todo;
+    struct item *seen; /* [n_slots] what was entered already, in a table */
+    uint32_t *stamp;   /* [n_slots] in which round                       */
+    size_t n_slots, n_seen;
+    uint32_t round;
+    struct call *calls;
+    size_t n_calls, cap_calls;
+    struct local *locals;
+    size_t n_locals, cap_locals;
+    uint32_t *local_of, *local_round; /* [n_rules] */
+    uint32_t *by_rank;
+    size_t cap_by_rank;
+    struct back *backs;
+    size_t cap_backs;
+    struct thread *threads;
+    size_t n_threads, cap_threads;
+    bool accepts;
+};
+
+/* ---- scratch --------------------------------------------------------------------------------- */
+
+static void give_up(struct automaton *a, enum kt_status st)
+{
+    if (!a->status)
+        a->status = st;
+}
+
+static bool room(struct automaton *a, void **ptr, size_t n, size_t *cap, size_t size)
+{
+    if (n < *cap)
+        return true;
+    size_t want = *cap ? *cap * 2 : 32;
+    void *p = realloc(*ptr, want * size);
+    if (!p) {
+        give_up(a, KT_E_NOMEM);
+        return false;
+    }
+    *ptr = p;
+    *cap = want;
+    return true;
+}
+#define ROOM(a, what, n, cap) room(a, (void **)&(a)->what, n, &(a)->cap, sizeof(*(a)->what))
+
+static size_t hash_item(struct item i)
+{
+    uint64_t h = i.state * 0x9E3779B97F4A7C15u ^ i.frame * 0xC2B2AE3D27D4EB4Fu ^
+                 i.count * 0x165667B19E3779F9u;
+    return (size_t)(h ^ h >> 31);
+}
+
+static void seen_widen(struct automaton *a)
+{
+    size_t want = a->n_slots ? a->n_slots * 2 : 256;
+    struct item *seen = malloc(want * sizeof(*seen));
+    uint32_t *stamp = calloc(want, sizeof(*stamp));
+    if (!seen || !stamp) {
+        free(seen);
+        free(stamp);
+        give_up(a, KT_E_NOMEM);
+        return;
+    }
+    for (size_t k = 0; k < a->n_slots; k++) {
+        if (a->stamp[k] != a->round)
+            continue;
+        size_t i = hash_item(a->seen[k]) & (want - 1);
+        while (stamp[i] == a->round)
+            i = (i + 1) & (want - 1);
+        seen[i] = a->seen[k];
+        stamp[i] = a->round;
+    }
+    free(a->seen);
+    free(a->stamp);
+    a->seen = seen;
+    a->stamp = stamp;
+    a->n_slots = want;
+}
+
+/* To be entered, if it was not yet and leads anywhere. */
+static void enter(struct automaton *a, uint32_t state, uint32_t count, uint32_t frame)
+{
+    struct item it = { state, count, frame };
+    if (!bit_has(a->productive, state) || a->status)
+        return;
+    if (a->n_seen * 2 >= a->n_slots)
+        seen_widen(a);
+    if (a->status || !ROOM(a, todo, a->n_todo, cap_todo))
+        return;
+    size_t i = hash_item(it) & (a->n_slots - 1);
+    for (; a->stamp[i] == a->round; i = (i + 1) & (a->n_slots - 1))
+        if (memcmp(&a->seen[i], &it, sizeof(it)) == 0)
+            return;
+    a->seen[i] = it;
+    a->stamp[i] = a->round;
+    a->n_seen++;
+    a->todo[a->n_todo++] = it;
+    if (++a->work > AUTOMATON_WORK_MAX || a->n_seen > 16 * AUTOMATON_THREADS_MAX)
+        give_up(a, KT_E_LIMIT);
+}
+
+static void add_thread(struct automaton *a, struct thread t)
+{
+    if (a->n_threads == AUTOMATON_THREADS_MAX)
+        give_up(a, KT_E_LIMIT);
+    if (!a->status && ROOM(a, threads, a->n_threads, cap_threads))
+        a->threads[a->n_threads++] = t;
+}
+
+/* ---- without a byte -------------------------------------------------------------------------- */
+
+/* The body of a REPEAT that was the empty text adds nothing: with such a body, any smaller number will do. */
+static void go_back(struct automaton *a, struct back b, bool empty)
+{
+    if (!empty || a->g->states[b.state].kind != ST_REPEAT)
+        enter(a, b.state, b.count, b.parent);
+}
+
+static void call(struct automaton *a, uint32_t rule, struct back back)
+{
+    bool fresh = a->local_round[rule] != a->round;
+    if (fresh) {
+        if (!ROOM(a, locals, a->n_locals, cap_locals))
+            return;
+        a->local_round[rule] = a->round;
+        a->local_of[rule] = (uint32_t)a->n_locals;
+        a->locals[a->n_locals++] = (struct local){ .rule = rule, .calls = NONE, .number = NONE };
+    }
+    if (!ROOM(a, calls, a->n_calls, cap_calls))
+        return;
+    struct local *l = &a->locals[a->local_of[rule]];
+    a->calls[a->n_calls] = (struct call){ back, l->calls };
+    l->calls = (uint32_t)a->n_calls++;
+    l->n_calls++;
+    if (fresh)
+        enter(a, a->g->rules[rule].start, 0, LOCAL | a->local_of[rule]);
+    else if (l->returned)
+        go_back(a, back, true);
+}
+
+static void repeat(struct automaton *a, const struct pstate *s, struct item it)
+{
+    uint32_t min = a->g->rules[s->rule].nullable ? 0 : s->min;
+    if (it.count >= min)
+        enter(a, s->next, 0, it.frame);
+    if (it.count >= s->max || !bit_has(a->productive, a->g->rules[s->rule].start))
+        return;
+    uint32_t count = s->max == REPEAT_ENDLESS ? MIN(it.count + 1, min) : it.count + 1;
+    call(a, s->rule, (struct back){ it.state, count, it.frame });
+}
+
+static void give_back(struct automaton *a, uint32_t frame)
+{
+    if (frame == FRAME_ROOT) {
+        a->accepts = true;
+    } else if (frame & LOCAL) {
+        struct local *l = &a->locals[frame & ~LOCAL];
+        l->returned = true;
+        for (uint32_t i = l->calls; i != NONE; i = a->calls[i].next)
+            go_back(a, a->calls[i].back, true);
+    } else {
+        const struct frame *f = &a->store.frames[frame];
+        for (size_t i = 0; i < f->n; i++)
+            go_back(a, a->store.backs[f->first + i], false);
+    }
+}
+
+static void quote_begin(struct automaton *a, struct item it)
+{
+    struct quote_place p = quote_place_all(a->quotes);
+    add_thread(a, (struct thread){ it.state, it.frame, p.lo, p.hi, p.depth });
+}
+
+static void enter_all(struct automaton *a)
+{
+    while (a->n_todo > 0 && !a->status) {
+        struct item it = a->todo[--a->n_todo];
+        const struct pstate *s = &a->g->states[it.state];
+        switch (s->kind) {
+        case ST_RETURN:
+            give_back(a, it.frame);
+            break;
+        case ST_BRANCH:
+            add_thread(a, (struct thread){ .state = it.state, .frame = it.frame });
+            break;
+        case ST_SPLIT:
+            for (uint32_t i = 0; i < s->n; i++)
+                enter(a, a->g->targets[s->first + i], 0, it.frame);
+            break;
+        case ST_JUMP:
+            enter(a, a->g->rules[s->rule].start, 0, it.frame);
+            break;
+        case ST_CALL:
+            if (bit_has(a->productive, a->g->rules[s->rule].start))
+                call(a, s->rule, (struct back){ s->next, 0, it.frame });
+            break;
+        case ST_REPEAT:
+            repeat(a, s, it);
+            break;
+        case ST_QUOTE:
+            quote_begin(a, it);
+            break;
+        default:
+            break;
+        }
+    }
+}
+
+/* ---- numbers --------------------------------------------------------------------------------- */
+
+static uint32_t number_of(const struct automaton *a, uint32_t frame)
+{
+    return frame & LOCAL ? a->locals[frame & ~LOCAL].number : frame;
+}
+
+static int by_rank(const void *pa, const void *pb, void *ctx)
+{
+    const struct automaton *a = ctx;
+    uint32_t x = *(const uint32_t *)pa, y = *(const uint32_t *)pb;
+    uint32_t rx = a->g->rules[a->locals[x].rule].rank, ry = a->g->rules[a->locals[y].rule].rank;
+    return rx != ry ? (rx < ry ? 1 : -1) : (x > y) - (x < y);
+}
+
+static int by_words(const uint32_t *a, const uint32_t *b, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (a[i] != b[i])
+            return a[i] < b[i] ? -1 : 1;
+    return 0;
+}
+
+static int by_back(const void *a, const void *b)
+{
+    return by_words(a, b, sizeof(struct back) / sizeof(uint32_t));
+}
+
+static int by_thread(const void *a, const void *b)
+{
+    return by_words(a, b, sizeof(struct thread) / sizeof(uint32_t));
+}
+
+/* Sort, and drop what is there twice; how many are left. */
+static size_t settle(void *ptr, size_t n, size_t size, int (*order)(const void *, const void *))
+{
+    char *p = ptr;
+    size_t kept = 0;
+    if (n > 1)
+        qsort(p, n, size, order);
+    for (size_t i = 0; i < n; i++)
+        if (kept == 0 || order(p + (kept - 1) * size, p + i * size) != 0)
+            memmove(p + kept++ * size, p + i * size, size);
+    return kept;
+}
+
+static void number_local(struct automaton *a, struct local *l)
+{
+    while (a->cap_backs < l->n_calls)
+        if (!ROOM(a, backs, a->cap_backs, cap_backs))
+            return;
+    size_t n = 0;
+    for (uint32_t i = l->calls; i != NONE; i = a->calls[i].next) {
+        a->backs[n] = a->calls[i].back;
+        a->backs[n].parent = number_of(a, a->backs[n].parent);
+        n++;
+    }
+    n = settle(a->backs, n, sizeof(*a->backs), by_back);
+    l->number = store_frame(&a->store, a->backs, n);
+    if (l->number == UNKNOWN)
+        give_up(a, KT_E_NOMEM);
+    else if (a->store.frames[l->number].depth > AUTOMATON_DEPTH_MAX)
+        give_up(a, KT_E_LIMIT);
+}
+
+static uint32_t number_config(struct automaton *a)
+{
+    while (a->cap_by_rank < a->n_locals)
+        if (!ROOM(a, by_rank, a->cap_by_rank, cap_by_rank))
+            return CONFIG_DEAD;
+    for (size_t i = 0; i < a->n_locals; i++)
+        a->by_rank[i] = (uint32_t)i;
+    if (a->n_locals > 1)
+        qsort_r(a->by_rank, a->n_locals, sizeof(*a->by_rank), by_rank, a);
+    for (size_t i = 0; i < a->n_locals && !a->status; i++)
+        number_local(a, &a->locals[a->by_rank[i]]);
+    if (a->status)
+        return CONFIG_DEAD;
+    for (size_t i = 0; i < a->n_threads; i++)
+        a->threads[i].frame = number_of(a, a->threads[i].frame);
+    size_t n = settle(a->threads, a->n_threads, sizeof(*a->threads), by_thread);
+    uint32_t c = store_config(&a->store, a->threads, n, a->accepts);
+    if (c == UNKNOWN)
+        give_up(a, KT_E_NOMEM);
+    else if (store_bytes(&a->store) > AUTOMATON_MAX_BYTES)
+        give_up(a, KT_E_LIMIT);
+    return a->status ? CONFIG_DEAD : c;
+}
+
+static void begin_round(struct automaton *a)
+{
+    if (++a->round == 0) { /* after four thousand million: all stamps are old */
+        memset(a->stamp, 0, a->n_slots * sizeof(*a->stamp));
+        memset(a->local_round, 0, a->g->n_rules * sizeof(*a->local_round));
+        a->round = 1;
+    }
+    a->n_todo = a->n_seen = a->n_calls = a->n_locals = a->n_threads = 0;
+    a->accepts = false;
+}
+
+/* ---- a byte ---------------------------------------------------------------------------------- */
+
+static uint32_t edge_of(const struct kt_grammar *g, const struct pstate *s, uint8_t byte)
+{
+    const struct pedge *e = g->edges + s->first;
+    size_t lo = 0, hi = s->n;
+    while (lo < hi) {
+        size_t mid = (lo + hi) / 2;
+        if (e[mid].hi < byte)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo < s->n && e[lo].lo <= byte ? e[lo].next : NONE;
+}
+
+static void take_byte(struct automaton *a, struct thread t, uint8_t byte)
+{
+    const struct pstate *s = &a->g->states[t.state];
+    if (s->kind == ST_BRANCH) {
+        uint32_t next = edge_of(a->g, s, byte);
+        if (next != NONE)
+            enter(a, next, 0, t.frame);
+        return;
+    }
+    struct quote_place p = { t.lo, t.hi, t.depth };
+    if (!quote_place_step(a->quotes, &p, byte))
+        return;
+    bool may_end = quote_place_may_end(a->quotes, &p, a->quote_min);
+    if (may_end)
+        enter(a, s->next, 0, t.frame);
+    if (!may_end || (p.depth < a->quote_max && quote_place_goes_on(a->quotes, &p)))
+        add_thread(a, (struct thread){ t.state, t.frame, p.lo, p.hi, p.depth });
+}
+
+static uint32_t make(struct automaton *a, uint32_t config, uint8_t byte)
+{
+    begin_round(a);
+    size_t n = a->store.configs[config].n, first = a->store.configs[config].first;
+    a->work += n;
+    for (size_t i = 0; i < n && !a->status; i++)
+        take_byte(a, a->store.threads[first + i], byte);
+    enter_all(a);
+    return a->status ? (uint32_t)CONFIG_DEAD : number_config(a);
+}
+
+uint32_t automaton_step(struct automaton *a, uint32_t config, uint8_t byte)
+{
+    if (config == CONFIG_DEAD || a->status)
+        return CONFIG_DEAD;
+    size_t at = config * a->store.n_classes + a->g->byte_class[byte];
+    if (a->store.next[at] == UNKNOWN) {
+        uint32_t c = make(a, config, byte);
+        if (a->status)
+            return CONFIG_DEAD;
+        a->store.next[at] = c;
+    }
+    return a->store.next[at];
+}
+
+/* ---- outside --------------------------------------------------------------------------------- */
+
+enum kt_status automaton_create(struct automaton **out, const struct kt_grammar *g,
+                                const struct automaton_options *o, struct kt_error *err)
+{
+    *out = NULL;
+    bool quotable = o->quotes && quote_text_has_places(o->quotes);
+    const uint64_t *productive = g->productive[quotable];
+    if (!bit_has(productive, g->start))
+        return kt_fail(err, KT_E_USAGE,
+                       "grammar: it has no text without something to quote, and the request has "
+                       "nothing that can be quoted");
+    struct automaton *a = calloc(1, sizeof(*a));
+    if (!a)
+        return kt_fail(err, KT_E_NOMEM, "grammar: out of memory");
+    a->g = g;
+    a->productive = productive;
+    a->quotes = quotable ? o->quotes : NULL;
+    a->quote_min = o->quote_min;
+    a->quote_max = o->quote_max;
+    a->local_of = calloc(g->n_rules, sizeof(*a->local_of));
+    a->local_round = calloc(g->n_rules, sizeof(*a->local_round));
+    if (!a->local_of || !a->local_round || !store_init(&a->store, g->n_byte_classes)) {
+        give_up(a, KT_E_NOMEM);
+    } else {
+        begin_round(a);
+        enter(a, o->thinking ? g->start_thinking : g->start, 0, FRAME_ROOT);
+        enter_all(a);
+        a->start = a->status ? (uint32_t)CONFIG_DEAD : number_config(a);
+    }
+    enum kt_status st = automaton_status(a, err);
+    if (st) {
+        automaton_destroy(a);
+        return st;
+    }
+    *out = a;
+    return KT_OK;
+}
+
+void automaton_destroy(struct automaton *a)
+{
+    if (!a)
+        return;
+    store_deinit(&a->store);
+    free(a->todo);
+    free(a->seen);
+    free(a->stamp);
+    free(a->calls);
+    free(a->locals);
+    free(a->local_of);
+    free(a->local_round);
+    free(a->by_rank);
+    free(a->backs);
+    free(a->threads);
+    free(a);
+}
+
+uint32_t automaton_start(const struct automaton *a)
+{
+    return a->start;
+}
+
+bool automaton_accepts(const struct automaton *a, uint32_t config)
+{
+    return a->store.configs[config].accepts;
+}
+
+bool automaton_ended(const struct automaton *a, uint32_t config)
+{
+    return a->store.configs[config].accepts && a->store.configs[config].n == 0;
+}
+
+/* The only byte that a thread can take, or -1. */
+static int only_byte_of(const struct automaton *a, const struct thread *t)
+{
+    const struct pstate *s = &a->g->states[t->state];
+    if (s->kind == ST_BRANCH) {
+        const struct pedge *e = &a->g->edges[s->first];
+        return s->n == 1 && e->lo == e->hi ? e->lo : -1;
+    }
+    struct quote_place p = { t->lo, t->hi, t->depth };
+    return quote_place_only_byte(a->quotes, &p);
+}
+
+int automaton_only_byte(const struct automaton *a, uint32_t config)
+{
+    size_t n;
+    const struct thread *t = automaton_threads(a, config, &n);
+    if (n == 0 || automaton_accepts(a, config))
+        return -1;
+    int only = only_byte_of(a, &t[0]);
+    for (size_t i = 1; i < n && only >= 0; i++)
+        if (only_byte_of(a, &t[i]) != only)
+            return -1;
+    return only;
+}
+
+uint32_t automaton_tidy(struct automaton *a, uint32_t config, bool *tidied)
+{
+    struct store fresh;
+    *tidied = false;
+    if (a->status || store_bytes(&a->store) < AUTOMATON_KEEP_BYTES)
+        return config;
+    uint32_t c = store_copy(&fresh, &a->store, config);
+    if (c == UNKNOWN) {
+        give_up(a, KT_E_NOMEM);
+        return CONFIG_DEAD;
+    }
+    store_deinit(&a->store);
+    a->store = fresh;
+    *tidied = true;
+    return c;
+}
+
+enum kt_status automaton_status(const struct automaton *a, struct kt_error *err)
+{
+    switch (a->status) {
+    case KT_OK:
+        return KT_OK;
+    case KT_E_LIMIT:
+        return kt_fail(err, KT_E_LIMIT,
+                       "grammar: too many ways to read the text, or nested deeper than %d; write "
+                       "it less ambiguously",
+                       AUTOMATON_DEPTH_MAX);
+    default:
+        return kt_fail(err, a->status, "grammar: out of memory");
+    }
+}
+
+void automaton_allow_work(struct automaton *a)
+{
+    a->work = 0;
+}
+
+const struct thread *automaton_threads(const struct automaton *a, uint32_t config, size_t *n)
+{
+    *n = a->store.configs[config].n;
+    return a->store.threads + a->store.configs[config].first;
+}
+
+/* ---- runs ------------------------------------------------------------------------------------ */
+
+/* Is 'state' among those with which the rule may begin? Looks at a few only. */
+static bool begins_with(const struct kt_grammar *g, uint32_t rule, uint32_t state)
+{
+    enum { FEW = 32 };
+    uint32_t todo[FEW];
+    size_t n = 0, n_seen = 0;
+    todo[n++] = g->rules[rule].start;
+    while (n > 0 && n_seen++ < FEW) {
+        uint32_t at = todo[--n];
+        const struct pstate *s = &g->states[at];
+        if (at == state)
+            return true;
+        if (s->kind == ST_JUMP && n < FEW)
+            todo[n++] = g->rules[s->rule].start;
+        for (uint32_t i = 0; s->kind == ST_SPLIT && i < s->n && n < FEW; i++)
+            todo[n++] = g->targets[s->first + i];
+    }
+    return false;
+}
+
+uint64_t automaton_run(const struct automaton *a, const struct thread *t, uint32_t *klass)
+{
+    const struct pstate *s = &a->g->states[t->state];
+    uint64_t longest = 0;
+    *klass = s->klass;
+    if (s->kind != ST_BRANCH || s->klass == NO_CLASS)
+        return 0;
+    if (s->loops)
+        return UINT64_MAX;
+    const struct frame *f = &a->store.frames[t->frame];
+    for (size_t i = 0; s->returns && i < f->n; i++) {
+        const struct back *b = &a->store.backs[f->first + i];
+        const struct pstate *r = &a->g->states[b->state];
+        if (r->kind != ST_REPEAT || !begins_with(a->g, r->rule, t->state))
+            continue;
+        uint64_t left = r->max == REPEAT_ENDLESS ? UINT64_MAX : r->max - b->count + 1u;
+        longest = MAX(longest, left);
+    }
+    return longest;
+}
