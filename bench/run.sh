@@ -6,8 +6,7 @@
 # models of Qwen3.5's true sizes with random weights (bench/shapes.py). From the environment:
 #
 #   SHAPES="--sizes 0.8B,2B,4B -r 3"   arguments for shapes.py; SHAPES=no leaves it out (it writes 4 GB for 0.8B)
-#   IK_LLAMA_BENCH=PATH                llama-bench of an ik_llama.cpp you have built, as a second peer: no package
-#                                      carries its source, so this script does not fetch it
+#   IK_LLAMA=no                        leaves ik_llama.cpp out, the second peer (bench/peer_ik.sh fetches and builds it)
 set -eu
 cd "$(dirname "$0")/.."
 export LC_ALL=C.UTF-8
@@ -49,11 +48,14 @@ python3 bench/quality.py --kontor build/release/kontor --peer "$peer" \
 
 [ "${SHAPES:-}" != no ] || exit 0
 ik=()
-[ -z "${IK_LLAMA_BENCH:-}" ] || ik=(--peer "ik_llama.cpp=$IK_LLAMA_BENCH")
+if [ "${IK_LLAMA:-}" != no ] && second=$(bench/peer_ik.sh); then
+    ik=(--peer "ik_llama.cpp=$second")
+fi
 shapes=build/bench/shapes-$(date -u +%Y%m%dT%H%M%SZ).json
 # shellcheck disable=SC2086 # words are meant to be split
 python3 bench/shapes.py --kontor build/release/kontor --peer "llama.cpp=$peer/llama-bench" ${ik[@]+"${ik[@]}"} --json \
     ${SHAPES:-} >"$shapes.part"
 mv "$shapes.part" "$shapes"
 python3 bench/shapes.py --show "$shapes"
-echo "saved: $shapes"
+python3 bench/roofline.py "$shapes" "${shapes%.json}.svg"
+echo "saved: $shapes, and as a picture ${shapes%.json}.svg"

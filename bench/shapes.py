@@ -7,22 +7,32 @@ The weights are random (bench/synth.py), quantised by `kontor quantize`, kept in
 speed.py the programs run in turn, round after round, and what counts is the median of the rounds' ratios; the order
 rotates. Rows:
 
-    pp512, tg128       a prompt, and one stream of generated tokens
-    tg32@8192          generated behind a long context (--depth 0: left out), for the first type only
-    tg32x5, tg32x16    streams in one step, all together, beside one stream of the same round (Kontor alone)
+    pp512, tg128           a prompt, and one stream of generated tokens
+    pp512@8192, tg32@8192  the same behind a long context (--depths; 0: left out), for the first type only
+    tg32x5, tg32x16        streams in one step, all together, beside one stream of the same round (Kontor alone)
+    mixed5                 a step of five streams and a chunk of a prompt together, beside the two alone (Kontor alone;
+                           1.00: it costs what its parts cost, above: less)
 
-Beside generated tokens stands the speed at which weights were read: tokens a second times the bytes of a token's
-weights, which the machine's memory bounds. --cpu-mask takes instruction sets from Kontor (see `kontor bench --help`; 30
-leaves AVX2); a peer built without them belongs beside it. Prints a table, or with --json one object.
+How fast the machine reads and computes at most is measured before and after everything (`kontor bench --machine`, the
+larger counts). Beside generated tokens stands the speed at which weights were read: tokens a second times the bytes of a
+token's weights; beside prompts what was computed: tokens a second times twice the weights. Both also as parts of the
+machine's most. Beside each file stands what its type costs: the Kullback-Leibler divergence from the F16 file it was made
+of, over the logits of a few dozen random tokens (random weights: how far, not how much worse, the text would be).
+--cpu-mask takes instruction sets from Kontor (see `kontor bench --help`; 30 leaves AVX2); a peer built without them
+belongs beside it. Prints a table, or with --json one object.
 """
 import argparse
+import array
 import json
+import math
 import os
+import random
 import statistics
 import subprocess
 import sys
 
 import speed
+import synth
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -41,6 +51,54 @@ def make(args, size, kind):
     print(f"  quantising {path}", file=sys.stderr)
     subprocess.run([args.kontor, "quantize", source, path, "--type", kind], check=True, stdout=subprocess.DEVNULL)
     return path
+
+
+def weights(size):
+    """Numbers that a token is multiplied with: the matrices; the embedding's counts once, as the head."""
+    return sum(synth.count(shape) for _, shape, spread in synth.tensors(size) if spread is None)
+
+
+def logits(args, model, ids):
+    out = os.path.join(args.dir, "logits.f32")
+    subprocess.run([args.kontor, "logits", "-m", model, "--tokens", ids, "-o", out], check=True, stdout=subprocess.DEVNULL)
+    rows = array.array("f")
+    with open(out, "rb") as f:
+        rows.frombytes(f.read())
+    os.remove(out)
+    return rows
+
+
+def divergence_of(p, q):
+    """Kullback-Leibler divergence of two rows of logits."""
+    top_p, top_q = max(p), max(q)
+    e = [math.exp(x - top_p) for x in p]
+    z_p, z_q = math.fsum(e), math.fsum(math.exp(x - top_q) for x in q)
+    shift = math.log(z_q) - math.log(z_p) + top_q - top_p
+    return math.fsum(w * (a - b) for w, a, b in zip(e, p, q)) / z_p + shift
+
+
+def divergence(args, size, kind):
+    """The mean over a few positions, measured once and kept beside the file."""
+    kept = os.path.join(args.dir, f"qwen35-{size}-{kind}.kl")
+    if os.path.exists(kept):
+        with open(kept, encoding="ascii") as f:
+            return float(f.read())
+    n, ids = 24, os.path.join(args.dir, "ids.txt")
+    rng = random.Random(7)
+    with open(ids, "w", encoding="ascii") as f:
+        print(*(rng.randrange(150000) for _ in range(n)), file=f)
+    model = make(args, size, kind)
+    exact = logits(args, os.path.join(args.dir, f"qwen35-{size}-F16.gguf"), ids)
+    mine = logits(args, model, ids)
+    mean = statistics.fmean(divergence_of(exact[i:i + synth.VOCAB], mine[i:i + synth.VOCAB])
+                            for i in range(0, n * synth.VOCAB, synth.VOCAB))
+    with open(kept, "w", encoding="ascii") as f:
+        print(mean, file=f)
+    return mean
+
+
+def machine(args):
+    return speed.run([args.kontor, "bench", "--machine", "-t", str(args.threads), "--cpu-mask", str(args.cpu_mask), "--json"])
 
 
 def kontor(args, model, kind, n, depth, streams=1):
@@ -70,7 +128,7 @@ def in_turn(args, what, runs):
     return speeds
 
 
-def beside_peers(args, model, kind, n, depth):
+def beside_peers(args, model, kind, n, depth, n_weights):
     seen = {}
 
     def ours():
@@ -84,27 +142,46 @@ def beside_peers(args, model, kind, n, depth):
     speeds = in_turn(args, test, runs)
     row = {"test": test, "cpu": seen["cpu"], "tokens_s": {k: middle(v) for k, v in speeds.items()},
            "ratio": {k: middle([a / b for a, b in zip(speeds["kontor"], v)]) for k, v in speeds.items() if k != "kontor"}}
-    if kind == "tg":
-        row["weights_gb_s"] = statistics.median(speeds["kontor"]) * seen["weight_bytes"] / 1e9
-    return row
+    return row | work(statistics.median(speeds["kontor"]), 1 if kind == "tg" else n, seen, n_weights)
 
 
-def streams(args, model, n_streams):
-    runs = {"one": lambda: kontor(args, model, "tg", 32, 0)["tg"],
-            "all": lambda: kontor(args, model, "tg", 32, 0, n_streams)["tg"]}
+def work(tokens_s, n_rows, seen, n_weights):
+    """What a step of n_rows tokens reads and computes."""
+    return {"rows": n_rows, "weights_gb_s": tokens_s / n_rows * seen["weight_bytes"] / 1e9,
+            "gop_s": tokens_s * 2 * n_weights / 1e9, "op_byte": 2 * n_weights * n_rows / seen["weight_bytes"]}
+
+
+def mixed(args, model):
+    seen = speed.run([args.kontor, "bench", "-m", model, "-t", str(args.threads), "-p", "256", "-n", "1", "--streams", "5",
+                      "--mixed", "--cpu-mask", str(args.cpu_mask), "-r", str(args.rounds), "--json"])
+    parts = seen["streams_s"] + seen["chunk_s"]
+    return {"test": "mixed5", "cpu": seen["cpu"], "tokens_s": {"kontor": middle([261 / seen["mixed_s"]])},
+            "ratio": {"its parts": middle([parts / seen["mixed_s"]])}}
+
+
+def streams(args, model, n_streams, n_weights):
+    seen = {}
+
+    def all_of_them():
+        seen.update(kontor(args, model, "tg", 32, 0, n_streams))
+        return seen["tg"]
+
+    runs = {"one": lambda: kontor(args, model, "tg", 32, 0)["tg"], "all": all_of_them}
     speeds = in_turn(args, f"tg32x{n_streams}", runs)
-    return {"test": f"tg32x{n_streams}", "tokens_s": {"kontor": middle(speeds["all"])},
-            "ratio": {"one stream": middle([a / b for a, b in zip(speeds["all"], speeds["one"])])}}
+    row = {"test": f"tg32x{n_streams}", "cpu": seen["cpu"], "tokens_s": {"kontor": middle(speeds["all"])},
+           "ratio": {"one stream": middle([a / b for a, b in zip(speeds["all"], speeds["one"])])}}
+    return row | work(statistics.median(speeds["all"]), n_streams, seen, n_weights)
 
 
 def measure(args, size, kind, first):
-    model = make(args, size, kind)
+    model, n = make(args, size, kind), weights(size)
     print(f"{size} {kind}", file=sys.stderr)
-    rows = [beside_peers(args, model, "pp", 512, 0), beside_peers(args, model, "tg", 128, 0)]
-    if args.depth and first:
-        rows.append(beside_peers(args, model, "tg", 32, args.depth))
-    return {"size": size, "type": kind, "bytes": os.path.getsize(model),
-            "rows": rows + [streams(args, model, n) for n in args.streams]}
+    rows = [beside_peers(args, model, "pp", 512, 0, n), beside_peers(args, model, "tg", 128, 0, n)]
+    for depth in args.depths if first else []:
+        rows.append(beside_peers(args, model, "pp", 512, depth, n))
+        rows.append(beside_peers(args, model, "tg", 32, depth, n))
+    rows += [streams(args, model, n_streams, n) for n_streams in args.streams] + [mixed(args, model)]
+    return {"size": size, "type": kind, "bytes": os.path.getsize(model), "kl": divergence(args, size, kind), "rows": rows}
 
 
 def peer(value):
@@ -122,13 +199,20 @@ def numbers(value):
     return [int(x) for x in words(value)]
 
 
-def show(results):
-    print(f"{'model':18} {'test':10} {'tokens/s':>10} {'GB/s':>6}   beside")
-    for r in results:
+def show(data):
+    most = data["machine"]
+    print(f"{data['threads']} threads, {most['cpu']}: reads {most['read_bytes_s'] / 1e9:.1f} GB/s, computes "
+          f"{most['int8_ops_s'] / 1e9:.0f} Gop/s in 8-bit integers, at most")
+    print(f"{'model':14} {'KL':>8} {'test':11} {'tokens/s':>9} {'GB/s':>6} {'of most':>7} {'Gop/s':>6} {'of most':>7}   beside")
+    for r in data["results"]:
         for row in r["rows"]:
             ratios = ", ".join(f"{k} {v['median']:.2f} ({v['min']:.2f} to {v['max']:.2f})" for k, v in row["ratio"].items())
-            gb_s = f"{row['weights_gb_s']:6.1f}" if "weights_gb_s" in row else " " * 6
-            print(f"{r['size'] + ' ' + r['type']:18} {row['test']:10} {row['tokens_s']['kontor']['median']:10.2f} {gb_s}   {ratios}")
+            did = " " * 29
+            if "gop_s" in row:
+                did = (f"{row['weights_gb_s']:6.1f} {row['weights_gb_s'] * 1e9 / most['read_bytes_s']:7.0%} "
+                       f"{row['gop_s']:6.0f} {row['gop_s'] * 1e9 / most['int8_ops_s']:7.0%}")
+            print(f"{r['size'] + ' ' + r['type']:14} {r['kl']:8.5f} {row['test']:11} {row['tokens_s']['kontor']['median']:9.2f} "
+                  f"{did}   {ratios}")
 
 
 def main():
@@ -138,7 +222,7 @@ def main():
     ap.add_argument("--sizes", type=words, default=["0.8B"], help="0.8B,2B,4B")
     ap.add_argument("--types", type=words, default=["Q4_K_M", "Q8_0", "Q4_0"])
     ap.add_argument("--streams", type=numbers, default=[5, 16])
-    ap.add_argument("--depth", type=int, default=8192)
+    ap.add_argument("--depths", type=numbers, default=[8192], help="8192,32768; 0: none")
     ap.add_argument("--dir", default="build/bench/models")
     ap.add_argument("-t", "--threads", type=int, default=len(os.sched_getaffinity(0)))
     ap.add_argument("-r", "--rounds", type=int, default=5)
@@ -148,14 +232,19 @@ def main():
     args = ap.parse_args()
     if args.show:
         with open(args.show, encoding="utf-8") as f:
-            show(json.load(f)["results"])
+            show(json.load(f))
         return 0
 
+    args.depths = [d for d in args.depths if d]
+    before = machine(args)
     results = [measure(args, size, kind, i == 0) for size in args.sizes for i, kind in enumerate(args.types)]
+    after = machine(args)
+    data = {"threads": args.threads, "rounds": args.rounds, "cpu_mask": args.cpu_mask,
+            "machine": {k: max(v, after[k]) if isinstance(v, float) else v for k, v in before.items()}, "results": results}
     if args.json:
-        print(json.dumps({"threads": args.threads, "rounds": args.rounds, "cpu_mask": args.cpu_mask, "results": results}))
+        print(json.dumps(data))
     else:
-        show(results)
+        show(data)
     return 0
 
 

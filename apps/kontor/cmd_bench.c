@@ -13,6 +13,28 @@ static bool progress(void *ctx, size_t done, size_t total)
     return !cli_interrupted();
 }
 
+static int print_machine(const struct kt_machine_speed *m, bool json)
+{
+    if (json)
+        return cli_print_json(json_pack("{s:I,s:s,s:f,s:f,s:f}", "threads",
+                                        (json_int_t)m->n_threads, "cpu", m->cpu_level,
+                                        "read_bytes_s", m->read_bytes_s, "int8_ops_s",
+                                        m->int8_ops_s, "float_ops_s", m->float_ops_s));
+    printf("%u threads, %s: reads %.1f GB/s, computes %.0f Gop/s in 8-bit integers and %.0f in "
+           "32-bit floats, at most\n",
+           m->n_threads, m->cpu_level, m->read_bytes_s * 1e-9, m->int8_ops_s * 1e-9,
+           m->float_ops_s * 1e-9);
+    return EXIT_DONE;
+}
+
+static int bench_machine(const struct kt_engine_options *o, bool json)
+{
+    struct kt_machine_speed m;
+    struct kt_error err;
+    enum kt_status st = kt_bench_machine(o, &m, &err);
+    return st ? cli_fail("bench", &err) : print_machine(&m, json);
+}
+
 static int print(const struct kt_engine *e, const struct kt_bench_request *rq,
                  const struct kt_bench_result *r, bool json)
 {
@@ -20,12 +42,13 @@ static int print(const struct kt_engine *e, const struct kt_bench_request *rq,
     kt_engine_info(e, &info);
     size_t n_streams = rq->n_streams ? rq->n_streams : 1;
     if (json)
-        return cli_print_json(json_pack("{s:f,s:f,s:I,s:I,s:I,s:I,s:I,s:s,s:s,s:I}", "pp", r->pp,
-                                        "tg", r->tg, "n_prompt", (json_int_t)rq->n_prompt, "n_gen",
-                                        (json_int_t)rq->n_gen, "depth", (json_int_t)rq->n_depth,
-                                        "streams", (json_int_t)n_streams, "threads",
-                                        (json_int_t)info.n_threads, "cpu", info.cpu_level, "arch",
-                                        info.arch, "weight_bytes", (json_int_t)info.weight_bytes));
+        return cli_print_json(
+            json_pack("{s:f,s:f,s:I,s:I,s:I,s:I,s:I,s:s,s:s,s:I,s:f,s:f,s:f}", "pp", r->pp, "tg",
+                      r->tg, "n_prompt", (json_int_t)rq->n_prompt, "n_gen", (json_int_t)rq->n_gen,
+                      "depth", (json_int_t)rq->n_depth, "streams", (json_int_t)n_streams, "threads",
+                      (json_int_t)info.n_threads, "cpu", info.cpu_level, "arch", info.arch,
+                      "weight_bytes", (json_int_t)info.weight_bytes, "streams_s", r->streams_s,
+                      "chunk_s", r->chunk_s, "mixed_s", r->mixed_s));
     printf("%s, %.1f MB of weights, %u threads, %s", info.arch, (double)info.weight_bytes * 1e-6,
            info.n_threads, info.cpu_level);
     if (rq->n_depth)
@@ -36,6 +59,9 @@ static int print(const struct kt_engine *e, const struct kt_bench_request *rq,
     if (rq->n_gen)
         printf("%zu generated%s: %10.2f tokens/s, %zu stream%s\n", rq->n_gen,
                n_streams > 1 ? " each" : "", r->tg, n_streams, n_streams > 1 ? "s" : "");
+    if (rq->mixed)
+        printf("a step of %zu generated: %.2f ms, of the prompt: %.2f ms, of both: %.2f ms\n",
+               n_streams, r->streams_s * 1e3, r->chunk_s * 1e3, r->mixed_s * 1e3);
     return EXIT_DONE;
 }
 
@@ -86,7 +112,7 @@ static int run(int argc, char **argv)
 {
     const char *model = NULL;
     uint64_t n_prompt = 512, n_gen = 128, depth = 0, streams = 1, reps = 5, batch = 0, cpu_mask = 0;
-    bool json = false, guesses = false;
+    bool json = false, guesses = false, mixed = false, machine = false;
     struct infer_memory memory = { 0 };
     const struct opt opts[] = {
         { "--model", "-m", OPT_STR, &model },
@@ -97,6 +123,8 @@ static int run(int argc, char **argv)
         { "--reps", "-r", OPT_U64, &reps },
         { "--batch", "-b", OPT_U64, &batch },
         { "--guesses", NULL, OPT_FLAG, &guesses },
+        { "--mixed", NULL, OPT_FLAG, &mixed },
+        { "--machine", NULL, OPT_FLAG, &machine },
         { "--cpu-mask", NULL, OPT_U64, &cpu_mask },
         { "--json", NULL, OPT_FLAG, &json },
         INFER_MEMORY_OPTS(memory),
@@ -117,6 +145,7 @@ static int run(int argc, char **argv)
         .n_gen = n_gen,
         .n_depth = depth,
         .n_streams = streams,
+        .mixed = mixed,
         .n_reps = reps,
         .n_batch = batch,
         .kv = memory.kv,
@@ -126,8 +155,10 @@ static int run(int argc, char **argv)
     };
     struct kt_bench_result r;
     struct kt_bench_guesses g;
-    model = cli_chat_model(model);
     struct kt_engine_options eo = { .n_threads = cli_threads(), .cpu_mask = (uint32_t)cpu_mask };
+    if (machine)
+        return bench_machine(&eo, json);
+    model = cli_chat_model(model);
     enum kt_status st = model ? kt_engine_open(&e, model, &eo, &err)
                               : infer_open(&e, NULL, &err); /* says what is missing */
     if (!st)
@@ -159,6 +190,10 @@ const struct command cmd_bench = {
     "  --state TYPE      how a recurrent state is kept: f32 (default) or bf16\n"
     "  --guesses         instead: what verifying guessed tokens costs, and how many must come "
     "true\n"
+    "  --mixed           also the time of a step of the streams' tokens together with a chunk of a "
+    "prompt\n"
+    "  --machine         instead, without a model: how fast this machine reads and computes at "
+    "most\n"
     "  --cpu-mask BITS   instruction sets to do without, added up: 1 AVX2, 2 AVX-VNNI, 4 AVX-512,\n"
     "                    8 its VNNI, 16 AMX; 512 dot products of ARM\n"
     "  --json            print {\"pp\",\"tg\",...} in tokens a second\n",

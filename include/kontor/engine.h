@@ -299,6 +299,7 @@ struct kt_bench_request {
     size_t n_gen;     /* single tokens, one after the other; 0: not measured     */
     size_t n_depth;   /* tokens already in the context before both               */
     size_t n_streams; /* sequences decoded together in one step; 0: 1            */
+    bool mixed;       /* also: a step of those streams and of one prompt chunk   */
     size_t n_reps;    /* 0: 5; the medians are given                             */
     size_t n_batch;   /* prefill chunk; 0: 512                                   */
     enum kt_kv_type kv;
@@ -310,6 +311,9 @@ struct kt_bench_request {
 
 struct kt_bench_result {
     double pp, tg; /* tokens a second: prompt; generated, of all streams together */
+    /* With 'mixed', seconds of one step: of the streams' tokens, of a chunk of n_prompt (at most n_batch) tokens, and of
+     * both together. */
+    double streams_s, chunk_s, mixed_s;
 };
 
 /* Random token ids, nothing but the model in the time. KT_E_CANCELLED when on_progress said so. */
@@ -328,6 +332,18 @@ struct kt_bench_guesses {
 KT_API KT_MUST_CHECK enum kt_status
 kt_bench_guesses(struct kt_engine *e, const struct kt_bench_request *rq,
                  struct kt_bench_guesses *out, struct kt_error *err);
+
+/* What this machine does at most, all threads together: bytes read from memory, and operations (a multiplication and
+ * an addition are two) of 8-bit integers and of 32-bit floats with everything in registers. Takes about two seconds and
+ * 512 MiB. 'opts' (may be NULL): threads and cpu_mask count. */
+struct kt_machine_speed {
+    uint32_t n_threads;
+    const char *cpu_level; /* whose instructions computed */
+    double read_bytes_s, int8_ops_s, float_ops_s;
+};
+KT_API KT_MUST_CHECK enum kt_status kt_bench_machine(const struct kt_engine_options *opts,
+                                                     struct kt_machine_speed *out,
+                                                     struct kt_error *err);
 
 /* ---- embeddings ------------------------------------------------------------------------------ */
 

@@ -20,13 +20,16 @@ struct bench {
     struct model_run *run;
     struct model_state *deep; /* rq->n_depth tokens in; NULL: depth 0 */
     struct model_state *states[N_STREAMS_MAX];
-    int32_t *tokens; /* [largest of all that is asked] */
-    float *logits;   /* [n_streams, n_vocab] */
+    struct model_state *reader; /* of the chunk in a mixed step; NULL: there is none */
+    int32_t *tokens;            /* [largest of all that is asked] */
+    float *logits;              /* [n_streams, n_vocab] */
 };
 
 static enum kt_status bench_init(struct bench *b, struct kt_error *err)
 {
     const struct kt_bench_request *rq = b->rq;
+    if (rq->mixed && rq->n_prompt == 0)
+        return kt_fail(err, KT_E_USAGE, "bench: a mixed step needs a prompt of at least one token");
     if (b->n_streams > N_STREAMS_MAX || b->n_reps > N_REPS_MAX)
         return kt_fail(err, KT_E_LIMIT, "bench: at most %d streams and %d repetitions",
                        N_STREAMS_MAX, N_REPS_MAX);
@@ -36,9 +39,12 @@ static enum kt_status bench_init(struct bench *b, struct kt_error *err)
                        "bench: %zu tokens at depth %zu are more than any model takes", n_new,
                        rq->n_depth);
     struct state_types types = engine_state_types(rq->kv, rq->state);
-    enum kt_status st = model_run_create(&b->run, b->e->model, MAX(b->n_batch, b->n_streams), err);
+    size_t n_rows = MAX(b->n_batch, b->n_streams) + (rq->mixed ? b->n_streams : 0);
+    enum kt_status st = model_run_create(&b->run, b->e->model, n_rows, err);
     for (size_t i = 0; i < b->n_streams && !st; i++)
         st = model_state_create(&b->states[i], b->e->model, n_ctx, types, err);
+    if (!st && rq->mixed)
+        st = model_state_create(&b->reader, b->e->model, n_ctx, types, err);
     if (!st && rq->n_depth)
         st = model_state_create(&b->deep, b->e->model, rq->n_depth, types, err);
     if (st)
@@ -62,6 +68,7 @@ static void bench_deinit(struct bench *b)
     for (size_t i = 0; i < b->n_streams && i < N_STREAMS_MAX; i++)
         model_state_destroy(b->states[i]);
     model_state_destroy(b->deep);
+    model_state_destroy(b->reader);
     model_run_destroy(b->run);
     free(b->tokens);
     free(b->logits);
@@ -84,14 +91,18 @@ static enum kt_status fill(struct bench *b, struct model_state *s, size_t n, str
     return st;
 }
 
+static void rewind_one(struct bench *b, struct model_state *s)
+{
+    if (b->deep)
+        model_state_copy(s, b->deep);
+    else
+        model_state_reset(s);
+}
+
 static void rewind_states(struct bench *b)
 {
-    for (size_t i = 0; i < b->n_streams; i++) {
-        if (b->deep)
-            model_state_copy(b->states[i], b->deep);
-        else
-            model_state_reset(b->states[i]);
-    }
+    for (size_t i = 0; i < b->n_streams; i++)
+        rewind_one(b, b->states[i]);
 }
 
 /* n single tokens of every stream, one step for all streams. */
@@ -154,6 +165,46 @@ static enum kt_status measure(struct bench *b, struct kt_bench_result *out, stru
     return KT_OK;
 }
 
+/* One step of the streams' next tokens, of a chunk of a prompt, or of both. */
+static enum kt_status one_step(struct bench *b, bool streams, bool chunk, double *seconds,
+                               struct kt_error *err)
+{
+    struct model_span spans[N_STREAMS_MAX + 1];
+    size_t n = 0;
+    for (size_t s = 0; streams && s < b->n_streams; s++)
+        spans[n++] = (struct model_span){ .state = b->states[s],
+                                          .tokens = b->tokens,
+                                          .n_tokens = 1,
+                                          .logits_of = OUT_LAST,
+                                          .logits = b->logits + s * b->e->n_vocab };
+    if (chunk) {
+        rewind_one(b, b->reader);
+        spans[n++] = (struct model_span){ .state = b->reader,
+                                          .tokens = b->tokens,
+                                          .n_tokens = MIN(b->rq->n_prompt, b->n_batch) };
+    }
+    return engine_step_timed(b->e, b->run, spans, n, seconds, err);
+}
+
+/* The three in turn, round after round: a busy machine then treats them alike. */
+static enum kt_status measure_mixed(struct bench *b, struct kt_bench_result *out,
+                                    struct kt_error *err)
+{
+    double s[3][N_REPS_MAX], unused;
+    enum kt_status st = KT_OK;
+    for (size_t r = 0; r <= b->n_reps && !st; r++) {
+        rewind_states(b);
+        for (int what = 0; what < 3 && !st; what++)
+            st = one_step(b, what != 1, what != 0, r ? &s[what][r - 1] : &unused, err);
+    }
+    if (st)
+        return st;
+    out->streams_s = median(s[0], b->n_reps);
+    out->chunk_s = median(s[1], b->n_reps);
+    out->mixed_s = median(s[2], b->n_reps);
+    return KT_OK;
+}
+
 enum kt_status kt_bench(struct kt_engine *e, const struct kt_bench_request *rq,
                         struct kt_bench_result *out, struct kt_error *err)
 {
@@ -169,6 +220,8 @@ enum kt_status kt_bench(struct kt_engine *e, const struct kt_bench_request *rq,
     enum kt_status st = bench_init(&b, err);
     if (!st)
         st = measure(&b, out, err);
+    if (!st && rq->mixed)
+        st = measure_mixed(&b, out, err);
     bench_deinit(&b);
     return st;
 }

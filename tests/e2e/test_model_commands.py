@@ -258,6 +258,11 @@ class Numbers(WithFolder):
         m = json.loads(kontor("bench", "-m", CHAT, "-p", 4, "-n", 1, "-r", 1, "--cpu-mask", 31, "--json").stdout)
         self.assertIn(m["cpu"], ("ref", "neon", "dotprod"))  # 31 takes all of x86's away
         kontor("bench", "-m", CHAT, "-p", 4, "--cpu-mask", 1 << 32, ok=(2,))
+        m = json.loads(kontor("bench", "-m", CHAT, "-p", 4, "-n", 1, "-r", 1, "--streams", 2, "--mixed", "--json").stdout)
+        self.assertTrue(all(m[k] > 0 for k in ("streams_s", "chunk_s", "mixed_s")), m)
+        m = json.loads(kontor("bench", "--machine", "-t", 1, "--cpu-mask", 31, "--json").stdout)
+        self.assertEqual((m["threads"], m["cpu"]), (1, "ref" if os.uname().machine == "x86_64" else m["cpu"]))
+        self.assertTrue(all(m[k] > 0 for k in ("read_bytes_s", "int8_ops_s", "float_ops_s")), m)
         kontor("bench", "-m", EMBED, "-p", 8, ok=(3,))
         kontor("bench", "-m", CHAT, "-p", 0, "-n", 0, ok=(2,))
 

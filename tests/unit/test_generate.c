@@ -634,7 +634,14 @@ static void speed_is_measured(void **state)
     };
     must(kt_bench(engine, &rq, &r, &err));
     assert_true(r.pp > 0 && r.tg > 0);
+    assert_true(r.mixed_s == 0);
+    rq.mixed = true;
+    must(kt_bench(engine, &rq, &r, &err));
+    assert_true(r.streams_s > 0 && r.chunk_s > 0 && r.mixed_s > 0);
+    rq.n_prompt = 0;
+    assert_int_equal(kt_bench(engine, &rq, &r, &err), KT_E_USAGE);
     rq.n_streams = 1000;
+    rq.mixed = false;
     assert_int_equal(kt_bench(engine, &rq, &r, &err), KT_E_LIMIT);
 }
 
