@@ -282,10 +282,10 @@ static void attn_mix_all_two(float *o0, float *o1, float shrink0, float shrink1,
 }
 
 /* Positions [pos, pos + n) of keys or values: as they are, or widened into 'wide'. */
-static inline const void *attn_take(const struct attn_args *a, const void *cache, size_t pos,
-                                    size_t n, bool widen, float *wide)
+static inline const void *attn_take(const struct attn_args *a, bool values, size_t pos, size_t n,
+                                    bool widen, float *wide)
 {
-    const char *p = (const char *)cache + pos * kv_row_bytes(a->type, a->dh);
+    const char *p = attn_rows(a, values, pos);
     if (!widen)
         return p;
     if (a->type == KV_Q8)
@@ -377,7 +377,7 @@ static void attn_tile(const struct attn_args *a, size_t row0, size_t n_rows, siz
     };
     for (s.at = 0; s.at < n; s.at += step) {
         s.n = attn_min(step, n - s.at);
-        s.kv = attn_take(a, a->k, pos0 + s.at, s.n, widen, wide);
+        s.kv = attn_take(a, false, pos0 + s.at, s.n, widen, wide);
         attn_step_scores(&s);
     }
     for (size_t i = 0; i < n_rows; i++)
@@ -385,7 +385,7 @@ static void attn_tile(const struct attn_args *a, size_t row0, size_t n_rows, siz
             attn_weigh(&rows[i]);
     for (s.at = 0; s.at < n; s.at += step) {
         s.n = attn_min(step, n - s.at);
-        s.kv = attn_take(a, a->v, pos0 + s.at, s.n, widen, wide);
+        s.kv = attn_take(a, true, pos0 + s.at, s.n, widen, wide);
         attn_step_mix(&s, o, o_stride);
     }
 }

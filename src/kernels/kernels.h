@@ -25,6 +25,7 @@
 #ifndef KERNELS_KERNELS_H
 #define KERNELS_KERNELS_H
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -116,6 +117,12 @@ size_t kv_row_bytes(enum kv_type type, size_t dh);
  * different threads. */
 enum { ATTN_SPLIT = 1024 };
 
+/* A cache may lie in pages of so many positions, each with both keys and values (and those of other
+ * heads): a multiple of a tile, so that a tile is always in one page, and a part of a split. Where
+ * rows lie changes no number. */
+enum { ATTN_PAGE = 128 };
+static_assert(ATTN_PAGE % 64 == 0 && ATTN_SPLIT % ATTN_PAGE == 0, "tiles do not cross pages");
+
 struct attn_args {
     enum kv_type type;
     size_t dh, n_q;
@@ -126,7 +133,21 @@ struct attn_args {
     float scale;
     float *out;
     size_t out_stride;
+    /* Not NULL: instead of k and v, position p's rows are the (p % ATTN_PAGE)-th behind
+     * pages[p / ATTN_PAGE] + k_at and + v_at (bytes). */
+    char *const *pages;
+    size_t k_at, v_at;
 };
+
+/* Where the rows of position 'pos' and the others of its tile lie. */
+static inline const char *attn_rows(const struct attn_args *a, bool values, size_t pos)
+{
+    size_t bytes = kv_row_bytes(a->type, a->dh);
+    if (a->pages)
+        return a->pages[pos / ATTN_PAGE] + (values ? a->v_at : a->k_at) + pos % ATTN_PAGE * bytes;
+    return (const char *)(values ? a->v : a->k) + pos * bytes;
+}
+
 typedef void (*attention_fn)(const struct attn_args *a);
 /* One split alone, which every row sees some of. out: [n_q] parts at stride out_stride, each o [dh],
  * then m, then l. */

@@ -63,12 +63,13 @@ static void turn_head(float *x, size_t n)
         x[i] *= scale;
 }
 
-static void store_head(const struct model_run *r, const struct model_state *st, char *cache,
+static void store_head(const struct model_run *r, const struct model_state *st, size_t at,
                        uint32_t pos, const float *head)
 {
     size_t dh = r->m->shape.head_dim;
     enum kv_type type = st->types.kv;
-    r->m->k->kv_store(type, cache + pos * kv_row_bytes(type, dh), head, dh);
+    char *rows = st->page_rows[pos / ATTN_PAGE] + at;
+    r->m->k->kv_store(type, rows + pos % ATTN_PAGE * kv_row_bytes(type, dh), head, dh);
 }
 
 static void store_range(void *ctx, size_t row0, size_t row1, size_t thread_idx)
@@ -93,8 +94,8 @@ static void store_range(void *ctx, size_t row0, size_t row1, size_t thread_idx)
             place_head(j->r, k, j->l->k_norm, angles);
             if (turned)
                 turn_head(k, s->head_dim);
-            store_head(j->r, row->state, state_keys(row->state, j->layer, h), row->pos, k);
-            store_head(j->r, row->state, state_values(row->state, j->layer, h), row->pos, v);
+            store_head(j->r, row->state, state_keys_at(row->state, j->layer, h), row->pos, k);
+            store_head(j->r, row->state, state_values_at(row->state, j->layer, h), row->pos, v);
         }
     }
 }
@@ -150,8 +151,9 @@ static struct attn_args args_of(const struct attention_job *j, const struct row_
         .n_q = n_q,
         .q = r->b.q + row * q_width(s) + head * head_stride(s),
         .q_stride = one ? head_stride(s) : q_width(s),
-        .k = state_keys(sp->state, j->layer, kv_head),
-        .v = state_values(sp->state, j->layer, kv_head),
+        .pages = sp->state->page_rows,
+        .k_at = state_keys_at(sp->state, j->layer, kv_head),
+        .v_at = state_values_at(sp->state, j->layer, kv_head),
         .n_visible = n_visible,
         .scale = (float)(1.0 / sqrt((double)s->head_dim)),
         .out = r->b.mix.f + row * r->b.mix.stride + head * s->head_dim,

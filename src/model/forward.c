@@ -256,6 +256,8 @@ static enum kt_status step(struct model_run *r, const struct model_span *spans, 
                            bool mtp, struct kt_error *err)
 {
     enum kt_status st = check_step(r, spans, n_spans, mtp, err);
+    for (size_t i = 0; i < n_spans && !st; i++)
+        st = state_reserve(spans[i].state, spans[i].n_tokens, err);
     if (st)
         return st;
     r->n_rows = r->n_spans = r->n_outs = r->n_logits = 0;

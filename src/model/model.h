@@ -7,8 +7,8 @@
  * A step takes spans: each is some new tokens of one state. Decode rows of several sequences and a
  * prefill chunk may ride together; a sequence's numbers do not depend on its company, on the chunking or
  * on the thread count (see kernels.h), whatever the types its state is kept in. There is no truncate:
- * recurrent state cannot be cut. It can be copied (model_state_copy) and later put back; and of the
- * tokens of the last step alone, if its span was tentative, any number may be taken back
+ * recurrent state cannot be cut. It can be copied (model_state_copy, model_state_freeze) and later put
+ * back; and of the tokens of the last step alone, if its span was tentative, any number may be taken back
  * (model_state_accept), for tokens that were only guessed.
  *
  * Some models have a head more that predicts the token after the next one, from the trunk's hidden
@@ -49,8 +49,20 @@ size_t model_state_n_past(const struct model_state *s);
 size_t model_state_n_ctx(const struct model_state *s);
 /* The position of the next token, if it is text: n_past, or less once there were images (below). */
 uint32_t model_state_next_position(const struct model_state *s);
-/* dst becomes equal to src; both of the same model and types, dst's n_ctx >= src's n_past. */
+/* dst becomes equal to src; both of the same model and types, dst's n_ctx >= src's n_past. Keys and values
+ * are shared, page by page, until one of the two writes to a page: what is copied is the recurrent state. */
 void model_state_copy(struct model_state *dst, const struct model_state *src);
+/* A checkpoint: a copy of src, which has tokens, that takes no part in steps and no more memory than it
+ * needs. It never changes, so that any number of threads may copy from it. */
+KT_MUST_CHECK enum kt_status model_state_freeze(struct model_state **out, const struct model_state *src,
+                                                struct kt_error *err);
+/* What a checkpoint takes: memory of its own; pages of so many bytes, so many tokens in each; and the bytes
+ * of those of its pages that no other kept state refers to. 'keep' counts the state in or out; the calls for
+ * all states of one model are serialised by the caller. */
+size_t model_state_own_bytes(const struct model_state *s);
+size_t model_state_page_bytes(const struct model_state *s);
+size_t model_page_tokens(void);
+size_t model_state_keep(const struct model_state *s, bool keep);
 
 /* Make room for tentative spans of up to n_rows tokens, at most TENTATIVE_MAX; what is in the state
  * stays. Costs tentative_size() bytes; without recurrent layers none. */
@@ -63,12 +75,14 @@ KT_MUST_CHECK enum kt_status model_state_allow_tentative(struct model_state *s, 
 void model_state_accept(struct model_state *s, size_t n_tokens);
 
 /* The state of the multi-token head; KT_E_UNSUPPORTED when the model has none. What is written above
- * holds for it too. model_state_cut() forgets all but the first n_tokens, of a state of this kind; what
- * comes next is then text after the same images, so it may not cut into or before one. */
+ * holds for it too. model_state_cut() forgets all but the first n_tokens, of a state of this kind, or of a
+ * model without recurrent layers (model_can_cut); what comes next is then text after the same images, so it
+ * may not cut into or before one. */
 bool model_has_mtp(const struct model *m);
 KT_MUST_CHECK enum kt_status model_mtp_state_create(struct model_state **out, const struct model *m,
                                                     size_t n_ctx, struct state_types types,
                                                     struct kt_error *err);
+bool model_can_cut(const struct model *m);
 void model_state_cut(struct model_state *s, size_t n_tokens);
 
 KT_MUST_CHECK enum kt_status model_run_create(struct model_run **out, const struct model *m,
@@ -109,7 +123,7 @@ struct model_span {
 };
 
 /* The sum of n_tokens over spans is at most n_batch. On success every state has advanced. On failure
- * (bad token id, context full) nothing has changed. */
+ * (bad token id, context full, no memory) nothing has changed. */
 KT_MUST_CHECK enum kt_status model_step(struct model_run *r, const struct model_span *spans, size_t n_spans,
                                         struct kt_error *err);
 

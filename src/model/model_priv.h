@@ -2,6 +2,8 @@
 #ifndef MODEL_MODEL_PRIV_H
 #define MODEL_MODEL_PRIV_H
 
+#include <stdatomic.h>
+
 #include "base/arena.h"
 #include "base/size.h"
 #include "kernels/kernels.h"
@@ -34,6 +36,15 @@ struct tentative {
     float *sink;      /* [lin_v_dim]                                                          */
 };
 
+/* Keys and values of ATTN_PAGE positions of all attention layers: [layers, 2 (keys, values), n_kv_heads,
+ * ATTN_PAGE] rows. Whoever is its only user may write to it; what several share does not change. */
+struct kv_page {
+    atomic_size_t n_users;
+    size_t n_kept; /* see model_state_keep(); whoever keeps states guards it */
+    size_t bytes;
+    char *rows;
+};
+
 struct model_state {
     const struct model *m;
     bool mtp; /* of the multi-token head: one attention layer, which counts as layer n_layers */
@@ -42,17 +53,28 @@ struct model_state {
     int64_t
         shift; /* the next text's position is n_past + shift: an image takes fewer than its vectors */
     struct state_sizes sizes;
-    void *block;     /* what free() takes; the rest points into it */
-    char *kv;        /* [attention layers, 2 (keys, values), n_kv_heads, n_ctx] rows      */
-    char *recurrent; /* [linear layers, lin_v_heads, lin_k_dim, lin_v_dim]                */
-    float *conv;     /* [linear layers, 3, 2K + V]: oldest first, before the activation   */
-    float *parts;    /* [n_heads, splits of n_ctx, head_dim + 2]: scratch of one layer    */
+    void *block;            /* what free() takes; the rest points into it */
+    struct kv_page **pages; /* [sizes.n_pages]; NULL: not written yet                     */
+    char **page_rows;       /* [sizes.n_pages] their rows, for the kernels                */
+    char *recurrent;        /* [linear layers, lin_v_heads, lin_k_dim, lin_v_dim]                */
+    float *conv;            /* [linear layers, 3, 2K + V]: oldest first, before the activation   */
+    float *parts; /* [n_heads, splits of n_ctx, head_dim + 2]: scratch of one layer; NULL: frozen */
     struct tentative tentative;
 };
 
-/* The cache of one head of one layer: n_ctx rows of kv_row_bytes(). */
-char *state_keys(const struct model_state *s, uint32_t layer, size_t kv_head);
-char *state_values(const struct model_state *s, uint32_t layer, size_t kv_head);
+/* Where in a page the rows of one head of one layer begin: ATTN_PAGE of kv_row_bytes(). */
+size_t state_keys_at(const struct model_state *s, uint32_t layer, size_t kv_head);
+size_t state_values_at(const struct model_state *s, uint32_t layer, size_t kv_head);
+/* Pages for n more positions, of which s is the only user. KT_E_NOMEM: what is in s stays. */
+KT_MUST_CHECK enum kt_status state_reserve(struct model_state *s, size_t n, struct kt_error *err);
+/* Give back the pages from the first-th on. */
+void state_release(struct model_state *s, size_t first);
+/* How many hold positions. */
+size_t state_pages_used(const struct model_state *s);
+/* A state that is not filled yet and takes no part in steps; n_ctx >= 1. */
+KT_MUST_CHECK enum kt_status state_create_frozen(struct model_state **out, const struct model *m,
+                                                 size_t n_ctx, struct state_types types, bool mtp,
+                                                 struct kt_error *err);
 void *state_recurrent(const struct model_state *s, uint32_t layer, size_t v_head);
 float *state_conv(const struct model_state *s, uint32_t layer);
 /* Room for the parts of one query head, attn_part_floats() apart; n_ctx > ATTN_SPLIT. */
@@ -159,8 +181,8 @@ struct model_run {
     struct run_buffers b;
     size_t n_rows, n_spans, n_outs; /* of the current step */
     size_t n_crowds;                /* of the current layer */
-    size_t n_logits; /* outs[0 .. n_logits) want logits, the others only hidden states */
-    size_t n_ids;    /* the first n_ids of each, then these                            */
+    size_t n_logits;         /* outs[0 .. n_logits) want logits, the others only hidden states */
+    size_t n_ids;            /* the first n_ids of each, then these                            */
     const int32_t *more_ids; /* [n_more_ids] */
     size_t n_more_ids;
 };

@@ -259,8 +259,11 @@ enum kt_status state_types_check(const struct model_shape *s, struct state_types
                    "experts would be asked");
 }
 
-/* Sizes of parts, and of the block that holds them: every part starts on a cache line; the last 64
- * bytes let an unaligned allocation be aligned. */
+/* The system gives whole pages of its own. */
+enum { PAGE_ALIGN = 4096 };
+
+/* Sizes of parts, and of the block that holds all but the pages: every part starts on a cache line; the
+ * last 64 bytes let an unaligned allocation be aligned. */
 static bool sizes_of(struct state_sizes *out, const struct model_shape *s, size_t n_attention,
                      size_t n_recurrent, size_t n_ctx, struct state_types types)
 {
@@ -269,23 +272,28 @@ static bool sizes_of(struct state_sizes *out, const struct model_shape *s, size_
         2 * (size_t)s->lin_k_heads * s->lin_k_dim + (size_t)s->lin_v_heads * s->lin_v_dim;
     size_t n_splits =
         n_ctx > ATTN_SPLIT ? (n_ctx - 1) / ATTN_SPLIT + 1 : 0; /* one needs no joining */
-    bool ok =
-        size_mul(&out->kv, n_attention * 2 * s->n_kv_heads, kv_row_bytes(types.kv, s->head_dim)) &&
-        size_mul(&out->kv, out->kv, n_ctx) &&
-        size_mul(&out->recurrent, n_recurrent * lin_elem * s->lin_v_heads,
-                 (size_t)s->lin_k_dim * s->lin_v_dim) &&
-        size_mul(&out->conv, n_recurrent * 3 * sizeof(float), conv_channels) &&
-        size_mul(&out->parts, s->n_heads * attn_part_floats(s->head_dim) * sizeof(float),
-                 n_attention ? n_splits : 0);
-    size_t *parts[] = { &out->kv, &out->recurrent, &out->conv, &out->parts };
+    size_t n_pages = n_attention && n_ctx ? (n_ctx - 1) / ATTN_PAGE + 1 : 0;
     size_t largest = (size_t)1 << 62; /* so that rounding and adding below cannot wrap */
-    out->total = 64;
+    bool ok = size_mul(&out->page, n_attention * 2 * s->n_kv_heads,
+                       ATTN_PAGE * kv_row_bytes(types.kv, s->head_dim)) &&
+              out->page < largest / 8 && (out->page = size_align(out->page, PAGE_ALIGN), true) &&
+              size_mul(&out->kv, out->page, n_pages) &&
+              size_mul(&out->recurrent, n_recurrent * lin_elem * s->lin_v_heads,
+                       (size_t)s->lin_k_dim * s->lin_v_dim) &&
+              size_mul(&out->conv, n_recurrent * 3 * sizeof(float), conv_channels) &&
+              size_mul(&out->table, n_pages, 2 * sizeof(void *)) &&
+              size_mul(&out->parts, s->n_heads * attn_part_floats(s->head_dim) * sizeof(float),
+                       n_attention ? n_splits : 0);
+    out->n_pages = n_pages;
+    size_t *parts[] = { &out->recurrent, &out->conv, &out->parts, &out->table };
+    out->block = 64;
     for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
         if (!ok || *parts[i] >= largest / 8)
             return false;
-        out->total += size_align(*parts[i], 64);
+        out->block += size_align(*parts[i], 64);
     }
-    return true;
+    out->total = out->kv + out->block;
+    return out->kv < largest / 8;
 }
 
 bool state_sizes(struct state_sizes *out, const struct model_shape *s, size_t n_ctx,

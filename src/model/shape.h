@@ -86,13 +86,17 @@ struct state_types {
 KT_MUST_CHECK enum kt_status state_types_check(const struct model_shape *s, struct state_types types,
                                                struct kt_error *err);
 
-/* Bytes, for one sequence of n_ctx tokens. */
+/* Bytes, for one sequence of n_ctx tokens: the most it takes. Keys and values come in pages, which are made
+ * when they are first written and may be shared between sequences. */
 struct state_sizes {
-    size_t kv;        /* keys and values of all attention layers            */
+    size_t kv;        /* keys and values of all attention layers: n_pages * page */
     size_t recurrent; /* DeltaNet states                                    */
     size_t conv;      /* raw convolution columns                            */
     size_t parts;     /* what the splits of a long attention leave for joining */
-    size_t total;     /* of the block that is allocated                     */
+    size_t table;     /* where the pages are                                */
+    size_t page, n_pages; /* of ATTN_PAGE positions each (kernels.h); 0: no attention layer */
+    size_t block;     /* all but the pages: allocated at once               */
+    size_t total;     /* kv + block                                         */
 };
 KT_MUST_CHECK bool state_sizes(struct state_sizes *out, const struct model_shape *s, size_t n_ctx,
                                struct state_types types);

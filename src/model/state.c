@@ -1,6 +1,6 @@
-/* What a sequence leaves behind: keys and values of every position for attention, and a state of
- * fixed size for the linear layers. One block of memory, laid out as state_sizes() says, zero at
- * first. */
+/* What a sequence leaves behind: keys and values of every position for attention, in pages (pages.c), and
+ * a state of fixed size for the linear layers, in one block of memory, laid out as state_sizes() says, zero
+ * at first. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,27 +8,6 @@
 
 #include "base/status.h"
 #include "model/model_priv.h"
-
-static size_t row_bytes(const struct model_state *s)
-{
-    return kv_row_bytes(s->types.kv, s->m->shape.head_dim);
-}
-
-static size_t head_bytes(const struct model_state *s)
-{
-    return s->n_ctx * row_bytes(s);
-}
-
-char *state_keys(const struct model_state *s, uint32_t layer, size_t kv_head)
-{
-    return s->kv +
-           ((size_t)s->m->slot[layer] * 2 * s->m->shape.n_kv_heads + kv_head) * head_bytes(s);
-}
-
-char *state_values(const struct model_state *s, uint32_t layer, size_t kv_head)
-{
-    return state_keys(s, layer, s->m->shape.n_kv_heads + kv_head);
-}
 
 void *state_recurrent(const struct model_state *s, uint32_t layer, size_t v_head)
 {
@@ -61,9 +40,13 @@ enum kt_status memory_check(size_t bytes, const char *what, struct kt_error *err
                    what, bytes >> 20, have >> 20);
 }
 
+enum purpose { FOR_STEPS, FOR_STEPS_OF_HEAD, FROZEN, FROZEN_OF_HEAD };
+
 static enum kt_status create(struct model_state **out, const struct model *m, size_t n_ctx,
-                             struct state_types types, bool mtp, struct kt_error *err)
+                             struct state_types types, enum purpose purpose, struct kt_error *err)
 {
+    bool mtp = purpose == FOR_STEPS_OF_HEAD || purpose == FROZEN_OF_HEAD;
+    bool frozen = purpose == FROZEN || purpose == FROZEN_OF_HEAD;
     if (n_ctx == 0 || n_ctx > UINT32_MAX / 2)
         return kt_fail(err, KT_E_USAGE, "a context of %zu tokens", n_ctx);
     enum kt_status st = state_types_check(&m->shape, types, err);
@@ -75,24 +58,31 @@ static enum kt_status create(struct model_state **out, const struct model *m, si
     st = memory_check(sizes.total, "a context of this length", err);
     if (st)
         return st;
+    if (frozen) {
+        sizes.block -= size_align(sizes.parts, 64);
+        sizes.total -= size_align(sizes.parts, 64);
+        sizes.parts = 0;
+    }
 
     struct model_state *s = calloc(1, sizeof(*s));
-    void *block =
-        calloc(1, sizes.total); /* the system's zero pages: untouched positions cost nothing */
+    void *block = calloc(1, sizes.block);
     if (!s || !block) {
         free(s);
         free(block);
         return kt_fail(err, KT_E_NOMEM, "a context of %zu tokens: %zu MiB are not available", n_ctx,
-                       sizes.total >> 20);
+                       sizes.block >> 20);
     }
     *s = (struct model_state){
         .m = m, .mtp = mtp, .types = types, .n_ctx = n_ctx, .sizes = sizes, .block = block
     };
-    s->kv = (char *)size_align((size_t)block, 64);
-    s->recurrent = s->kv + size_align(sizes.kv, 64);
+    s->recurrent = (char *)size_align((size_t)block, 64);
     char *conv = s->recurrent + size_align(sizes.recurrent, 64);
+    char *table = conv + size_align(sizes.conv, 64);
+    char *parts = table + size_align(sizes.table, 64);
     s->conv = (float *)(void *)conv;
-    s->parts = (float *)(void *)(conv + size_align(sizes.conv, 64));
+    s->pages = (struct kv_page **)(void *)table;
+    s->page_rows = (char **)(void *)table + sizes.n_pages;
+    s->parts = frozen ? NULL : (float *)(void *)parts;
     *out = s;
     return KT_OK;
 }
@@ -104,7 +94,7 @@ enum kt_status model_state_create(struct model_state **out, const struct model *
     if (m->shape.arch == ARCH_BERT)
         return kt_fail(err, KT_E_UNSUPPORTED,
                        "a bert model encodes whole texts; it has no sequence state");
-    return create(out, m, n_ctx, types, false, err);
+    return create(out, m, n_ctx, types, FOR_STEPS, err);
 }
 
 enum kt_status model_mtp_state_create(struct model_state **out, const struct model *m, size_t n_ctx,
@@ -115,22 +105,31 @@ enum kt_status model_mtp_state_create(struct model_state **out, const struct mod
         return kt_fail(err, KT_E_UNSUPPORTED,
                        "%s has no multi-token head; take a file that was converted with it",
                        model_file_path(m->file));
-    return create(out, m, n_ctx, types, true, err);
+    return create(out, m, n_ctx, types, FOR_STEPS_OF_HEAD, err);
+}
+
+enum kt_status state_create_frozen(struct model_state **out, const struct model *m, size_t n_ctx,
+                                   struct state_types types, bool mtp, struct kt_error *err)
+{
+    *out = NULL;
+    return create(out, m, n_ctx, types, mtp ? FROZEN_OF_HEAD : FROZEN, err);
 }
 
 void model_state_destroy(struct model_state *s)
 {
     if (!s)
         return;
+    state_release(s, 0);
     free(s->tentative.raw);
     free(s->block);
     free(s);
 }
 
 /* Old keys and values are unreachable once n_past is 0; the recurrent part is not, it would be
- * added to. */
+ * added to. The first page stays for the next text: short ones often come one after the other. */
 void model_state_reset(struct model_state *s)
 {
+    state_release(s, 1);
     s->n_past = 0;
     s->tentative.n_rows = s->tentative.n_pending = 0;
     s->shift = 0;
@@ -153,19 +152,29 @@ size_t model_state_n_ctx(const struct model_state *s)
     return s->n_ctx;
 }
 
+bool model_can_cut(const struct model *m)
+{
+    for (uint32_t i = 0; i < m->shape.n_layers; i++)
+        if (m->shape.recurrent[i])
+            return false;
+    return m->shape.arch != ARCH_BERT;
+}
+
 void model_state_cut(struct model_state *s, size_t n_tokens)
 {
-    assert(s->mtp);
+    assert(s->mtp || model_can_cut(s->m));
+    assert(s->tentative.n_rows == 0);
     assert(n_tokens <= s->n_past);
     s->n_past = n_tokens;
 }
 
-static void copy_layer(struct model_state *dst, const struct model_state *src, uint32_t layer)
+static void share_pages(struct model_state *dst, const struct model_state *src)
 {
-    size_t used = src->n_past * row_bytes(src);
-    for (size_t h = 0; used && h < src->m->shape.n_kv_heads; h++) {
-        memcpy(state_keys(dst, layer, h), state_keys(src, layer, h), used);
-        memcpy(state_values(dst, layer, h), state_values(src, layer, h), used);
+    state_release(dst, 0);
+    for (size_t i = 0; i < state_pages_used(src); i++) {
+        dst->pages[i] = src->pages[i];
+        dst->page_rows[i] = src->page_rows[i];
+        atomic_fetch_add_explicit(&src->pages[i]->n_users, 1, memory_order_relaxed);
     }
 }
 
@@ -177,17 +186,20 @@ void model_state_copy(struct model_state *dst, const struct model_state *src)
     assert(dst->types.recurrent == src->types.recurrent);
     assert(dst->n_ctx >= src->n_past);
     assert(src->tentative.n_rows == 0); /* undecided */
-    const struct model_shape *sh = &src->m->shape;
-    if (src->mtp)
-        copy_layer(dst, src, sh->n_layers);
-    for (uint32_t i = 0; !src->mtp && i < sh->n_layers; i++) {
-        if (!sh->recurrent[i])
-            copy_layer(dst, src, i);
-    }
+    share_pages(dst, src);
     memcpy(dst->recurrent, src->recurrent, src->sizes.recurrent);
     memcpy(dst->conv, src->conv, src->sizes.conv);
     tentative_replay_into(dst, src);
     dst->tentative.n_rows = dst->tentative.n_pending = 0;
     dst->n_past = src->n_past;
     dst->shift = src->shift;
+}
+
+enum kt_status model_state_freeze(struct model_state **out, const struct model_state *src,
+                                  struct kt_error *err)
+{
+    enum kt_status st = state_create_frozen(out, src->m, src->n_past, src->types, src->mtp, err);
+    if (!st)
+        model_state_copy(*out, src);
+    return st;
 }

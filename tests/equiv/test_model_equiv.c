@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/size.h"
 #include "golden/synthetic.h"
 #include "kernels/kernels.h"
 #include "model/model.h"
@@ -436,20 +437,22 @@ static void check_sizes(const struct way *w)
 {
     const struct model_shape *s = model_shape_of(w->m);
     struct state_sizes one, two;
-    assert_true(state_sizes(&one, s, N_CTX, w->types));
-    assert_true(state_sizes(&two, s, 2 * N_CTX, w->types));
+    assert_true(state_sizes(&one, s, ATTN_PAGE - 1, w->types));
+    assert_true(state_sizes(&two, s, 2 * ATTN_PAGE, w->types));
     size_t n_linear = 0;
     for (uint32_t i = 0; i < s->n_layers; i++)
         n_linear += s->recurrent[i];
     size_t row = kv_row_bytes(w->types.kv, s->head_dim),
            state = w->types.recurrent == STATE_BF16 ? 2 : 4;
-    assert_int_equal(one.kv, (s->n_layers - n_linear) * 2 * s->n_kv_heads * row * N_CTX);
+    size_t page = (s->n_layers - n_linear) * 2 * s->n_kv_heads * row * ATTN_PAGE;
+    assert_int_equal(one.page, size_align(page, 4096));
+    assert_int_equal(one.kv, one.page);
     assert_int_equal(two.kv, 2 * one.kv);
     assert_int_equal(one.recurrent, n_linear * s->lin_v_heads * 128 * 128 * state);
     assert_int_equal(one.conv, n_linear * 3 * 4 * 128 * (2 * s->lin_k_heads + s->lin_v_heads));
     assert_int_equal(two.recurrent, one.recurrent);
-    assert_true(mtp_state_sizes(&two, s, N_CTX, w->types));
-    assert_int_equal(two.kv, 2 * s->n_kv_heads * row * N_CTX);
+    assert_true(mtp_state_sizes(&two, s, ATTN_PAGE + 1, w->types));
+    assert_int_equal(two.kv, 2 * size_align(2 * s->n_kv_heads * row * ATTN_PAGE, 4096));
     assert_int_equal(two.recurrent + two.conv, 0);
 
     struct kt_error err = { 0 };

@@ -166,13 +166,12 @@ static void compare_state(const struct walk *w, struct model_state *copy, const 
     const struct model_shape *s = &e->m->shape;
     model_state_copy(copy, w->s);
     assert_int_equal(copy->n_past, want->n_past);
-    size_t head = want->n_past * kv_row_bytes(e->types.kv, s->head_dim);
-    for (uint32_t i = 0; i < s->n_layers; i++) {
-        for (size_t h = 0; !s->recurrent[i] && h < s->n_kv_heads; h++) {
-            same_bytes("keys", e, w->at, state_keys(copy, i, h), state_keys(want, i, h), head);
-            same_bytes("values", e, w->at, state_values(copy, i, h), state_values(want, i, h),
-                       head);
-        }
+    size_t row = kv_row_bytes(e->types.kv, s->head_dim);
+    for (size_t at = 0; at < want->n_past; at += ATTN_PAGE) {
+        size_t used = MIN((size_t)ATTN_PAGE, want->n_past - at) * row;
+        const char *a = copy->page_rows[at / ATTN_PAGE], *b = want->page_rows[at / ATTN_PAGE];
+        for (size_t head = 0; head + ATTN_PAGE * row <= want->sizes.page; head += ATTN_PAGE * row)
+            same_bytes("keys and values", e, w->at, a + head, b + head, used);
     }
     same_bytes("recurrent states", e, w->at, copy->recurrent, want->recurrent,
                want->sizes.recurrent);

@@ -128,17 +128,17 @@ static void bench_attention(enum kv_type type, size_t dh, size_t n_q, uint32_t n
     }
     for (size_t i = 0; i < n_q; i++)
         visible[i] = n_ctx;
-    struct attn_args a = { type,
-                           dh,
-                           n_q,
-                           noise_floats(n_q * dh),
-                           dh,
-                           kv,
-                           kv + n_ctx * row,
-                           visible,
-                           0.125f,
-                           noise_floats(n_q * dh),
-                           dh };
+    struct attn_args a = { .type = type,
+                           .dh = dh,
+                           .n_q = n_q,
+                           .q = noise_floats(n_q * dh),
+                           .q_stride = dh,
+                           .k = kv,
+                           .v = kv + n_ctx * row,
+                           .n_visible = visible,
+                           .scale = 0.125f,
+                           .out = noise_floats(n_q * dh),
+                           .out_stride = dh };
     snprintf(what, sizeof(what), "attention %s dh %zu, %zu rows, %u pos", NAMES[type], dh, n_q,
              n_ctx);
     report(what, run_attention, &a, 2.0 * (double)n_ctx * (double)row,

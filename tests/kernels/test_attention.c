@@ -17,6 +17,24 @@ static void fill_kv(void *p, size_t n_rows, size_t dh, enum kv_type type, enum f
     }
 }
 
+/* The same rows in pages, values before keys, and the last page only as long as it is used. */
+static void lay_in_pages(struct attn_args *a, size_t n_ctx, enum side side)
+{
+    size_t row = kv_row_bytes(a->type, a->dh), n_pages = (n_ctx + ATTN_PAGE - 1) / ATTN_PAGE;
+    char **pages = guard_alloc(n_pages * sizeof(*pages), side);
+    a->v_at = rng_below(3) * row;
+    a->k_at = a->v_at + ATTN_PAGE * row;
+    for (size_t i = 0; i < n_pages; i++) {
+        size_t first = i * ATTN_PAGE, n = n_ctx - first < ATTN_PAGE ? n_ctx - first : ATTN_PAGE;
+        pages[i] = guard_alloc(a->k_at + n * row, side);
+        fill_bytes(pages[i], a->k_at + n * row);
+        memcpy(pages[i] + a->k_at, (const char *)a->k + first * row, n * row);
+        memcpy(pages[i] + a->v_at, (const char *)a->v + first * row, n * row);
+    }
+    a->pages = pages;
+    a->k = a->v = NULL;
+}
+
 /* The same in splits: parts of all rows that see a split, then each row's parts joined. */
 static void judge_parts(const struct attn_args *a, const float *expected, enum side side)
 {
@@ -81,9 +99,11 @@ static void judge_attention(size_t dh, size_t n_q, size_t n_ctx, enum kv_type ty
                            .out_stride = out_stride };
     float *expected = a.out;
     levels[0].k.attention(&a);
+    if (rng_below(2))
+        lay_in_pages(&a, n_ctx, side);
     judge_parts(&a, expected, side);
     a.out = guard_alloc(out_n * 4, side);
-    for (size_t l = 1; l < n_levels; l++) {
+    for (size_t l = a.pages ? 0 : 1; l < n_levels; l++) {
         memcpy(a.out, junk, out_n * 4);
         about_to_run("attention", levels[l].name);
         levels[l].k.attention(&a);

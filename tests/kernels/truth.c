@@ -133,8 +133,17 @@ static void truth_attention(void)
     fill_floats(q, DH, FILL_NOISE);
     fill_floats(k, N * DH, FILL_NOISE);
     fill_floats(v, N * DH, FILL_NOISE);
-    levels[0].k.attention(
-        &(struct attn_args){ KV_F32, DH, 1, q, DH, k, v, &visible, 0.125f, out, DH });
+    levels[0].k.attention(&(struct attn_args){ .type = KV_F32,
+                                               .dh = DH,
+                                               .n_q = 1,
+                                               .q = q,
+                                               .q_stride = DH,
+                                               .k = k,
+                                               .v = v,
+                                               .n_visible = &visible,
+                                               .scale = 0.125f,
+                                               .out = out,
+                                               .out_stride = DH });
 
     double s[N], max = -1e300, total = 0;
     for (size_t j = 0; j < N; j++) {

@@ -52,9 +52,9 @@ void ref_kv_store(enum kv_type type, void *row, const float *x, size_t dh)
         memcpy(row, x, dh * sizeof(float));
 }
 
-static float kv_load(const struct attn_args *a, const void *cache, size_t pos, size_t i)
+static float kv_load(const struct attn_args *a, bool values, size_t pos, size_t i)
 {
-    const char *row = (const char *)cache + pos * kv_row_bytes(a->type, a->dh);
+    const char *row = attn_rows(a, values, pos);
     if (a->type == KV_F32)
         return ((const float *)(const void *)row)[i];
     if (a->type == KV_F16)
@@ -70,7 +70,7 @@ static float key_dot(const struct attn_args *a, const float *q, size_t pos)
 {
     struct lanes16 acc = { { 0 } };
     for (size_t c = 0; c < a->dh; c++)
-        acc.v[c % 16] = fmaf(q[c], kv_load(a, a->k, pos, c), acc.v[c % 16]);
+        acc.v[c % 16] = fmaf(q[c], kv_load(a, false, pos, c), acc.v[c % 16]);
     return ref_lanes16_fold(&acc);
 }
 
@@ -97,7 +97,7 @@ static void part_of_row(const struct attn_args *a, const float *q, size_t pos0, 
         for (size_t c = 0; c < a->dh; c++) {
             o[c] *= shrink;
             for (size_t j = 0; j < n; j++)
-                o[c] = fmaf(p[j], kv_load(a, a->v, pos0 + j, c), o[c]);
+                o[c] = fmaf(p[j], kv_load(a, true, pos0 + j, c), o[c]);
         }
     }
     o[a->dh] = m;
