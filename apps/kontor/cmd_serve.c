@@ -22,6 +22,7 @@ enum { LISTEN_FD_FIRST = 3, LISTEN_FDS_MAX = 16 };
 struct serve {
     struct opened o;
     struct access *access;
+    struct kept *kept;
     struct crew *crew;
     char *signature; /* of the crew */
     struct api *api;
@@ -67,6 +68,7 @@ static void serve_close(struct serve *s, unsigned drain_ms)
 {
     api_stop(s->api, drain_ms);
     crew_let_go(s->crew);
+    kept_close(s->kept);
     access_close(s->access);
     opened_close(&s->o);
     free(s->signature);
@@ -173,11 +175,16 @@ static enum kt_status start(struct serve *s, struct api_options *ao, const struc
     if (!st)
         st = access_open(&s->access, s->o.store, err);
     if (!st)
+        st = kept_open(&s->kept, s->o.store, NULL, err);
+    if (!st)
+        st = api_forget_users(s->kept, s->access, err);
+    if (!st)
         st = serve_signature(&s->signature, o, err);
     if (!st)
         st = serve_crew_open(&s->crew, o, NULL, err);
     ao->store = s->o.store;
     ao->access = s->access;
+    ao->kept = s->kept;
     ao->crew = s->crew;
     return st ? st : api_start(&s->api, ao, err);
 }

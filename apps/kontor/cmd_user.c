@@ -8,6 +8,7 @@
 #include <sodium.h>
 
 #include "access/access.h"
+#include "api/api.h"
 #include "base/size.h"
 #include "cli.h"
 #include "open.h"
@@ -94,6 +95,20 @@ static enum kt_status list_users(struct access *a, bool as_json, struct kt_error
     return st;
 }
 
+/* With what is kept of their conversations. */
+static enum kt_status remove_user(struct kt_store *s, struct access *a, const char *name,
+                                  struct kt_error *err)
+{
+    struct kept *kept = NULL;
+    enum kt_status st = access_user_remove(a, name, err);
+    if (!st)
+        st = kept_open(&kept, s, NULL, err);
+    if (!st)
+        st = api_forget_users(kept, a, err);
+    kept_close(kept);
+    return st;
+}
+
 static enum kt_status do_command(const char *verb, const char *name, const struct user_command *u,
                                  struct opened *o, struct access *a, struct kt_error *err)
 {
@@ -105,7 +120,7 @@ static enum kt_status do_command(const char *verb, const char *name, const struc
     if (strcmp(verb, "passwd") == 0)
         return with_password(a, name, u, false, err);
     if (strcmp(verb, "remove") == 0)
-        return access_user_remove(a, name, err);
+        return remove_user(o->store, a, name, err);
     if (strcmp(verb, "key") == 0)
         return u->remove ? access_key_remove(a, name, u->label, err)
                          : make_key(a, name, u->label, err);

@@ -6,9 +6,7 @@
 
 #include "access/access.h"
 #include "base/status.h"
-
-struct sqlite3;
-struct sqlite3_stmt;
+#include "store/book.h"
 
 enum {
     HASH_BYTES = 32,
@@ -29,35 +27,13 @@ struct failure {
 };
 
 struct access {
-    pthread_mutex_t lock; /* guards the connection */
-    struct sqlite3 *db;
-    char *path;
+    struct book *book;
     uint8_t pepper[16];         /* of this run, for the hashes below */
     pthread_mutex_t login_lock; /* guards what follows */
     pthread_cond_t login_free;
     unsigned n_logins;
     struct failure failures[FAILURES_KEPT];
 };
-
-/* ---- db.c: every one takes the lock itself, or says that it is held ---- */
-struct bind {
-    enum { BIND_END, BIND_INT, BIND_TEXT, BIND_BLOB } kind;
-    int64_t i;
-    const char *text; /* NULL: SQL's NULL */
-    const uint8_t *blob;
-    size_t len;
-};
-#define B_INT(v)     ((struct bind){ .kind = BIND_INT, .i = (v) })
-#define B_TEXT(v)    ((struct bind){ .kind = BIND_TEXT, .text = (v) })
-#define B_BLOB(p, n) ((struct bind){ .kind = BIND_BLOB, .blob = (p), .len = (n) })
-#define B_END        ((struct bind){ .kind = BIND_END })
-/* Run one statement with its values; *n_changed may be NULL. Takes the lock. */
-KT_MUST_CHECK enum kt_status book_run(struct access *a, size_t *n_changed, struct kt_error *err,
-                                      const char *sql, ...);
-/* Rows of a query, one call each, under the lock. fn returns false to end. */
-typedef bool (*row_fn)(void *ctx, struct sqlite3_stmt *row);
-KT_MUST_CHECK enum kt_status book_rows(struct access *a, row_fn fn, void *ctx, struct kt_error *err,
-                                       const char *sql, ...);
 
 /* ---- credentials.c ---- */
 /* A fresh secret "PREFIX" and 43 letters, and its hash. */

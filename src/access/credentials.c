@@ -53,7 +53,7 @@ enum kt_status access_key_create(struct access *a, const char *user, const char 
     if (!is_label(label))
         return kt_fail(err, KT_E_USAGE, "a key's label is 1 to %d bytes of text", LABEL_MAX);
     enum kt_status st =
-        book_rows(a, take_size, &n_keys, err,
+        book_rows(a->book, take_size, &n_keys, err,
                   "SELECT count(*) FROM keys WHERE user = (SELECT id FROM users WHERE name = ?1)",
                   B_TEXT(user), B_END);
     if (!st && n_keys >= KEYS_PER_USER)
@@ -62,7 +62,7 @@ enum kt_status access_key_create(struct access *a, const char *user, const char 
     if (st)
         return st;
     secret_make(secret, hash, "kt-");
-    st = book_run(a, &n, err,
+    st = book_run(a->book, &n, err,
                   "INSERT INTO keys(user, label, hash, created) SELECT id, ?2, ?3, ?4 FROM users "
                   "WHERE name = ?1",
                   B_TEXT(user), B_TEXT(label), B_BLOB(hash, sizeof(hash)), B_INT(clock_unix_s()),
@@ -82,7 +82,7 @@ enum kt_status access_key_remove(struct access *a, const char *user, const char 
 {
     size_t n = 0;
     enum kt_status st = book_run(
-        a, &n, err,
+        a->book, &n, err,
         "DELETE FROM keys WHERE label = ?2 AND user = (SELECT id FROM users WHERE name = ?1)",
         B_TEXT(user), B_TEXT(label), B_END);
     return !st && n == 0 ? kt_fail(err, KT_E_NOTFOUND, "there is no such key") : st;
@@ -117,7 +117,7 @@ enum kt_status access_by_key(struct access *a, struct span key, struct identity 
     uint8_t hash[HASH_BYTES];
     struct finding f = { .who = out };
     secret_hash(hash, key);
-    enum kt_status st = book_rows(a, take_identity, &f, err,
+    enum kt_status st = book_rows(a->book, take_identity, &f, err,
                                   "SELECT users.id, users.name, users.admin FROM keys JOIN users ON"
                                   " users.id = keys.user WHERE keys.hash = ?1",
                                   B_BLOB(hash, sizeof(hash)), B_END);
@@ -132,7 +132,7 @@ enum kt_status access_by_session(struct access *a, struct span token, struct ide
     int64_t now = clock_unix_s();
     secret_hash(hash, token);
     enum kt_status st = book_rows(
-        a, take_identity, &f, err,
+        a->book, take_identity, &f, err,
         "SELECT users.id, users.name, users.admin, sessions.csrf FROM sessions JOIN users ON"
         " users.id = sessions.user WHERE sessions.hash = ?1 AND sessions.created > ?2 AND"
         " sessions.used > ?3",
@@ -141,7 +141,7 @@ enum kt_status access_by_session(struct access *a, struct span token, struct ide
         return kt_fail(err, KT_E_KEY, "this session has ended; log in again");
     /* noted to the minute: a write for every request would be felt */
     return st ? st
-              : book_run(a, NULL, err,
+              : book_run(a->book, NULL, err,
                          "UPDATE sessions SET used = ?2 WHERE hash = ?1 AND used < ?2 - 60",
                          B_BLOB(hash, sizeof(hash)), B_INT(now), B_END);
 }
@@ -150,6 +150,6 @@ enum kt_status access_logout(struct access *a, struct span token, struct kt_erro
 {
     uint8_t hash[HASH_BYTES];
     secret_hash(hash, token);
-    return book_run(a, NULL, err, "DELETE FROM sessions WHERE hash = ?1",
+    return book_run(a->book, NULL, err, "DELETE FROM sessions WHERE hash = ?1",
                     B_BLOB(hash, sizeof(hash)), B_END);
 }

@@ -116,10 +116,10 @@ static enum kt_status begin_session(struct access *a, char token[static ACCESS_S
     secret_make(who->csrf, unused, "");
     who->by_session = true;
     enum kt_status st =
-        book_run(a, NULL, err, "DELETE FROM sessions WHERE created < ?1 OR used < ?2",
+        book_run(a->book, NULL, err, "DELETE FROM sessions WHERE created < ?1 OR used < ?2",
                  B_INT(now - SESSION_S), B_INT(now - SESSION_IDLE_S), B_END);
     return st ? st
-              : book_run(a, NULL, err,
+              : book_run(a->book, NULL, err,
                          "INSERT INTO sessions(hash, user, csrf, created, used) VALUES(?1, ?2, ?3, "
                          "?4, ?4)",
                          B_BLOB(hash, sizeof(hash)), B_INT(who->user), B_TEXT(who->csrf),
@@ -145,7 +145,7 @@ enum kt_status access_login(struct access *a, const char *name, const char *pass
         return kt_fail(err, KT_E_TIMEOUT, "too many failed logins; wait %u seconds", *wait_s);
     struct found f = { .who = out };
     *out = (struct identity){ 0 };
-    enum kt_status st = book_rows(a, take_user, &f, err,
+    enum kt_status st = book_rows(a->book, take_user, &f, err,
                                   "SELECT id, name, admin, password FROM users WHERE name = ?1",
                                   B_TEXT(name), B_END);
     if (st)

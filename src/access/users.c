@@ -57,7 +57,7 @@ enum kt_status access_user_add(struct access *a, const char *name, bool admin, c
         st = hash_password(&hash, password, err);
     if (st)
         return st;
-    st = book_run(a, NULL, err,
+    st = book_run(a->book, NULL, err,
                   "INSERT INTO users(name, admin, password, created) VALUES(?1, ?2, ?3, ?4)",
                   B_TEXT(name), B_INT(admin), B_TEXT(hash), B_INT(clock_unix_s()), B_END);
     free(hash);
@@ -74,13 +74,13 @@ enum kt_status access_user_passwd(struct access *a, const char *name, const char
     enum kt_status st = hash_password(&hash, password, err);
     if (st)
         return st;
-    st = book_run(a, &n, err, "UPDATE users SET password = ?2 WHERE name = ?1", B_TEXT(name),
+    st = book_run(a->book, &n, err, "UPDATE users SET password = ?2 WHERE name = ?1", B_TEXT(name),
                   B_TEXT(hash), B_END);
     free(hash);
     if (!st && n == 0)
         return no_such_user(name, err);
     return st ? st
-              : book_run(a, NULL, err,
+              : book_run(a->book, NULL, err,
                          "DELETE FROM sessions WHERE user = (SELECT id FROM users WHERE name = ?1)",
                          B_TEXT(name), B_END);
 }
@@ -89,7 +89,7 @@ enum kt_status access_user_remove(struct access *a, const char *name, struct kt_
 {
     size_t n = 0;
     enum kt_status st =
-        book_run(a, &n, err, "DELETE FROM users WHERE name = ?1", B_TEXT(name), B_END);
+        book_run(a->book, &n, err, "DELETE FROM users WHERE name = ?1", B_TEXT(name), B_END);
     return !st && n == 0 ? no_such_user(name, err) : st;
 }
 
@@ -130,7 +130,7 @@ enum kt_status access_user_list(struct access *a, struct access_user **out, size
     *out = NULL;
     *n = 0;
     enum kt_status st =
-        book_rows(a, list_row, &l, err,
+        book_rows(a->book, list_row, &l, err,
                   "SELECT id, name, admin, password IS NOT NULL, (SELECT count(*) FROM keys WHERE "
                   "user = users.id),"
                   " (SELECT count(*) FROM rights WHERE user = users.id) FROM users ORDER BY name",
@@ -155,7 +155,7 @@ static bool take_size(void *ctx, sqlite3_stmt *row)
 enum kt_status access_n_users(struct access *a, size_t *n, struct kt_error *err)
 {
     *n = 0;
-    return book_rows(a, take_size, n, err, "SELECT count(*) FROM users", B_END);
+    return book_rows(a->book, take_size, n, err, "SELECT count(*) FROM users", B_END);
 }
 
 /* ---- rights ---------------------------------------------------------------------------------- */
@@ -165,19 +165,19 @@ enum kt_status access_grant(struct access *a, const char *user, const char *matt
 {
     size_t n = 0, known = 0;
     enum kt_status st =
-        book_rows(a, take_size, &known, err, "SELECT count(*) FROM users WHERE name = ?1",
+        book_rows(a->book, take_size, &known, err, "SELECT count(*) FROM users WHERE name = ?1",
                   B_TEXT(user), B_END);
     if (!st && !known)
         st = no_such_user(user, err);
     if (st)
         return st;
     st = right == ACCESS_NONE
-             ? book_run(a, &n, err,
+             ? book_run(a->book, &n, err,
                         "DELETE FROM rights WHERE matter = ?2 AND user = (SELECT id FROM users "
                         "WHERE name = ?1)",
                         B_TEXT(user), B_TEXT(matter_id), B_END)
              : book_run(
-                   a, &n, err,
+                   a->book, &n, err,
                    "INSERT OR REPLACE INTO rights(user, matter, may) SELECT id, ?2, ?3 FROM users"
                    " WHERE name = ?1",
                    B_TEXT(user), B_TEXT(matter_id), B_INT(right), B_END);
@@ -196,9 +196,9 @@ enum kt_status access_right(struct access *a, const struct identity *who, const 
         *out = ACCESS_WRITE;
         return KT_OK;
     }
-    enum kt_status st =
-        book_rows(a, take_size, &may, err, "SELECT may FROM rights WHERE user = ?1 AND matter = ?2",
-                  B_INT(who->user), B_TEXT(matter_id), B_END);
+    enum kt_status st = book_rows(a->book, take_size, &may, err,
+                                  "SELECT may FROM rights WHERE user = ?1 AND matter = ?2",
+                                  B_INT(who->user), B_TEXT(matter_id), B_END);
     if (!st && (may == ACCESS_READ || may == ACCESS_WRITE))
         *out = (enum access_right)may;
     return st;
@@ -206,5 +206,6 @@ enum kt_status access_right(struct access *a, const struct identity *who, const 
 
 enum kt_status access_forget_matter(struct access *a, const char *matter_id, struct kt_error *err)
 {
-    return book_run(a, NULL, err, "DELETE FROM rights WHERE matter = ?1", B_TEXT(matter_id), B_END);
+    return book_run(a->book, NULL, err, "DELETE FROM rights WHERE matter = ?1", B_TEXT(matter_id),
+                    B_END);
 }

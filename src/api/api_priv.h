@@ -8,6 +8,7 @@
  *   run.c         one answer, its thoughts bounded
  *   notes.c       what is remembered of each token: thoughts counted, log-probabilities
  *   openai_*.c    chat, completions, embeddings, models, rerank, tokens
+ *   responses*.c  responses: made, streamed, kept
  *   anthropic.c   messages
  *   office.c      matters, search, ask
  *   documents.c   documents of a matter
@@ -184,6 +185,10 @@ void handle_models(struct call *c);
 void handle_model(struct call *c);
 void handle_chat(struct call *c);
 void handle_responses(struct call *c);
+void handle_responses_count(struct call *c);
+void handle_response(struct call *c);
+void handle_response_remove(struct call *c);
+void handle_response_input(struct call *c);
 void handle_completions(struct call *c);
 void handle_embeddings(struct call *c);
 void handle_rerank(struct call *c);

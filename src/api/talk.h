@@ -31,7 +31,8 @@ struct api_talk {
 /* The messages, tools and options of c->body to a prompt; false after an answer. */
 bool api_talk_read_openai(struct api_talk *t, struct call *c);
 bool api_talk_read_anthropic(struct api_talk *t, struct call *c);
-bool api_talk_read_responses(struct api_talk *t, struct call *c);
+/* 'input': all items, those of earlier responses first. */
+bool api_talk_read_responses(struct api_talk *t, struct call *c, const json_t *input);
 void api_talk_deinit(struct api_talk *t);
 
 /* ---- for the dialects' files ---- */

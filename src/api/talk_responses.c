@@ -112,15 +112,15 @@ static bool read_reasoning(struct api_talk *t)
     return api_talk_effort(t, "reasoning.effort", json_string_value(effort));
 }
 
-bool api_talk_read_responses(struct api_talk *t, struct call *c)
+bool api_talk_read_responses(struct api_talk *t, struct call *c, const json_t *input)
 {
-    const json_t *input = json_object_get(c->body, "input");
     const char *instructions = NULL;
-    size_t n = json_is_string(input) ? 1 : json_array_size(input);
+    size_t n = json_array_size(input);
     *t = (struct api_talk){ .call = c };
     if (n == 0 || n > MESSAGES_MAX) {
         reply_error(c, 400, NULL, "invalid_value", "input",
-                    "'input' takes a string or 1 to %d items", MESSAGES_MAX);
+                    "'input' takes a string or 1 to %d items, those of earlier responses included",
+                    MESSAGES_MAX);
         return false;
     }
     if (!param_string(c, "instructions", &instructions) || !api_talk_begin(t, c, n + 1))
@@ -130,8 +130,8 @@ bool api_talk_read_responses(struct api_talk *t, struct call *c)
         m->text = instructions;
         m->text_len = strlen(instructions);
     }
-    bool ok = json_is_array(input) || api_talk_content(t, input, api_talk_message(t, "user"));
-    for (size_t i = 0; i < n && ok && json_is_array(input); i++)
+    bool ok = true;
+    for (size_t i = 0; i < n && ok; i++)
         ok = read_item(t, json_array_get(input, i), n);
     bool parallel = true;
     ok = ok && param_bool(c, "parallel_tool_calls", &parallel);

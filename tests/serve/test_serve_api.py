@@ -98,7 +98,7 @@ class Rights(unittest.TestCase):
                 for matter in ("Anna ./. Bert", "fremd", "no such"):
                     may = rights.get(role, {}).get(matter, "none")
                     mid = self.server.matter.get(matter, "0" * 32)
-                    url = path.replace("{matter}", mid).replace("{model}", "x").replace("{document}", "1")
+                    url = path.replace("{matter}", mid).replace("{model}", "x").replace("{document}", "1").replace("{response}", "resp_1")
                     if right != "NONE" and "{matter}" not in path:
                         url += "?matter=" + mid
                     key = {"nobody": None, "wrong key": "kt-" + "A" * 43}.get(role, self.server.key.get(role))
@@ -429,7 +429,8 @@ class Tools(unittest.TestCase):
                              {"role": "assistant", "content": "Let me look.", "tool_calls": [call]},
                              {"role": "tool", "content": "12 degrees"}], max_tokens=1)
         self.assertEqual(older["usage"]["prompt_tokens"], n)
-        for bad in ({"input": []}, {"input": [1]}, {"input": [{"type": "file_search_call"}]}, {"store": True},
+        for bad in ({"input": []}, {"input": [1]}, {"input": [{"type": "file_search_call"}]}, {"store": 1}, {"include": ["x"]},
+                    {"metadata": {"a": 1}}, {"top_logprobs": 21}, {"reasoning": {"effort": "much"}}, {"previous_response_id": 7},
                     {"tools": [{"type": "web_search"}]}, {"text": {"format": {"type": "json_schema"}}}):
             self.assertEqual(self.server.call("POST", "/v1/responses", {**body, **bad})[0], 400, bad)
 

@@ -141,7 +141,71 @@ class OpenAI(unittest.TestCase):
         self.assertEqual(text, whole.output_text)
         with self.assertRaises(openai.BadRequestError) as caught:
             self.client.responses.create(**ask, previous_response_id="resp_1")
-        self.assertEqual(caught.exception.param, "previous_response_id")
+        self.assertEqual((caught.exception.param, caught.exception.code), ("previous_response_id", "previous_response_not_found"))
+
+    def test_events_of_a_response_come_in_order(self):
+        ask = dict(model=CHAT, input="Say hi", max_output_tokens=3, temperature=0, include=["message.output_text.logprobs"], top_logprobs=2)
+        got = list(self.client.responses.create(**ask, stream=True))
+        kinds = [e.type.removeprefix("response.") for e in got]
+        n = kinds.count("output_text.delta")
+        self.assertEqual(kinds, ["created", "in_progress", "output_item.added", "content_part.added", *["output_text.delta"] * n,
+                                 "output_text.done", "content_part.done", "output_item.done", "incomplete"])
+        self.assertEqual([e.sequence_number for e in got], list(range(len(got))))
+        last = got[-1].response
+        part = last.output[0].content[0]
+        self.assertEqual((last.output[0].status, last.incomplete_details.reason), ("incomplete", "max_output_tokens"))
+        self.assertEqual("".join(x.token for x in part.logprobs), part.text)
+        self.assertEqual([(x.token, x.logprob) for e in got if e.type == "response.output_text.delta" for x in e.logprobs],
+                         [(x.token, x.logprob) for x in part.logprobs])
+        self.assertEqual(len(part.logprobs[0].top_logprobs), 2)
+        whole = self.client.responses.create(**ask)
+        self.assertEqual((whole.output_text, whole.output[0].content[0].logprobs), (part.text, part.logprobs))
+        self.assertEqual(self.client.responses.retrieve(last.id).output_text, part.text)  # a streamed one is kept, too
+
+    def test_responses_are_kept(self):
+        responses = self.client.responses
+        first = responses.create(model=CHAT, input="My name is Anna.", max_output_tokens=4, temperature=0, metadata={"akte": "12/26"})
+        again = responses.retrieve(first.id)
+        self.assertEqual((again.output_text, again.metadata, again.model), (first.output_text, {"akte": "12/26"}, CHAT))
+        ask = dict(model=CHAT, max_output_tokens=4, temperature=0)
+        second = responses.create(**ask, input=[{"role": "user", "content": "Who am I?"}], previous_response_id=first.id)
+        self.assertEqual(second.previous_response_id, first.id)
+        # the same conversation sent whole is the same prompt and gets the same answer
+        talk = [{"role": "user", "content": "My name is Anna."}, {"role": "assistant", "content": first.output_text},
+                {"role": "user", "content": "Who am I?"}]
+        whole = responses.create(**ask, input=talk, store=False)
+        self.assertEqual((whole.usage.input_tokens, whole.output_text), (second.usage.input_tokens, second.output_text))
+        self.assertEqual(responses.input_tokens.count(model=CHAT, input=talk).input_tokens, whole.usage.input_tokens)
+        with self.assertRaises(openai.NotFoundError):
+            responses.retrieve(whole.id)
+        items = list(responses.input_items.list(second.id, order="asc", limit=2))  # two pages
+        self.assertEqual([(i.role, i.content[0].text) for i in items], [(t["role"], t["content"]) for t in talk])
+        self.assertEqual([i.id for i in responses.input_items.list(second.id)], [i.id for i in reversed(items)])
+        # nobody else's
+        kontor(SERVER.home, "user", "add", "zoe")
+        key = kontor(SERVER.home, "user", "key", "zoe").stdout.strip()
+        zoe = openai.OpenAI(base_url=SERVER.url + "/v1", api_key=key, max_retries=0, timeout=PATIENCE)
+        self.addCleanup(zoe.close)
+        for call in (zoe.responses.retrieve, zoe.responses.delete, zoe.responses.input_items.list):
+            with self.assertRaises(openai.NotFoundError):
+                call(first.id)
+        with self.assertRaises(openai.BadRequestError) as caught:
+            zoe.responses.create(**ask, input="Who am I?", previous_response_id=first.id)
+        self.assertEqual(caught.exception.code, "previous_response_not_found")
+        # deleted; and gone with the user
+        responses.delete(first.id)
+        with self.assertRaises(openai.NotFoundError):
+            responses.delete(first.id)
+        with self.assertRaises(openai.BadRequestError):
+            responses.create(**ask, input="And now?", previous_response_id=second.id)
+        mine = zoe.responses.create(model=CHAT, input="I am Zoe.", max_output_tokens=1)
+        self.assertEqual(zoe.responses.retrieve(mine.id).id, mine.id)
+        kontor(SERVER.home, "user", "remove", "zoe")
+        kontor(SERVER.home, "user", "add", "zoe")
+        key = kontor(SERVER.home, "user", "key", "zoe").stdout.strip()
+        self.assertEqual(SERVER.call("GET", "/v1/responses/" + mine.id, key=key)[0], 404)
+        data = b"".join(p.read_bytes() for p in SERVER.home.rglob("responses.db*"))
+        self.assertNotIn(b"Anna", data)
 
     def test_completions(self):
         whole = self.client.completions.create(model=CHAT, prompt="One, two, three,", temperature=0, max_tokens=4)
