@@ -70,7 +70,7 @@ static enum kt_status write_rows(struct writer *w, const struct job *j, struct k
     enum kt_status st = KT_OK;
     w->n_total = j->mtp ? n - 1 : n;
     if (j->mtp)
-        return kt_logits_mtp(c, ids, n, write_row, w, err);
+        return kt_logits_mtp_media(c, ids, n, media, n_media, write_row, w, err);
     if (n_media)
         return kt_logits_media(c, ids, n, media, n_media, write_row, w, err);
     for (w->first = 0; w->first < n && !st; w->first += n_ctx)
@@ -169,8 +169,8 @@ static int run(int argc, char **argv)
         return cli_usage(&cmd_logits, "--head is main or mtp");
     if (j.mtp && j.n_ctx)
         return cli_usage(&cmd_logits, "--head mtp reads all tokens as one text, without --ctx");
-    if ((j.look.images.n || j.look.videos.n) && (j.n_ctx || j.mtp))
-        return cli_usage(&cmd_logits, "--image and --video go without --ctx and --head mtp");
+    if ((j.look.images.n || j.look.videos.n) && j.n_ctx)
+        return cli_usage(&cmd_logits, "--image and --video go without --ctx");
     cli_catch_signals();
     struct kt_error err;
     return logits(&j, &err) ? cli_fail("logits", &err) : EXIT_DONE;

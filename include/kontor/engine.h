@@ -257,12 +257,16 @@ KT_API KT_MUST_CHECK enum kt_status
 kt_logits_media(struct kt_context *c, const int32_t *tokens, size_t n_tokens,
                 const struct kt_vision_input *media, size_t n_media, kt_logits_fn fn, void *ctx,
                 struct kt_error *err);
-/* The same of the multi-token head, of a prompt without images: row i, made of token i's hidden state and token i + 1, is about
+/* The same of the multi-token head: row i, made of token i's hidden state and token i + 1, is about
  * token i + 2; n_tokens - 1 rows of n_tokens >= 2. Its keys and values are kept in 32 bits.
  * KT_E_UNSUPPORTED when the model has no such head. */
 KT_API KT_MUST_CHECK enum kt_status kt_logits_mtp(struct kt_context *c, const int32_t *tokens,
                                                   size_t n_tokens, kt_logits_fn fn, void *ctx,
                                                   struct kt_error *err);
+KT_API KT_MUST_CHECK enum kt_status
+kt_logits_mtp_media(struct kt_context *c, const int32_t *tokens, size_t n_tokens,
+                    const struct kt_vision_input *media, size_t n_media, kt_logits_fn fn, void *ctx,
+                    struct kt_error *err);
 
 /* log softmax(logits)[id], summed in double. */
 KT_API double kt_logprob(const float *logits, size_t n_vocab, int32_t id);

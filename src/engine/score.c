@@ -37,8 +37,12 @@ enum kt_status kt_logits_media(struct kt_context *c, const int32_t *tokens, size
 /* Memory of a pass with the multi-token head, for MTP_ROWS rows at a time. */
 struct mtp_pass {
     struct model_state *state;
+    struct feed *feed;
     float *hidden; /* [MTP_ROWS, d_model] */
     float *logits; /* [MTP_ROWS, n_vocab] */
+    /* Of the tokens of a step and the one behind them. */
+    const float *embeds[MTP_ROWS + 1];
+    uint32_t positions[MTP_ROWS + 1][3];
 };
 
 static void mtp_end(struct mtp_pass *p)
@@ -63,21 +67,30 @@ static enum kt_status mtp_begin(struct mtp_pass *p, const struct kt_context *c, 
     return KT_OK;
 }
 
-/* n tokens through the trunk for their hidden states, these and the tokens one further through the
- * head. */
+/* n tokens from 'first' on through the trunk for their hidden states, these and the tokens one further through
+ * the head: with their vectors, where the hidden states' tokens stand. */
 static enum kt_status mtp_rows(struct mtp_pass *p, struct kt_context *c, const int32_t *tokens,
-                               size_t n, struct kt_error *err)
+                               size_t first, size_t n, struct kt_error *err)
 {
-    struct model_span trunk = {
-        .state = c->state, .tokens = tokens, .n_tokens = n, .hidden = p->hidden
-    };
+    enum kt_status st = feed_take(p->feed, first, n + 1, p->embeds, p->positions, NULL, NULL, err);
+    if (st)
+        return st;
+    tokens += first;
+    struct model_span trunk = { .state = c->state,
+                                .tokens = tokens,
+                                .n_tokens = n,
+                                .hidden = p->hidden,
+                                .embeds = p->embeds,
+                                .positions = (const uint32_t(*)[3])p->positions };
     struct model_span head = { .state = p->state,
                                .tokens = tokens + 1,
                                .n_tokens = n,
                                .logits_of = OUT_ALL,
                                .logits = p->logits,
-                               .hidden_in = p->hidden };
-    enum kt_status st = engine_step(c->engine, c->run, &trunk, 1, err);
+                               .hidden_in = p->hidden,
+                               .embeds = p->embeds + 1,
+                               .positions = (const uint32_t(*)[3])p->positions };
+    st = engine_step(c->engine, c->run, &trunk, 1, err);
     if (st)
         return st;
     pthread_mutex_lock(&c->engine->step_lock);
@@ -89,26 +102,37 @@ static enum kt_status mtp_rows(struct mtp_pass *p, struct kt_context *c, const i
 enum kt_status kt_logits_mtp(struct kt_context *c, const int32_t *tokens, size_t n_tokens,
                              kt_logits_fn fn, void *ctx, struct kt_error *err)
 {
+    return kt_logits_mtp_media(c, tokens, n_tokens, NULL, 0, fn, ctx, err);
+}
+
+enum kt_status kt_logits_mtp_media(struct kt_context *c, const int32_t *tokens, size_t n_tokens,
+                                   const struct kt_vision_input *media, size_t n_media,
+                                   kt_logits_fn fn, void *ctx, struct kt_error *err)
+{
     if (n_tokens < 2 || n_tokens > c->n_ctx)
         return kt_fail(err, KT_E_LIMIT,
                        "logits: %zu tokens; the head needs two and the context holds %zu", n_tokens,
                        c->n_ctx);
     enum kt_status st = context_check_tokens(c, tokens, n_tokens, err);
+    struct feed feed;
+    if (!st)
+        st = feed_open(&feed, c->engine, tokens, n_tokens, media, n_media, err);
     if (st)
         return st;
-    struct mtp_pass p = { 0 };
+    struct mtp_pass p = { .feed = &feed };
     size_t n_vocab = c->engine->n_vocab, n_pairs = n_tokens - 1;
     st = mtp_begin(&p, c, n_pairs, err);
     context_reset(c);
     for (size_t i = 0; i < n_pairs && !st;) {
         size_t n = MIN(MIN(c->n_batch, (size_t)MTP_ROWS), n_pairs - i);
-        st = mtp_rows(&p, c, tokens + i, n, err);
+        st = mtp_rows(&p, c, tokens, i, n, err);
         for (size_t k = 0; k < n && !st; k++)
             st = fn(ctx, i + k, p.logits + k * n_vocab, n_vocab, err);
         i += n;
     }
     context_reset(c); /* what it has read is not in its history */
     mtp_end(&p);
+    feed_close(&feed);
     return st;
 }
 

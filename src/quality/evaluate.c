@@ -5,6 +5,7 @@
 
 #include "base/size.h"
 #include "quality/letter.h"
+#include "quality/looks.h"
 
 enum {
     CTX_TOKENS = 4096,
@@ -145,7 +146,8 @@ static size_t choose_shots(const struct eval *v, const struct question *q,
     return n;
 }
 
-static void put_prompt(const struct eval *v, struct buf *b, const struct question *q)
+/* What stands before the question. */
+static void put_lead(const struct eval *v, struct buf *b, const struct question *q)
 {
     const struct question *shots[SHOTS_MAX];
     bool letters = v->o.way == EVAL_LETTER;
@@ -162,7 +164,11 @@ static void put_prompt(const struct eval *v, struct buf *b, const struct questio
         put_right_choice(b, shots[i], v->o.way);
         buf_append_str(b, "\n\n");
     }
-    put_question(b, q, letters);
+}
+
+static void put_task_to_judge(const struct eval *v, struct buf *b, const struct question *q)
+{
+    put_question(b, q, v->o.way == EVAL_LETTER);
     buf_append_str(b, "Answer:");
 }
 
@@ -183,6 +189,17 @@ static size_t common(const struct ids *a, const struct ids *b)
     while (n < a->n && n < b->n && a->v[n] == b->v[n])
         n++;
     return n;
+}
+
+static enum kt_status append_ids(struct ids *to, const struct ids *more, struct kt_error *err)
+{
+    int32_t *v = realloc(to->v, MAX(to->n + more->n, (size_t)1) * sizeof(*v));
+    if (!v)
+        return kt_fail(err, KT_E_NOMEM, "eval: out of memory");
+    if (more->n)
+        memcpy(v + to->n, more->v, more->n * sizeof(*v));
+    *to = (struct ids){ v, to->n + more->n };
+    return KT_OK;
 }
 
 static enum kt_status remember(struct ids *to, const int32_t *v, size_t n, struct kt_error *err)
@@ -216,40 +233,6 @@ static enum kt_status begin_prompt(struct eval *v, const struct ids *p, size_t *
     return !st && fits ? kt_context_copy(v->prompt, v->kept, err) : st;
 }
 
-/* ---- images ---------------------------------------------------------------------------------- */
-
-struct media_list {
-    struct kt_media *open[IMAGES_MAX + 1];
-    struct kt_chat_part parts[IMAGES_MAX + 2]; /* and the text */
-    size_t n;
-};
-
-static void close_media(struct media_list *m)
-{
-    for (size_t i = 0; i < m->n; i++)
-        kt_media_close(m->open[i]);
-}
-
-static enum kt_status open_media(const struct eval *v, const struct question *q,
-                                 struct media_list *m, struct kt_error *err)
-{
-    struct kt_media_options mo = { .model_path = v->o.model_path };
-    enum kt_status st = KT_OK;
-    for (uint32_t i = 0; i < q->n_images + (q->video ? 1u : 0u) && !st; i++) {
-        struct kt_media_info info;
-        bool image = i < q->n_images;
-        st = image ? kt_media_open_image(&m->open[m->n], q->images[i], &mo, err)
-                   : kt_media_open_video(&m->open[m->n], q->video, &mo, err);
-        if (st)
-            break;
-        kt_media_info(m->open[m->n], &info);
-        m->parts[m->n++] = (struct kt_chat_part){ .kind = image ? KT_CHAT_IMAGE : KT_CHAT_VIDEO,
-                                                  .input = info.input,
-                                                  .seconds = info.seconds };
-    }
-    return st;
-}
-
 /* ---- the three ways -------------------------------------------------------------------------- */
 
 static enum kt_status check_room(const struct eval *v, size_t n_prompt, size_t n_more,
@@ -264,8 +247,8 @@ static enum kt_status check_room(const struct eval *v, size_t n_prompt, size_t n
 }
 
 /* " text" after the prompt. */
-static enum kt_status score_one(struct eval *v, const struct ids *p, struct span text,
-                                double *score, struct kt_error *err)
+static enum kt_status score_one(struct eval *v, const struct ids *p, const struct looks *m,
+                                struct span text, double *score, struct kt_error *err)
 {
     struct buf b = { 0 };
     struct ids tail = { 0 };
@@ -275,12 +258,12 @@ static enum kt_status score_one(struct eval *v, const struct ids *p, struct span
     enum kt_status st = tokens_of(v, &b, &tail, err);
     if (!st)
         st = check_room(v, p->n, tail.n, err);
-    if (!st && v->choice && tail.n > 1) { /* which the timeline would not be rid of */
+    if (!st && v->choice && tail.n > 1 && !m->n) { /* which the timeline would not be rid of */
         st = kt_context_copy(v->choice, v->prompt, err);
         c = v->choice;
     }
     if (!st)
-        st = kt_score(c, p->v, p->n, tail.v, tail.n, score, err);
+        st = kt_score_media(c, p->v, p->n, m->inputs, m->n, tail.v, tail.n, score, err);
     if (!st && v->o.way == EVAL_TEXT && v->o.norm == EVAL_BY_TOKENS)
         *score /= (double)tail.n;
     if (!st && v->o.way == EVAL_TEXT && v->o.norm == EVAL_BY_BYTES)
@@ -290,18 +273,21 @@ static enum kt_status score_one(struct eval *v, const struct ids *p, struct span
     return st;
 }
 
+/* A timeline with images is not copied: scoring goes on from it as long as choices are one token, and reads it
+ * again behind longer ones. The images themselves are looked at once. */
 static enum kt_status by_likelihood(struct eval *v, const struct question *q, const struct ids *p,
-                                    struct eval_answer *out, struct kt_error *err)
+                                    const struct looks *m, struct eval_answer *out,
+                                    struct kt_error *err)
 {
     enum kt_status st = check_room(v, p->n, 1, err);
-    if (!st)
+    if (!st && !m->n)
         st = begin_prompt(v, p, &out->tokens_cached, err);
-    if (!st)
+    if (!st && !m->n)
         st = kt_context_read(v->prompt, p->v, p->n, err);
     for (uint32_t i = 0; i < q->n_choices && !st; i++) {
         const char letter = (char)('A' + i);
         struct span text = v->o.way == EVAL_LETTER ? (struct span){ &letter, 1 } : q->choices[i];
-        st = score_one(v, p, text, &out->score[i], err);
+        st = score_one(v, p, m, text, &out->score[i], err);
         if (out->chosen < 0 || out->score[i] > out->score[out->chosen])
             out->chosen = (int)i;
     }
@@ -309,20 +295,43 @@ static enum kt_status by_likelihood(struct eval *v, const struct question *q, co
     return st;
 }
 
+/* Lead, images, question; without images in one piece, as one text is cut into tokens. */
+static enum kt_status make_prompt(const struct eval *v, const struct question *q,
+                                  const struct looks *m, struct ids *p, struct kt_error *err)
+{
+    struct buf lead = { 0 }, task = { 0 };
+    struct ids rest = { 0 };
+    enum kt_status st = KT_OK;
+    put_lead(v, &lead, q);
+    put_task_to_judge(v, m->n ? &task : &lead, q);
+    st = tokens_of(v, &lead, p, err);
+    if (!st && m->n)
+        st = looks_append(m, v->engine, &p->v, &p->n, err);
+    if (!st && m->n)
+        st = tokens_of(v, &task, &rest, err);
+    if (!st && m->n)
+        st = append_ids(p, &rest, err);
+    free(rest.v);
+    buf_deinit(&lead);
+    buf_deinit(&task);
+    return st;
+}
+
 static enum kt_status likelihood(struct eval *v, const struct question *q, struct eval_answer *out,
                                  struct kt_error *err)
 {
-    struct buf b = { 0 };
     struct ids p = { 0 };
-    if (has_media(q))
-        return kt_fail(err, KT_E_UNSUPPORTED,
-                       "a question with images is answered in a conversation: use --by generate");
-    put_prompt(v, &b, q);
-    enum kt_status st = tokens_of(v, &b, &p, err);
+    struct looks *m = calloc(1, sizeof(*m));
+    if (!m)
+        return kt_fail(err, KT_E_NOMEM, "eval: out of memory");
+    enum kt_status st = looks_open(m, q, v->o.model_path, err);
     if (!st)
-        st = by_likelihood(v, q, &p, out, err);
+        st = make_prompt(v, q, m, &p, err);
+    if (!st)
+        st = by_likelihood(v, q, &p, m, out, err);
     free(p.v);
-    buf_deinit(&b);
+    looks_close(m);
+    free(m);
     return st;
 }
 
@@ -422,7 +431,7 @@ static void put_talk(const struct eval *v, const struct question *q, struct talk
 }
 
 /* The last message's images, and its text behind them. */
-static void attach(struct talk *t, struct media_list *m)
+static void attach(struct talk *t, struct looks *m)
 {
     struct kt_chat_message *last = &t->msgs[t->n - 1];
     if (m->n == 0)
@@ -440,7 +449,7 @@ static enum kt_status generated(struct eval *v, const struct question *q, struct
                                 struct kt_error *err)
 {
     struct talk *t = calloc(1, sizeof(*t));
-    struct media_list *m = calloc(1, sizeof(*m));
+    struct looks *m = calloc(1, sizeof(*m));
     struct kt_chat_prompt p = { 0 };
     struct kt_chat_options co = { .thinking = v->o.thinking };
     enum kt_status st = t && m ? KT_OK : kt_fail(err, KT_E_NOMEM, "eval: out of memory");
@@ -449,7 +458,7 @@ static enum kt_status generated(struct eval *v, const struct question *q, struct
     if (!st && t->b.failed)
         st = kt_fail(err, KT_E_NOMEM, "eval: out of memory");
     if (!st)
-        st = open_media(v, q, m, err);
+        st = looks_open(m, q, v->o.model_path, err);
     if (!st)
         attach(t, m);
     if (!st)
@@ -459,7 +468,7 @@ static enum kt_status generated(struct eval *v, const struct question *q, struct
         kt_chat_prompt_deinit(&p);
     }
     if (m)
-        close_media(m);
+        looks_close(m);
     if (t)
         buf_deinit(&t->b);
     free(m);

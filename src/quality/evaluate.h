@@ -21,7 +21,7 @@
  *     A. CHOICE                          (lines of choices only with EVAL_LETTER)
  *     Answer: A                          (of the question: ends with "Answer:")
  *
- * Letters and texts follow as " A", " text". Images and videos stand before the question's text. */
+ * Letters and texts follow as " A", " text". Images and videos stand before the question's text (looks.h). */
 #ifndef QUALITY_EVALUATE_H
 #define QUALITY_EVALUATE_H
 

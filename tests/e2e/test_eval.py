@@ -106,8 +106,8 @@ class Eval(unittest.TestCase):
         (self.dir / "bad.csv").write_text("Q,1,2\n")
         self.assertIn(b"bad.csv: record 1", self.eval(ok=(3,), suite=self.dir / "bad.csv").stderr)
         (self.dir / "i.jsonl").write_text('{"question":"What is this?","choices":["x","y"],"answer":0,"images":["x.png"]}\n')
-        self.assertIn(b"--by generate", self.eval(ok=(1, 2, 3), suite=self.dir / "i.jsonl").stderr)
-        self.eval("--by", "generate", ok=(1, 3), suite=self.dir / "i.jsonl")
+        for way in ("letter", "generate"):  # the picture is missing
+            self.assertIn(b"x.png", self.eval("--by", way, ok=(1, 3), suite=self.dir / "i.jsonl").stderr)
         out = self.eval("--limit", 3).stdout.decode()
         self.assertIn("3 of 12 questions", out)
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Images, videos, thoughts and tools on the command line: logits, generate and chat.
+"""Images, videos, thoughts and tools on the command line: logits, generate, chat and eval.
 
 Method: a small random model with a vision tower (sighted_folder) and a tokenizer of single bytes with Qwen3.5's control tokens;
 what one command makes of a prompt is compared with another that gets the same prompt spelled out. The numbers themselves are the
@@ -16,10 +16,12 @@ import subprocess
 import sys
 import tempfile
 import unittest
+import zlib
 
 KONTOR = os.path.abspath(os.environ["KONTOR_BIN"])
 DATA = pathlib.Path(os.environ["KONTOR_TESTDATA"]).resolve()
-PICTURES = pathlib.Path(os.environ["KONTOR_SOURCE"]).resolve() / "tests" / "data" / "media"
+SOURCE = pathlib.Path(os.environ["KONTOR_SOURCE"]).resolve()
+PICTURES = SOURCE / "tests" / "data" / "media"
 SMOLLM = DATA / "SmolLM2-135M-Instruct.Q4_1.gguf"
 WRITER = os.path.abspath(sys.argv.pop(1))
 IMAGE, VIDEO, VOCAB = 1000, 1001, 1024
@@ -114,14 +116,14 @@ class Base(unittest.TestCase):
         path.write_text(" ".join(map(str, ids)))
         return path
 
-    def logits(self, ids, *args, model=None, ok=(0,)):
+    def logits(self, ids, *args, model=None, ok=(0,), rows=None):
         out = self.dir / "out"
         p = kontor("logits", "-m", model or MODEL, "--tokens", self.tokens(ids), "-o", out, *args, ok=ok)
         if p.returncode:
             return p.stderr.decode()
-        rows = array.array("f", out.read_bytes())
-        self.assertEqual(len(rows), len(ids) * VOCAB)
-        return rows
+        values = array.array("f", out.read_bytes())
+        self.assertEqual(len(values), (rows or len(ids)) * VOCAB)
+        return values
 
     def frames(self, n):
         folder = self.dir / "frames"
@@ -141,6 +143,15 @@ class Logits(Base):
         other = self.logits(ids, "--image", b, "--image", a)
         self.assertEqual(one[:2 * VOCAB], other[:2 * VOCAB], "before the first image nothing differs")
         self.assertNotEqual(one[-VOCAB:], other[-VOCAB:])
+
+    def test_the_other_head(self):
+        a, b = PICTURES / "colour.png", PICTURES / "palette.png"
+        ids = [5, 6, 963, IMAGE, IMAGE, 964, 7, 8]
+        one, other = (self.logits(ids, "--image", p, "--head", "mtp", rows=len(ids) - 1) for p in (a, b))
+        # Row t is made of token t's state and token t + 1: the one before the first pad is the first to see it.
+        self.assertEqual(one[:2 * VOCAB], other[:2 * VOCAB])
+        for t in range(2, len(ids) - 1):
+            self.assertNotEqual(one[t * VOCAB:(t + 1) * VOCAB], other[t * VOCAB:(t + 1) * VOCAB])
 
     def test_videos_and_images_by_their_pads(self):
         folder, a = self.frames(4), PICTURES / "colour.png"
@@ -247,6 +258,60 @@ class Generate(Base):
         p = kontor("generate", "-m", SMOLLM, "-p", "Hi", "--image", PICTURES / "colour.png", ok=(1, 3))
         self.assertIn(b"cannot see", p.stderr)
         self.assertNotIn(b"Hi", p.stderr)
+
+
+def png(path, w, h, k):
+    """The picture of tools/reference/eval_sight.py."""
+    rows = b"".join(b"\0" + bytes((x * (k + 3) + y * (2 * k + 5) + 40 * c + x * y) & 255 for x in range(w) for c in range(3))
+                    for y in range(h))
+    parts = (b"IHDR", struct.pack(">IIBBBBB", w, h, 8, 2, 0, 0, 0)), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in parts))
+
+
+class Eval(Base):
+    """A suite with pictures, beside what transformers says about it: tests/golden/eval_sight.json."""
+    def setUp(self):
+        super().setUp()
+        self.golden = json.loads((SOURCE / "tests" / "golden" / "eval_sight.json").read_text())
+        self.model = self.dir / "letters"
+        write_script(self.model, {}, {870: ord("A"), 760: ord("B"), 773: ord("C"), 311: ord("D")})
+        self.suite = self.dir / "suite.jsonl"
+        with self.suite.open("w") as f:
+            for q in self.golden["questions"]:
+                names = [f"{w}x{h}-{k}.png" for w, h, k in q["pictures"]]
+                for name, (w, h, k) in zip(names, q["pictures"]):
+                    png(self.dir / name, w, h, k)
+                f.write(json.dumps({**{key: q[key] for key in ("question", "choices", "answer", "subject")},
+                                    **({"images": names} if names else {})}) + "\n")
+
+    def rows(self, way, *args):
+        path = self.dir / way
+        kontor("eval", self.suite, "-m", self.model, "--by", way, "--results", path, *args)
+        return [json.loads(line) for line in path.read_text().splitlines()][1:]
+
+    def test_how_likely_each_choice_is(self):
+        for way in ("letter", "text"):
+            rows = self.rows(way)
+            self.assertEqual(len(rows), len(self.golden[way]))
+            for r, want in zip(rows, self.golden[way]):
+                for a, b in zip(r["scores"], want):
+                    self.assertAlmostEqual(a, b, delta=2e-3)
+                self.assertEqual(r["chosen"], want.index(max(want)))
+            first, second = self.golden[way][:2]
+            self.assertTrue(all(abs(a - b) > 0.03 for a, b in zip(first, second)), "the picture is looked at")
+
+    def test_what_is_answered(self):
+        rows = self.rows("generate", "--max", 1)
+        letters = ["ABCD"[r["chosen"]] for r in rows]
+        self.assertEqual(letters, [letter for letter, _ in self.golden["generate"]])
+        self.assertGreater(len(set(letters)), 2)
+        self.assertNotEqual(letters[0], letters[1], "the same question, another picture")
+
+    def test_a_model_that_cannot_see(self):
+        for way in ("letter", "text", "generate"):
+            p = kontor("eval", self.suite, "-m", SMOLLM, "--by", way, ok=(1, 3))
+            self.assertIn(b"sees none" if way != "generate" else b"see", p.stderr)
 
 
 class Chat(Base):

@@ -137,6 +137,42 @@ static void test_logits(void **state)
     check_engine(gguf_file, NULL, "sight-dense"); /* found beside it */
 }
 
+/* The multi-token head over the same prompts, in batches that cut images. */
+static void test_logits_of_the_other_head(void **state)
+{
+    (void)state;
+    struct kt_engine *e = open_engine(dense, NULL);
+    for (size_t s = 0; s < N_SCENES; s++) {
+        struct kt_error err = { 0 };
+        struct prompt p;
+        struct gold g;
+        char name[96];
+        prompt_open(&p, "sight-dense", s);
+        snprintf(name, sizeof(name), "sight-dense.%s.mtp.gold", p.s->name);
+        gold_open(&g, name);
+        size_t n = (size_t)p.g.n_tokens;
+        assert_int_equal(g.n_tokens, n - 1);
+        float *out = calloc(n, SYNTH_VOCAB * sizeof(*out));
+        for (size_t n_batch = 256; n_batch > 1; n_batch = n_batch == 256 ? 13 : 0) {
+            struct kt_context *c = open_context(e, n_batch);
+            must(kt_logits_mtp_media(c, p.g.tokens, n, p.media, p.s->n_media, keep_row, out, &err),
+                 &err);
+            struct gold_distance d = gold_compare(&g, out, TOLERANCE);
+            print_message("%-8s other head, batches of %zu: max |delta| / std %.2e\n", p.s->name,
+                          n_batch, d.max_abs);
+            if (!(d.max_abs <= EXPECTED) || d.n_wrong)
+                fail_msg("%s: %.2e from the reference", name, d.max_abs);
+            refused(kt_logits_mtp(c, p.g.tokens, n, keep_row, out, &err), KT_E_USAGE, &err,
+                    "comes with 0 only");
+            kt_context_destroy(c);
+        }
+        free(out);
+        gold_close(&g);
+        prompt_close(&p);
+    }
+    kt_engine_close(e);
+}
+
 /* ---- which file ---- */
 
 static bool sees(const char *path)
@@ -540,11 +576,11 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_logits),   cmocka_unit_test(test_which_file),
-        cmocka_unit_test(test_pads),     cmocka_unit_test(test_reuse),
-        cmocka_unit_test(test_guesses),  cmocka_unit_test(test_seen),
-        cmocka_unit_test(test_together), cmocka_unit_test(test_cancel),
-        cmocka_unit_test(test_score),
+        cmocka_unit_test(test_logits),     cmocka_unit_test(test_logits_of_the_other_head),
+        cmocka_unit_test(test_which_file), cmocka_unit_test(test_pads),
+        cmocka_unit_test(test_reuse),      cmocka_unit_test(test_guesses),
+        cmocka_unit_test(test_seen),       cmocka_unit_test(test_together),
+        cmocka_unit_test(test_cancel),     cmocka_unit_test(test_score),
     };
     return cmocka_run_group_tests_name("sight", tests, set_up, tear_down);
 }
