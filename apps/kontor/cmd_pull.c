@@ -76,6 +76,30 @@ static bool is_here(const char *name)
     return here;
 }
 
+/* "yes": the catalogue knows the SHA-256 of every file; "weights": of all but the vision part; "no". */
+static const char *pinned(const struct catalogue_build *b)
+{
+    bool all = true;
+    for (size_t i = 0; i < b->n_files; i++) {
+        if (b->files[i].sha256[0])
+            continue;
+        all = false;
+        if (!b->files[i].vision)
+            return "no";
+    }
+    return all ? "yes" : "weights";
+}
+
+static json_t *unpinned_files(const struct catalogue_build *b)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < b->n_files; i++) {
+        if (!b->files[i].sha256[0])
+            json_array_append_new(list, json_string(b->files[i].path));
+    }
+    return list;
+}
+
 static void list_build(struct lister *l, const struct catalogue_build *b)
 {
     const struct catalogue_model *m = b->model;
@@ -87,9 +111,9 @@ static void list_build(struct lister *l, const struct catalogue_build *b)
         char size[16], memory[16];
         snprintf(size, sizeof(size), "%s%.2f", b->approximate ? "~" : "", (double)b->bytes / 1e9);
         snprintf(memory, sizeof(memory), "%.1f", known ? (double)need.total / 1e9 : 0.0);
-        printf("%-27s %-6s %8s %9s  %-5s %-10s %s%s\n", b->name, model_role_name(m->role), size,
-               known ? memory : "?", known ? fit_name(fit) : "?", m->license, m->about,
-               here ? " (here)" : "");
+        printf("%-27s %-6s %8s %9s  %-5s %-7s %-10s %s%s\n", b->name, model_role_name(m->role),
+               size, known ? memory : "?", known ? fit_name(fit) : "?", pinned(b), m->license,
+               m->about, here ? " (here)" : "");
         return;
     }
     json_t *o = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:I,s:b,s:b}", "name", b->name,
@@ -97,6 +121,7 @@ static void list_build(struct lister *l, const struct catalogue_build *b)
                           "quant", b->quant, "license", m->license, "about", m->about, "hub",
                           b->hub, "repository", b->repository, "revision", b->revision, "bytes",
                           (json_int_t)b->bytes, "approximate", b->approximate, "here", here);
+    json_object_set_new(o, "unpinned", unpinned_files(b));
     if (known) {
         json_object_set_new(o, "memory", json_integer((json_int_t)need.total));
         json_object_set_new(o, "fits", json_string(fit_name(fit)));
@@ -123,17 +148,21 @@ static int list(const struct catalogues *c, bool as_json)
                         .machine = memory_of_machine(),
                         .n_threads = n_threads_of_engine() };
     if (!as_json)
-        printf("%-27s %-6s %8s %9s  %-5s %-10s %s\n", "NAME", "ROLE", "GB", "MEMORY GB", "FITS",
-               "LICENCE", "");
+        printf("%-27s %-6s %8s %9s  %-5s %-7s %-10s %s\n", "NAME", "ROLE", "GB", "MEMORY GB",
+               "FITS", "PINNED", "LICENCE", "");
     list_catalogue(&l, &c->own, NULL);
     list_catalogue(&l, &c->builtin, &c->own);
     if (as_json)
         return cli_print_json(json_pack("{s:I,s:i,s:o}", "machine_bytes", (json_int_t)l.machine,
                                         "context", PLAN_TOKENS, "models", l.rows));
-    printf("\nMEMORY: the weights, and what a conversation of %d tokens needs beside them. This "
-           "machine has %.1f GB;\n\"tight\" leaves less than an eighth of it to everything else. "
-           "A model's name without its last part\n(qwen3.5-4b) means its first line.\n",
-           PLAN_TOKENS, (double)l.machine / 1e9);
+    printf(
+        "\nMEMORY: the weights, and what a conversation of %d tokens needs beside them. This "
+        "machine has %.1f GB;\n\"tight\" leaves less than an eighth of it to everything else. "
+        "A model's name without its last part\n(qwen3.5-4b) means its first line.\n"
+        "PINNED: whether the catalogue knows the SHA-256 of all files; \"weights\": of all but the "
+        "vision part. What it\ndoes not know is taken from the hub at the first download, shown, "
+        "and pinned from then on; so is a size with ~.\n",
+        PLAN_TOKENS, (double)l.machine / 1e9);
     json_decref(l.rows);
     return fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAILED;
 }

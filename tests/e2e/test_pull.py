@@ -216,7 +216,8 @@ class Pull(Base):
         self.catalogue([entry(files=[{"path": "m.gguf", "bytes": 1000, "approximate": True}])])
         p = self.pull()
         self.assertIn(f"the hub gives SHA-256 {sha256(MODEL)}; pinned", p.err)
-        self.assertEqual(self.assert_whole()["files"][0]["pin"], "hub")
+        m = self.assert_whole()
+        self.assertEqual((m["files"][0]["pin"], m["files"][0]["sha256"]), ("hub", sha256(MODEL)))
 
     def test_list(self):
         rows = json.loads(self.kontor("pull", "--list", "--json").stdout)["models"]
@@ -232,7 +233,14 @@ class Pull(Base):
         beside = r["memory"] - r["bytes"]
         self.assertGreater(beside, (256 + 50) << 20)
         self.assertLess(beside, 800 << 20)
-        self.assertIn(b"qwen3.5-4b-q4_k_m", self.kontor("pull", "--list").stdout)
+        lines = {line.split()[0]: line for line in self.kontor("pull", "--list").stdout.decode().splitlines() if line}
+        self.assertIn("qwen3.5-4b-q4_k_m", lines)
+        # Which hashes the catalogue does not know is said: of all files, of the vision part, of none.
+        self.assertEqual({n: (by_name[n]["unpinned"], lines[n].split()[5]) for n in
+                          ("qwen3.5-4b-q4_k_m", "qwen3.5-27b-q4_k_m", "qwen3.5-27b-q8_0")},
+                         {"qwen3.5-4b-q4_k_m": ([], "yes"), "qwen3.5-27b-q4_k_m": (["mmproj-F16.gguf"], "weights"),
+                          "qwen3.5-27b-q8_0": (["Qwen3.5-27B-Q8_0.gguf", "mmproj-F16.gguf"], "no")})
+        self.assertIn("PINNED:", lines)
         self.assertEqual(HUB.log, [])
 
     def test_own_entry_hides_a_built_in_one(self):
