@@ -31,6 +31,7 @@ check:
 
 check-long:
 	@tools/deps.sh build check long
+	@tools/unpack.sh
 	@tools/check.sh --long
 
 bench:

@@ -14,6 +14,7 @@
 #include "base/size.h"
 #include "cli.h"
 #include "open.h"
+#include "sandbox/house.h"
 #include "serve.h"
 #include "settings.h"
 
@@ -30,8 +31,10 @@ struct serve {
 
 /* ---- the service manager --------------------------------------------------------------------- */
 
-/* Tell systemd how far we are; nothing happens without one. The protocol is one datagram. */
-static void notify(const char *state)
+/* Connected once, while sockets can still be had (sandbox/house.h). */
+static int notify_fd = -1;
+
+static void notify_connect(void)
 {
     const char *path = getenv("NOTIFY_SOCKET");
     struct sockaddr_un a = { .sun_family = AF_UNIX };
@@ -41,13 +44,20 @@ static void notify(const char *state)
     memcpy(a.sun_path, path, n);
     if (path[0] == '@')
         a.sun_path[0] = 0; /* the abstract name space */
-    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return;
-    if (sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&a,
-               (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n)) < 0)
+    notify_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (notify_fd >= 0 && connect(notify_fd, (struct sockaddr *)&a,
+                                  (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n)) != 0) {
         log_event(LOG_WARN, "serve.notify_failed", LOG_END);
-    close(fd);
+        close(notify_fd);
+        notify_fd = -1;
+    }
+}
+
+/* Tell systemd how far we are; nothing happens without one. The protocol is one datagram. */
+static void notify(const char *state)
+{
+    if (notify_fd >= 0 && send(notify_fd, state, strlen(state), MSG_NOSIGNAL) < 0)
+        log_event(LOG_WARN, "serve.notify_failed", LOG_END);
 }
 
 /* Sockets that systemd opened for us (socket activation): how many, from LISTEN_FD_FIRST on. */
@@ -72,6 +82,8 @@ static void serve_close(struct serve *s, unsigned drain_ms)
     access_close(s->access);
     opened_close(&s->o);
     free(s->signature);
+    if (notify_fd >= 0)
+        close(notify_fd);
 }
 
 static void say_where(struct serve *s, const struct api_options *o)
@@ -227,12 +239,14 @@ static int run(int argc, char **argv)
                   .n_listen = by_default ? 1 : o.listen.n,
                   .listen_fds = fds,
                   .n_listen_fds = n_fds,
+                  .opened = house_wall_up,
                   .cert_path = o.cert,
                   .key_path = o.key },
     };
     if (!getenv("KONTOR_LOG"))
         log_set_level(LOG_INFO);
     sigset_t set = block_signals();
+    notify_connect();
     struct serve s = { 0 };
     enum kt_status st = start(&s, &ao, &o, &err);
     if (!st) {

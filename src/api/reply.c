@@ -134,8 +134,7 @@ void reply_kt_error(struct call *c, const struct kt_error *err)
         status = style_of(c) == STYLE_ANTHROPIC ? 529 : 503;
     }
     if (status >= 500 && err->status != KT_E_BUSY) {
-        log_event(LOG_ERROR, "api.failed", LOG_WORD("id", http_id(c->rq)),
-                  LOG_I64("status", err->status), LOG_END);
+        log_event(LOG_ERROR, "api.failed", LOG_I64("status", err->status), LOG_END);
         /* paths and the like are for the operator's eyes */
         reply_error(c, status, NULL, code, NULL, "the server could not do this (%s); request %s",
                     kt_status_name(err->status), http_id(c->rq));

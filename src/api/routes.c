@@ -319,8 +319,9 @@ static void done(struct http_request *rq, size_t route_idx, void *ctx)
     atomic_fetch_add(&a->counts.seconds_us, ns / 1000);
     atomic_fetch_add(&a->counts.n_seconds, 1);
     log_event(LOG_INFO, "http.request", LOG_WORD("id", http_id(rq)),
+              LOG_WORD("client_id", http_client_id(rq) ? http_client_id(rq) : "-"),
               LOG_WORD("method", http_method(rq)),
-              LOG_I64("route", route_idx < n_routes ? (int64_t)route_idx : -1),
+              LOG_WORD("route", route_idx < n_routes ? routes[route_idx].path : "-"),
               LOG_I64("user", c ? c->who.user : -1), LOG_I64("status", status),
               LOG_U64("ms", ns / 1000000), LOG_END);
     if (c)

@@ -1,5 +1,6 @@
 /* api/session.c: browsers log in with a name and a password and get a cookie that scripts cannot read, and a
  * token that they must repeat, which other pages cannot. */
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -21,6 +22,25 @@ static void set_cookie(struct call *c, const char *token, const char *more)
     http_field(c->rq, "Set-Cookie", cookie);
 }
 
+/* Who tries: behind a proxy of this machine (--host says that there is one) the address that it added last. A local account
+ * could make one up; the tries of a name are counted all the same. */
+static void address_of(struct call *c, char out[static INET6_ADDRSTRLEN])
+{
+    const char *peer = http_peer(c->rq), *list = http_header(c->rq, "X-Forwarded-For");
+    bool proxied =
+        c->api->opts.n_hosts && (strncmp(peer, "127.", 4) == 0 || strcmp(peer, "::1") == 0);
+    const char *last = list ? strrchr(list, ',') : NULL;
+    struct span named = span_trim(span_of(last ? last + 1 : list ? list : ""));
+    unsigned char binary[sizeof(struct in6_addr)];
+    snprintf(out, INET6_ADDRSTRLEN, "%s", peer);
+    if (!proxied || named.len == 0 || named.len >= INET6_ADDRSTRLEN)
+        return;
+    char text[INET6_ADDRSTRLEN];
+    snprintf(text, sizeof(text), "%.*s", (int)named.len, named.ptr);
+    if (inet_pton(AF_INET, text, binary) == 1 || inet_pton(AF_INET6, text, binary) == 1)
+        snprintf(out, INET6_ADDRSTRLEN, "%s", text);
+}
+
 void handle_login(struct call *c)
 {
     static const struct param PARAMS[] = { { "name", PARAM_USED, NULL, NULL },
@@ -34,8 +54,10 @@ void handle_login(struct call *c)
     unsigned wait_s = 0;
     struct identity who;
     struct kt_error err;
-    enum kt_status st = access_login(c->api->opts.access, name, password, http_peer(c->rq), token,
-                                     &who, &wait_s, &err);
+    char address[INET6_ADDRSTRLEN];
+    address_of(c, address);
+    enum kt_status st =
+        access_login(c->api->opts.access, name, password, address, token, &who, &wait_s, &err);
     if (st) {
         if (st == KT_E_KEY)
             atomic_fetch_add(&c->api->counts.logins_failed, 1);

@@ -31,14 +31,21 @@ void log_set_level(enum log_level level)
     atomic_store(&level_now, (int)level);
 }
 
-/* Only what a literal or an id is made of: so that no sentence of a document can ride along. */
+static _Thread_local char request_id[32];
+
+void log_request(const char *id)
+{
+    snprintf(request_id, sizeof(request_id), "%s", id ? id : "");
+}
+
+/* Only what a literal, a route or an id is made of: so that no sentence of a document can ride along. */
 static bool word_ok(const char *w)
 {
     size_t n = strlen(w);
     if (n == 0 || n > 64)
         return false;
     for (size_t i = 0; i < n; i++) {
-        if (!isalnum((unsigned char)w[i]) && !strchr("._-:", w[i]))
+        if (!isalnum((unsigned char)w[i]) && !strchr("._-:/{}", w[i]))
             return false;
     }
     return true;
@@ -61,6 +68,8 @@ void log_event(enum log_level level, const char *event, ...)
     gmtime_r(&ts.tv_sec, &tm);
     size_t n = strftime(line, sizeof(line), "%Y-%m-%dT%H:%M:%SZ", &tm);
     n += (size_t)snprintf(line + n, sizeof(line) - n, " %s %s", LEVEL_NAME[level], event);
+    if (request_id[0])
+        n += (size_t)snprintf(line + n, sizeof(line) - n, " id=%s", request_id);
 
     va_list ap;
     va_start(ap, event);

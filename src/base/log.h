@@ -19,8 +19,7 @@ struct log_field {
     union {
         uint64_t u64;
         int64_t i64;
-        const char
-            *word; /* a literal of the program, or a hex id; anything else is printed as '?' */
+        const char *word; /* a literal of the program, or an id; anything else is printed as '?' */
     } v;
 };
 
@@ -30,6 +29,8 @@ struct log_field {
 #define LOG_END        ((struct log_field){ LOG_KIND_END, 0, { 0 } })
 
 void log_event(enum log_level level, const char *event, ...);
+/* Lines of this thread belong to the request of that id from here on, and say so ("id="); NULL: to none. */
+void log_request(const char *id);
 void log_set_level(enum log_level level);
 
 #endif

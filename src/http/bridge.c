@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/size.h"
 #include "http/http_priv.h"
 
@@ -123,7 +124,10 @@ static void begin(struct http_request *rq)
         return;
     }
     rq->body_max = s->opts.routes[rq->route_idx].body_max;
-    if (!s->opts.hooks.before(rq, rq->route_idx, s->opts.hooks.ctx)) {
+    log_request(rq->id);
+    bool go_on = s->opts.hooks.before(rq, rq->route_idx, s->opts.hooks.ctx);
+    log_request(NULL);
+    if (!go_on) {
         rq->refused = true;
         return;
     }
@@ -167,7 +171,9 @@ static void *handler_main(void *ctx)
 {
     struct http_request *rq = ctx;
     struct http_server *s = rq->server;
+    log_request(rq->id);
     s->opts.hooks.handle(rq, rq->route_idx, s->opts.hooks.ctx);
+    log_request(NULL);
     if (rq->reply == REPLY_NONE)
         refuse(rq, 500, "no answer was made; please report this");
     /* the count first: once handler_runs is false, rq may be gone */

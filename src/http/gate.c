@@ -99,19 +99,22 @@ static void linger(struct http_server *s, struct conn *c)
 /* A short answer of our own to what is not a request: nothing of it is echoed. */
 static void refuse_head(struct http_server *s, struct conn *c, int status, const char *why)
 {
-    char text[512], body[256];
+    char text[512], body[256], id[17];
+    bool again = status == 503; /* the client's fault or not */
+    make_id(id);
     int n_body = snprintf(body, sizeof(body),
                           "{\"error\":{\"message\":\"%s\",\"type\":\"invalid_request_error\","
                           "\"param\":null,\"code\":null}}\n",
                           why);
-    int n = snprintf(text, sizeof(text),
-                     "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"
-                     "Connection: close\r\nX-Content-Type-Options: nosniff\r\n\r\n%s",
-                     status, http_reason(status), n_body, body);
+    int n = snprintf(
+        text, sizeof(text),
+        "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"
+        "Connection: close\r\nX-Content-Type-Options: nosniff\r\nX-Request-Id: %s\r\n%s\r\n%s",
+        status, http_reason(status), n_body, id, again ? "Retry-After: 5\r\n" : "", body);
     s->refused_heads++;
     if (send(c->fd, text, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT) < n)
         log_event(LOG_DEBUG, "http.refusal_lost", LOG_I64("status", status), LOG_END);
-    log_event(LOG_INFO, "http.refused", LOG_I64("status", status), LOG_END);
+    log_event(LOG_INFO, "http.refused", LOG_WORD("id", id), LOG_I64("status", status), LOG_END);
     linger(s, c);
 }
 
@@ -134,6 +137,10 @@ static void judge(struct http_server *s, struct conn *c, bool left)
         if (left)
             drop(s, c);
         return;
+    }
+    if (status == 200 && atomic_load(&s->stopping)) {
+        status = 503;
+        why = "this server is being stopped or restarted; try again in a moment";
     }
     if (status != 200) {
         refuse_head(s, c, status, why);
@@ -252,7 +259,7 @@ static bool make_room(struct http_server *s, const struct conn *fresh)
 
 static void accept_all(struct http_server *s, const struct listener *l)
 {
-    for (int i = 0; i < 64; i++) {
+    for (int i = 0; i < 64 && l->fd >= 0; i++) {
         struct sockaddr_storage a = { 0 };
         socklen_t len = sizeof(a);
         int fd = accept4(l->fd, (struct sockaddr *)&a, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -303,6 +310,17 @@ static void adopt_closed(struct http_server *s)
     }
 }
 
+/* What others handed over they go on holding: who comes now waits there for our successor. */
+static void give_sockets_back(struct http_server *s)
+{
+    for (size_t i = 0; i < s->n_listeners; i++) {
+        if (!s->listeners[i].inherited)
+            continue;
+        close(s->listeners[i].fd);
+        s->listeners[i].fd = -1;
+    }
+}
+
 static void stop_listening(struct http_server *s)
 {
     for (size_t i = 0; i < s->n_listeners; i++) {
@@ -324,10 +342,14 @@ void *gate_main(void *server)
     struct http_server *s = server;
     struct epoll_event events[EVENTS];
     uint64_t swept = 0;
-    bool listening = true;
+    bool listening = true, drains = false;
     while (s->gate_runs) {
         int n = epoll_wait(s->epoll_fd, events, EVENTS, TICK_MS);
-        if (listening && atomic_load(&s->stopping)) {
+        if (!drains && atomic_load(&s->stopping)) {
+            give_sockets_back(s);
+            drains = true;
+        }
+        if (listening && atomic_load(&s->closing)) {
             /* connections may go here: their events of this round would point nowhere */
             stop_listening(s);
             listening = false;
@@ -482,7 +504,8 @@ enum kt_status gate_open(struct http_server *s, struct kt_error *err)
             fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
             fcntl(fd, F_SETFD, FD_CLOEXEC);
         }
-        s->listeners[s->n_listeners] = (struct listener){ fd, port_of(fd) };
+        s->listeners[s->n_listeners] =
+            (struct listener){ .fd = fd, .inherited = i >= o->n_listen, .port = port_of(fd) };
         ev.data.ptr = &s->listeners[s->n_listeners++];
         epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, fd, &ev);
     }

@@ -53,7 +53,9 @@ struct http_options {
         listen_fds; /* [n_listen_fds] sockets that listen already (socket activation); taken over */
     size_t n_listen_fds;
     const char *cert_path, *key_path; /* PEM; both or none */
-    const struct http_route *routes;  /* [n_routes], borrowed for the server's life */
+    /* Called once, when all sockets listen and before anything is taken from them; a failure ends the start. May be NULL. */
+    enum kt_status (*opened)(struct kt_error *err);
+    const struct http_route *routes; /* [n_routes], borrowed for the server's life */
     size_t n_routes;
     struct http_hooks hooks;
 };
@@ -61,7 +63,9 @@ struct http_options {
 /* Listen and serve. KT_E_IO names the address that cannot be had. */
 KT_MUST_CHECK enum kt_status
 http_server_start(struct http_server **out, const struct http_options *opts, struct kt_error *err);
-/* Take no new requests; wait up to drain_ms for those that run, then cancel them; end. NULL is fine. */
+/* Begin no new requests: who comes to an address of ours is told so (503, Retry-After), who comes to a socket that was
+ * handed over waits there for our successor. Wait up to drain_ms for the requests that run, then cancel them; end. NULL is
+ * fine. */
 void http_server_stop(struct http_server *s, unsigned drain_ms);
 /* The port of the i-th address (of interest when 0 was asked for). */
 unsigned http_server_port(const struct http_server *s, size_t i);
@@ -81,6 +85,8 @@ bool http_fd_is_loopback(int fd);
 /* ---- a request; every pointer lives as long as it does ---------------------------------------- */
 
 const char *http_id(const struct http_request *rq); /* 16 hex digits */
+/* The id that the client or a proxy gave it (X-Request-Id), when it is one: 8 to 64 hex digits and dashes. NULL. */
+const char *http_client_id(const struct http_request *rq);
 const char *http_method(const struct http_request *rq);
 const char *http_path(const struct http_request *rq); /* decoded, without the query */
 const char *http_peer(const struct http_request *rq); /* "192.168.1.7" */

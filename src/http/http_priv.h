@@ -45,6 +45,7 @@ struct conn {
 
 struct listener {
     int fd;
+    bool inherited; /* whoever gave it goes on listening */
     unsigned port;
 };
 
@@ -58,7 +59,8 @@ struct http_server {
     int epoll_fd, wake_fd;
     pthread_t gate;
     atomic_bool gate_runs;
-    atomic_bool stopping;
+    atomic_bool stopping; /* requests that run are finished, new ones refused */
+    atomic_bool closing;  /* those are done: no new connections */
 
     pthread_mutex_t lock;
     pthread_cond_t idle; /* something ended: for stop() */
@@ -106,6 +108,7 @@ struct http_request {
 KT_MUST_CHECK enum kt_status gate_open(struct http_server *s, struct kt_error *err);
 void gate_wake(struct http_server *s);
 void *gate_main(void *server);
+void make_id(char id[static 17]);
 /* A stream of plain bytes from a client, to be judged. Takes the descriptor. */
 void gate_add(struct http_server *s, int fd, const struct conn *like);
 

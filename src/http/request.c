@@ -8,6 +8,13 @@
 #include "base/clock.h"
 #include "http/http_priv.h"
 
+void make_id(char id[static 17])
+{
+    uint8_t random[8];
+    randombytes_buf(random, sizeof(random));
+    sodium_bin2hex(id, 17, random, sizeof(random));
+}
+
 struct http_request *request_create(struct http_server *s, struct conn *c,
                                     struct MHD_Connection *mhd, const char *method,
                                     struct span target)
@@ -26,9 +33,7 @@ struct http_request *request_create(struct http_server *s, struct conn *c,
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&rq->changed, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    uint8_t random[8];
-    randombytes_buf(random, sizeof(random));
-    sodium_bin2hex(rq->id, sizeof(rq->id), random, sizeof(random));
+    make_id(rq->id);
     strncpy(rq->method, method, sizeof(rq->method) - 1);
     const char *q = target.len ? memchr(target.ptr, '?', target.len) : NULL;
     struct span path = { target.ptr, q ? (size_t)(q - target.ptr) : target.len };
@@ -72,6 +77,13 @@ void request_set_gone(struct http_request *rq)
 const char *http_id(const struct http_request *rq)
 {
     return rq->id;
+}
+
+const char *http_client_id(const struct http_request *rq)
+{
+    const char *id = http_header(rq, "X-Request-Id");
+    size_t n = id ? strlen(id) : 0;
+    return n >= 8 && n <= 64 && strspn(id, "0123456789abcdefABCDEF-") == n ? id : NULL;
 }
 
 const char *http_method(const struct http_request *rq)

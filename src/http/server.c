@@ -46,6 +46,8 @@ enum kt_status http_server_start(struct http_server **out, const struct http_opt
         st = gate_open(s, err);
     if (!st)
         st = bridge_start(s, err);
+    if (!st && opts->opened)
+        st = opts->opened(err);
     atomic_store(&s->gate_runs, true);
     if (!st && pthread_create(&s->gate, NULL, gate_main, s)) {
         st = kt_fail(err, KT_E_NOMEM, "http: no thread for listening");
@@ -58,14 +60,29 @@ enum kt_status http_server_start(struct http_server **out, const struct http_opt
     return KT_OK;
 }
 
-static bool wait_idle(struct http_server *s, unsigned ms)
+/* Requests that run; server.lock is held. */
+static size_t n_open(const struct http_server *s)
+{
+    size_t n = 0;
+    for (const struct conn *c = s->conns; c; c = c->next)
+        n += c->state == CONN_OPEN;
+    return n;
+}
+
+static size_t n_all(const struct http_server *s)
+{
+    return s->n_conns + s->n_pumps;
+}
+
+static bool wait_none(struct http_server *s, size_t (*count)(const struct http_server *s),
+                      unsigned ms)
 {
     uint64_t t = clock_now_ns() + (uint64_t)ms * 1000000u;
     struct timespec until = { (time_t)(t / 1000000000u), (long)(t % 1000000000u) };
     int rc = 0;
-    while (s->n_conns + s->n_pumps > 0 && rc != ETIMEDOUT)
+    while (count(s) > 0 && rc != ETIMEDOUT)
         rc = pthread_cond_timedwait(&s->idle, &s->lock, &until);
-    return s->n_conns + s->n_pumps == 0;
+    return count(s) == 0;
 }
 
 void http_server_stop(struct http_server *s, unsigned drain_ms)
@@ -75,7 +92,7 @@ void http_server_stop(struct http_server *s, unsigned drain_ms)
     atomic_store(&s->stopping, true);
     gate_wake(s);
     pthread_mutex_lock(&s->lock);
-    if (!wait_idle(s, drain_ms)) {
+    if (!wait_none(s, n_open, drain_ms)) {
         for (struct conn *c = s->conns; c; c = c->next) {
             c->gone = true;
             if (c->request)
@@ -87,8 +104,12 @@ void http_server_stop(struct http_server *s, unsigned drain_ms)
             pthread_cond_wait(&s->idle, &s->lock);
         for (struct conn *c = s->conns; c; c = c->next)
             shutdown(c->fd, SHUT_RDWR);
-        wait_idle(s, HTTP_LINGER_MS + 1000);
     }
+    pthread_mutex_unlock(&s->lock);
+    atomic_store(&s->closing, true); /* nobody is let in any more; the last answers are read */
+    gate_wake(s);
+    pthread_mutex_lock(&s->lock);
+    wait_none(s, n_all, HTTP_LINGER_MS + 1000);
     pthread_mutex_unlock(&s->lock);
     bridge_stop(s);
     atomic_store(&s->gate_runs, false);

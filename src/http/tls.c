@@ -16,7 +16,7 @@
 #include "base/clock.h"
 #include "http/http_priv.h"
 
-enum { PUMP_BYTES = 16384 };
+enum { PUMP_BYTES = 16384, HANDSHAKE_LOOK_MS = 250 };
 
 enum kt_status tls_load(struct ssl_ctx_st **out, const char *cert, const char *key,
                         struct kt_error *err)
@@ -103,9 +103,10 @@ static bool handshake(struct pump *p)
             return true;
         uint64_t now = clock_now_ns();
         short ignored;
-        if (!again(p, rc) || now >= deadline || atomic_load(&p->server->stopping) ||
-            !wait_for(p, 0, (int)((deadline - now) / 1000000u) + 1, &ignored))
+        if (!again(p, rc) || now >= deadline || atomic_load(&p->server->closing))
             return false;
+        if (!wait_for(p, 0, HANDSHAKE_LOOK_MS, &ignored))
+            continue; /* is there still time? */
     }
 }
 

@@ -83,6 +83,17 @@ class Server:
     def log(self):
         return "".join(self.lines)
 
+    def wait_log(self, text):
+        """The first line of the log with this text; the answer may be there before it."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            for line in list(self.lines):
+                if text in line:
+                    return line
+            if time.monotonic() > deadline:
+                raise AssertionError(f"no line with '{text}':\n{self.log()}")
+            time.sleep(0.01)
+
     def connect(self, timeout=PATIENCE):
         return socket.create_connection(("127.0.0.1", self.port), timeout)
 

@@ -6,6 +6,9 @@ docs/SERVER.md; each must get the status given and the connection must end, also
 follows on the same connection, which must never be answered."""
 import json
 import os
+import pathlib
+import re
+import signal
 import socket
 import ssl
 import subprocess
@@ -289,7 +292,6 @@ class Tls(unittest.TestCase):
     def test_the_certificate_is_read_again(self):
         _, before = self.talk(GOOD)
         self.make(self.dir.name, "two")
-        import signal
         self.server.process.send_signal(signal.SIGHUP)
         deadline = time.monotonic() + PATIENCE
         after = before
@@ -299,6 +301,25 @@ class Tls(unittest.TestCase):
             except ssl.SSLError:
                 time.sleep(0.05)
         self.assertNotEqual(after, before)
+        # one that is none changes nothing, and is said
+        good = pathlib.Path(self.dir.name, "cert.pem").read_bytes()
+        pathlib.Path(self.dir.name, "cert.pem").write_bytes(good[:300])
+        try:
+            self.server.process.send_signal(signal.SIGHUP)
+            while "the old certificate stays" not in self.server.log() and time.monotonic() < deadline:
+                time.sleep(0.02)
+            self.assertIn("the old certificate stays", self.server.log())
+        finally:
+            pathlib.Path(self.dir.name, "cert.pem").write_bytes(good)
+        self.assertEqual(self.talk(GOOD)[1], after)
+
+    def test_a_client_of_another_make(self):
+        """openssl s_client checks the chain and the name and speaks 1.2 and 1.3."""
+        for version in ("-tls1_2", "-tls1_3"):
+            done = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{self.server.port}", "-CAfile", self.dir.name + "/cert.pem",
+                                   "-verify_return_error", "-verify_hostname", "localhost", "-quiet", "-ign_eof", version],
+                                  input=GOOD, capture_output=True, timeout=PATIENCE)
+            self.assertEqual(status_of(done.stdout), 200, done.stderr)
 
 
 class Exposure(unittest.TestCase):
@@ -336,6 +357,125 @@ class Account(unittest.TestCase):
             self.assertEqual(os.read(reader, 10), b"401")
             os.close(reader)
             os.close(writer)
+
+
+class Ending(unittest.TestCase):
+    """SIGTERM: what runs is finished, who comes is told to come back, and it does not take for ever."""
+
+    def half_sent(self, server):
+        s = server.connect()
+        s.sendall(HEAD + b"Content-Length: 7\r\n\r\n{")
+        server.wait_metric("http_connections", 2)
+        return s
+
+    def test_what_runs_is_finished_and_who_comes_is_told(self):
+        server = Server()
+        self.addCleanup(server.stop)
+        with self.half_sent(server) as running:
+            server.process.send_signal(signal.SIGTERM)
+            answer = b""
+            deadline = time.monotonic() + PATIENCE
+            while status_of(answer) != 503:  # the signal takes a moment
+                self.assertLess(time.monotonic(), deadline)
+                answer = server.raw(GOOD)
+            self.assertIn(b"\r\nRetry-After: 5\r\n", answer)
+            self.assertIn(b"\r\nX-Request-Id: ", answer)
+            self.assertIsNone(server.process.poll())
+            running.sendall(b'"a":1}')
+            answer = read_all(running)
+            self.assertEqual(status_of(answer), 400)
+            self.assertIn(b"unknown parameter 'a'", answer)
+        start = time.monotonic()
+        self.assertEqual(server.process.wait(PATIENCE), 0)
+        self.assertLess(time.monotonic() - start, 5)
+
+    def test_after_the_deadline_it_ends_all_the_same(self):
+        server = Server("--drain", "1")
+        self.addCleanup(server.stop)
+        with self.half_sent(server):
+            start = time.monotonic()
+            self.assertEqual(server.stop(), 0)
+            self.assertGreater(time.monotonic() - start, 0.9)
+            self.assertLess(time.monotonic() - start, 15)
+
+    def test_a_second_signal_ends_it_at_once(self):
+        server = Server("--drain", "300")
+        self.addCleanup(server.stop)
+        with self.half_sent(server):
+            server.process.send_signal(signal.SIGTERM)
+            deadline = time.monotonic() + PATIENCE
+            while server.process.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.05)
+                server.process.send_signal(signal.SIGTERM)
+            self.assertEqual(server.process.poll(), -signal.SIGTERM)
+
+    def test_sockets_of_others_wait_for_the_successor(self):
+        """While one server ends, a connection to a socket that was handed over is not refused: the next server has it."""
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            listener.listen(5)
+            first = Server(sockets=[listener])
+            self.addCleanup(first.stop)
+            with self.half_sent(first) as running:
+                first.process.send_signal(signal.SIGTERM)
+                time.sleep(0.5)  # until it has let go; a connection before that would be told 503 by the next assertion
+                with socket.create_connection(listener.getsockname()) as early:
+                    early.sendall(GOOD)
+                    early.settimeout(0.5)
+                    with self.assertRaises(socket.timeout):
+                        early.recv(1)
+                    running.close()
+                    self.assertEqual(first.process.wait(PATIENCE), 0)
+                    second = Server(sockets=[listener])
+                    self.addCleanup(second.stop)
+                    early.settimeout(PATIENCE)
+                    self.assertEqual(status_of(read_all(early)), 200)
+
+
+class Wall(unittest.TestCase):
+    def test_no_thread_and_no_child_can_call_out(self):
+        """The kernel says of each thread that a filter is on it (2), and that no new rights can be had. What the filter forbids
+        is tried in tests/unit/test_house.c."""
+        server = Server()
+        self.addCleanup(server.stop)
+        server.call("GET", "/health")
+        tasks = list(pathlib.Path(f"/proc/{server.process.pid}/task").iterdir())
+        seen = 0
+        for task in tasks:
+            try:
+                text = (task / "status").read_text()
+            except FileNotFoundError:
+                continue  # the thread of a connection that is over
+            seen += 1
+            self.assertRegex(text, r"\nSeccomp:\t2\n")
+            self.assertRegex(text, r"\nNoNewPrivs:\t1\n")
+        self.assertGreater(seen, 3)
+
+
+class Ids(unittest.TestCase):
+    """One id for a request, in the answer and in every line of the log; and the proxy's beside it."""
+
+    def test_ids(self):
+        server = Server()
+        self.addCleanup(server.stop)
+        _, _, headers = server.call("GET", "/v1/models")
+        line = server.wait_log("http.request id=" + headers["X-Request-Id"])
+        self.assertRegex(line, r" info http\.request id=[0-9a-f]{16} client_id=- method=GET route=/v1/models user=0 status=200 ms=\d+")
+        given = "0b7f3a6e-1c2d-4e5f-8a9b-aabbccddeeff"
+        _, _, headers = server.call("GET", "/v1/models/secret", headers={"X-Request-Id": given})
+        line = server.wait_log("http.request id=" + headers["X-Request-Id"])
+        self.assertIn(f" client_id={given} ", line)
+        self.assertIn(" route=/v1/models/{model} ", line)
+        for bad in ("secret words of a client", "secret", "a" * 65, "0000000"):
+            server.call("GET", "/v1/models", headers={"X-Request-Id": bad})
+        self.assertNotIn("secret", server.log())
+        refused = server.raw(b"GET / HTTP/1.1\r\n\r\n")
+        self.assertEqual(status_of(refused), 400)
+        found = re.search(rb"\r\nX-Request-Id: ([0-9a-f]{16})\r\n", refused).group(1).decode()
+        server.wait_log(f"http.refused id={found} status=400")
+        status, answer, headers = server.call("POST", "/api/login", {"name": "a", "password": "b"})
+        self.assertEqual(status, 401)
+        server.wait_log(f"access.login_failed id={headers['X-Request-Id']}")
 
 
 class Systemd(unittest.TestCase):

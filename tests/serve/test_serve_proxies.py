@@ -27,6 +27,18 @@ def free_port():
         return s.getsockname()[1]
 
 
+def proxy(command):
+    """Start one: unpacked for the tests (tools/unpack.sh), or installed here."""
+    unpacked = SOURCE / "build" / "deps" / "programs"
+    env = dict(os.environ)
+    program = unpacked / "usr" / "sbin" / command[0]
+    if program.exists():
+        env["LD_LIBRARY_PATH"] = ":".join(map(str, (unpacked / "usr" / "lib").glob("*-linux-gnu*")))
+    else:
+        program = pathlib.Path("/usr/sbin") / command[0]
+    return subprocess.Popen([program, *command[1:]], stderr=subprocess.DEVNULL, env=env)
+
+
 class Proxy:
     def setUp(self):
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="kontor-proxy-"))
@@ -70,6 +82,32 @@ class Proxy:
         return (f"POST /v1/chat/completions HTTP/1.1\r\nHost: {NAME}\r\nAuthorization: Bearer {self.key}\r\n"
                 f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n").encode() + body
 
+    def test_one_id_and_the_clients_address(self):
+        """The proxy's id stands in our line, whatever the client calls itself; and one address' failures are not another's."""
+        with self.connect() as s:
+            s.sendall(f"GET /health HTTP/1.1\r\nHost: {NAME}\r\nX-Request-Id: 0123456789abcdef\r\nConnection: close\r\n\r\n".encode())
+            answer = read_all(s).decode()
+        own = re.search(r"(?i)\r\nX-Request-Id: ([0-9a-f]{16})\r\n", answer).group(1)
+        line = self.server.wait_log("http.request id=" + own)
+        self.assertRegex(line, r" client_id=[0-9a-f-]{32,36} ")
+        self.assertNotIn("0123456789abcdef ", line)
+
+        def log_in(i, address=None):
+            body = json.dumps({"name": f"somebody {i}", "password": "no"}).encode()
+            said = f"X-Forwarded-For: {address}\r\n" if address else ""
+            request = f"POST /api/login HTTP/1.1\r\nHost: {NAME}\r\n{said}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+            return request.encode() + body
+
+        statuses = []
+        for i in range(7):  # other names, and addresses made up by the client: the proxy knows better
+            with self.connect() as s:
+                s.sendall(log_in(i, f"10.0.0.{i}"))
+                statuses.append(status_of(read_all(s)))
+        self.assertEqual(statuses[:5], [401] * 5)
+        self.assertIn(429, statuses[5:])
+        # another address, as another proxy's client would have: not counted against it
+        self.assertEqual(status_of(self.server.raw(log_in(99, "192.0.2.7"))), 401)
+
     def test_requests_and_streams(self):
         with self.connect() as s:
             s.sendall(f"GET /health HTTP/1.1\r\nHost: {NAME}\r\nConnection: close\r\n\r\n".encode())
@@ -103,7 +141,7 @@ class Proxy:
                         b"Transfer-Encoding: \x0bchunked\r\nContent-Length: %d\r\n\r\n0\r\n\r\n" % (len(hidden) + 5) + hidden,
                         b"Content-Length: 0\r\nContent-Length: %d\r\n\r\n" % len(hidden) + hidden,
                         b"Content-Length : %d\r\n\r\n" % len(hidden) + hidden):
-            count = self.server.log().count("route=4 ")
+            count = self.server.log().count("route=/v1/models ")
             with self.connect() as s:
                 s.settimeout(2)
                 s.sendall(head + attempt)
@@ -111,7 +149,7 @@ class Proxy:
                     s.recv(10000)
                 except (socket.timeout, OSError):
                     pass
-            self.assertEqual(self.server.log().count("route=4 "), count)
+            self.assertEqual(self.server.log().count("route=/v1/models "), count)
 
 
 class Nginx(Proxy, unittest.TestCase):
@@ -121,13 +159,13 @@ class Nginx(Proxy, unittest.TestCase):
                                              f"events {{}}\nhttp {{ access_log off; client_body_temp_path {self.dir}/body;\n"
                                              f"proxy_temp_path {self.dir}/proxy; fastcgi_temp_path {self.dir}/f;\n"
                                              f"uwsgi_temp_path {self.dir}/u; scgi_temp_path {self.dir}/s;\n{site}\n}}\n")
-        return subprocess.Popen(["/usr/sbin/nginx", "-p", self.dir, "-c", self.dir / "nginx.conf"], stderr=subprocess.DEVNULL)
+        return proxy(["nginx", "-p", self.dir, "-c", self.dir / "nginx.conf"])
 
 
 class Haproxy(Proxy, unittest.TestCase):
     def start(self):
         (self.dir / "haproxy.cfg").write_text(self.fill_in((SOURCE / "packaging" / "haproxy.cfg").read_text()))
-        return subprocess.Popen(["/usr/sbin/haproxy", "-f", self.dir / "haproxy.cfg"], stderr=subprocess.DEVNULL)
+        return proxy(["haproxy", "-f", self.dir / "haproxy.cfg"])
 
 
 if __name__ == "__main__":

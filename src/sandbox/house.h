@@ -1,0 +1,15 @@
+/* sandbox/house.h: the wall around a server: nothing in this process, and no program it starts, can call out.
+ *
+ * What an office hands to the server must not leave the house, whatever a document, a model or a mistake of ours makes the
+ * process do. So once its listening sockets are open it gives up, for good, the calls by which a connection or a datagram
+ * goes out. It can still accept connections and answer on them; files, threads and the readers of documents are untouched. */
+#ifndef SANDBOX_HOUSE_H
+#define SANDBOX_HOUSE_H
+
+#include "base/status.h"
+
+/* Put it up around all threads of this process, and try it out. KT_E_UNSUPPORTED: this kernel cannot (no seccomp), or the wall
+ * does not hold; nothing can then be promised. */
+KT_MUST_CHECK enum kt_status house_wall_up(struct kt_error *err);
+
+#endif
