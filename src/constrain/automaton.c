@@ -408,6 +408,12 @@ uint32_t automaton_step(struct automaton *a, uint32_t config, uint8_t byte)
     return a->store.next[at];
 }
 
+const uint32_t *automaton_table(const struct automaton *a, size_t *n_classes)
+{
+    *n_classes = a->store.n_classes;
+    return a->store.next;
+}
+
 /* ---- outside --------------------------------------------------------------------------------- */
 
 enum kt_status automaton_create(struct automaton **out, const struct kt_grammar *g,

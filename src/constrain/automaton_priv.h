@@ -39,6 +39,9 @@ struct store {
     size_t n_frame_slots, n_config_slots;
 };
 
+/* [n_configs, n_classes] what a byte of a class does; UNKNOWN: ask automaton_step(), which moves it. */
+const uint32_t *automaton_table(const struct automaton *a, size_t *n_classes);
+
 bool store_init(struct store *s, size_t n_classes);
 void store_deinit(struct store *s);
 size_t store_bytes(const struct store *s);

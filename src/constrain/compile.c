@@ -10,7 +10,7 @@
 
 enum {
     WRITTEN_OUT_MAX = 8, /* repetitions of a class up to here are states, beyond they are counted */
-    LARGE_CLASS = 10000, /* characters; of smaller ones few tokens are made */
+    SMALL_CLASS = 16,    /* characters; of so few, few tokens are made */
     CLASSES_MAX = 64,
 };
 
@@ -220,13 +220,13 @@ static bool same_set(const struct charset *a, const struct charset *b)
            (a->n == 0 || memcmp(a->ranges, b->ranges, a->n * sizeof(*a->ranges)) == 0);
 }
 
-/* The number of a class, if it is a large one. */
+/* The number of a class, if it is not a small one. */
 static uint32_t class_of(struct kt_grammar *g, const struct charset *set)
 {
     for (size_t i = 0; i < g->n_classes; i++)
         if (same_set(&g->classes[i], set))
             return (uint32_t)i;
-    if (g->n_classes == CLASSES_MAX || charset_size(set) < LARGE_CLASS)
+    if (g->n_classes == CLASSES_MAX || charset_size(set) <= SMALL_CLASS)
         return NO_CLASS;
     void *p = grow(g, g->classes, g->n_classes, &g->cap_classes, sizeof(*g->classes));
     if (!p)
@@ -332,6 +332,20 @@ static uint32_t compile(struct kt_grammar *g, const struct node *n, uint32_t nex
 
 /* ---- thoughts -------------------------------------------------------------------------------- */
 
+/* Whole characters but '<' and 'byte' lead to where nothing of the mark is written, and stay there. */
+static void set_thought_class(struct kt_grammar *g, uint32_t state, uint8_t byte)
+{
+    struct charset set = { 0 };
+    charset_add(&set, '<', '<');
+    charset_add(&set, byte, byte);
+    charset_settle(&set);
+    charset_negate(&set);
+    g->failed = g->failed || set.failed;
+    g->states[state].klass = class_of(g, &set);
+    g->states[state].loops = true;
+    charset_deinit(&set);
+}
+
 /* Any bytes up to the first "</think>", and then "\n\n" as the layouts have it. '<' stands at the mark's beginning
  * alone, so that a mark that fails begins again there or not at all. */
 static uint32_t compile_thought(struct kt_grammar *g, uint32_t next)
@@ -355,6 +369,7 @@ static uint32_t compile_thought(struct kt_grammar *g, uint32_t next)
         }
         g->states[states[i]].first = first;
         g->states[states[i]].n = (uint32_t)g->n_edges - first;
+        set_thought_class(g, states[i], (uint8_t)MARK[i]);
     }
     return states[0];
 }

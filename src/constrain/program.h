@@ -25,7 +25,7 @@ enum { STATE_RETURN = 0, NO_CLASS = UINT32_MAX };
 
 struct pstate {
     uint8_t kind;
-    bool loops, returns; /* BRANCH of a class: behind it stands itself again; a RETURN   */
+    bool loops, returns; /* BRANCH of a class: behind it comes one of it again; a RETURN */
     uint32_t klass;      /* BRANCH: a character of classes[klass] begins here; NO_CLASS  */
     uint32_t first, n;   /* BRANCH: edges; SPLIT: targets                               */
     uint32_t next, rule;
@@ -53,7 +53,7 @@ struct kt_grammar {
     size_t n_targets, cap_targets;
     struct prule *rules; /* of the grammar, and one for each repetition's body; rule 0 begins */
     size_t n_rules, cap_rules;
-    struct charset *classes; /* large ones, from which whole characters may come */
+    struct charset *classes; /* not the smallest */
     size_t n_classes, cap_classes;
     /* Bits: the state can lead to an end; without and with something to quote. */
     uint64_t *productive[2];

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/utf8.h"
+#include "constrain/quote_list.h"
 
 enum {
     AHEAD_PLACES_MAX = 8,  /* live places among which the first is a fair guess         */
@@ -33,9 +34,7 @@ struct quote {
     size_t best_depth;   /* the longest quotation it could have been closed as; 0: none   */
     uint32_t best_place; /* and where that stands in the text                             */
 
-    struct kt_quote *list;
-    size_t n_list, list_cap;
-    bool failed;
+    struct quote_list closed;
 
     uint64_t
         *cached[BEFORE_COUNT]; /* masks of the three common outside states; NULL: not made yet */
@@ -157,24 +156,7 @@ bool quote_mask(struct quote *q, uint64_t *mask)
 
 static void record(struct quote *q, uint32_t place, size_t depth)
 {
-    if (q->n_list == q->list_cap) {
-        size_t cap = q->list_cap ? q->list_cap * 2 : 8;
-        struct kt_quote *list = realloc(q->list, cap * sizeof(*list));
-        if (!list) {
-            q->failed = true;
-            return;
-        }
-        q->list = list;
-        q->list_cap = cap;
-    }
-    size_t src = quote_text_source(&q->text, place);
-    q->list[q->n_list++] = (struct kt_quote){
-        .out_start = q->open_start,
-        .out_end = q->open_start + depth,
-        .src_idx = src,
-        .src_start = q->text.origin[place],
-        .src_end = q->text.origin[place + depth - 1] + 1u, /* the last byte is no space */
-    };
+    quote_list_add(&q->closed, &q->text, q->open_start, place, depth);
 }
 
 static void accept_byte(struct quote *q, uint8_t byte)
@@ -295,7 +277,7 @@ size_t quote_open_at(const struct quote *q)
 static void restart(struct quote *q)
 {
     q->now = (struct state){ .inside = q->start_inside, .at = quote_place_all(&q->text) };
-    q->n_out = q->open_start = q->best_depth = q->n_list = 0;
+    q->n_out = q->open_start = q->best_depth = q->closed.n = 0;
 }
 
 void quote_end(struct quote *q, struct span text, size_t *keep, bool *close)
@@ -321,13 +303,13 @@ void quote_end(struct quote *q, struct span text, size_t *keep, bool *close)
 
 const struct kt_quote *quote_list(const struct quote *q, size_t *n)
 {
-    *n = q->n_list;
-    return q->list;
+    *n = q->closed.n;
+    return q->closed.list;
 }
 
 bool quote_failed(const struct quote *q)
 {
-    return q->failed;
+    return q->closed.failed;
 }
 
 /* ---- making and unmaking
@@ -340,13 +322,9 @@ enum kt_status quote_create(struct quote **out, const struct token_trie *v,
     *out = NULL;
     size_t min_bytes = opts->min_bytes ? opts->min_bytes : 1;
     size_t max_bytes = opts->max_bytes ? opts->max_bytes : 400;
-    if (min_bytes > max_bytes)
-        return kt_fail(err, KT_E_USAGE,
-                       "quotations: shortest %zu bytes, longest %zu: the other way round?",
-                       min_bytes, max_bytes);
-    if (max_bytes > QUOTE_LEN_MAX)
-        return kt_fail(err, KT_E_LIMIT, "quotations: longest %zu bytes, at most %d are possible",
-                       max_bytes, QUOTE_LEN_MAX);
+    enum kt_status st = quote_check_lengths(min_bytes, max_bytes, err);
+    if (st)
+        return st;
     struct quote *q = calloc(1, sizeof(*q));
     if (!q)
         return kt_fail(err, KT_E_NOMEM, "quotations: out of memory");
@@ -354,8 +332,7 @@ enum kt_status quote_create(struct quote **out, const struct token_trie *v,
     q->min_bytes = min_bytes;
     q->max_bytes = max_bytes;
     q->start_inside = opts->start_inside;
-    enum kt_status st =
-        quote_text_init(&q->text, sources, n_sources, min_bytes, max_bytes, false, err);
+    st = quote_text_init(&q->text, sources, n_sources, min_bytes, max_bytes, false, err);
     if (st) {
         quote_destroy(q);
         return st;
@@ -372,6 +349,6 @@ void quote_destroy(struct quote *q)
     quote_text_deinit(&q->text);
     for (size_t i = 0; i < BEFORE_COUNT; i++)
         free(q->cached[i]);
-    free(q->list);
+    quote_list_deinit(&q->closed);
     free(q);
 }

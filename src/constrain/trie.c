@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "constrain/slice.h"
+
 /* A token while sorting; the first eight bytes decide nearly every comparison. */
 struct entry {
     uint64_t head;
@@ -106,6 +108,7 @@ enum kt_status token_trie_create(struct token_trie **out, size_t n_vocab, token_
     struct token_trie *v = calloc(1, sizeof(*v));
     struct entry *entries = calloc(n_vocab + 1, sizeof(*entries));
     if (v) {
+        pthread_mutex_init(&v->lock, NULL);
         v->n_vocab = n_vocab;
         v->bytes = bytes;
         v->ctx = ctx;
@@ -138,6 +141,8 @@ void token_trie_destroy(struct token_trie *v)
 {
     if (!v)
         return;
+    slices_deinit(v);
+    pthread_mutex_destroy(&v->lock);
     free(v->nodes);
     free(v->same);
     free(v->silent);

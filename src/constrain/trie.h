@@ -11,6 +11,7 @@
 
 enum {
     TOKEN_BYTES_MAX = 256, /* longer tokens are not produced under a constraint */
+    TRIE_SLICES_MAX = 16,
 };
 
 typedef struct span (*token_bytes_fn)(const void *ctx, int32_t id);
@@ -24,6 +25,8 @@ struct trie_node {
     uint8_t byte;
 };
 
+struct slice;
+
 struct token_trie {
     size_t n_vocab, n_nodes;
     struct trie_node *nodes;
@@ -32,10 +35,14 @@ struct token_trie {
     uint64_t *stops;  /* bits: ends the answer                            */
     token_bytes_fn bytes;
     const void *ctx;
+
+    pthread_mutex_t lock; /* guards what follows: made when first needed (slice.h) */
+    struct slice *slices[TRIE_SLICES_MAX];
+    size_t n_acquired;
 };
 
 /* 'bytes' gives a token's bytes (empty: it writes nothing). 'samplable': bits of ids that may be produced. 'stops':
- * those that end an answer. Immutable; thread-safe. About 25 bytes of memory a byte of vocabulary. */
+ * those that end an answer. Thread-safe. About 25 bytes of memory a byte of vocabulary. */
 KT_MUST_CHECK enum kt_status token_trie_create(struct token_trie **out, size_t n_vocab,
                                                token_bytes_fn bytes, const void *ctx,
                                                const uint64_t *samplable, const int32_t *stops,

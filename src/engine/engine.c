@@ -189,7 +189,7 @@ static struct span token_text(const void *ctx, int32_t id)
     return tokenizer_bytes(ctx, id, false);
 }
 
-enum kt_status engine_trie(struct kt_engine *e, const struct token_trie **out, struct kt_error *err)
+enum kt_status engine_trie(struct kt_engine *e, struct token_trie **out, struct kt_error *err)
 {
     enum kt_status st = engine_need_tokenizer(e, err);
     if (st)

@@ -6,7 +6,7 @@
 
 #include "base/pool.h"
 #include "base/status.h"
-#include "constrain/quote.h"
+#include "constrain/constraint.h"
 #include "engine/sight.h"
 #include "kernels/kernels.h"
 #include "kontor/engine.h"
@@ -77,7 +77,7 @@ KT_MUST_CHECK enum kt_status engine_step_timed(struct kt_engine *e, struct model
                                                const struct model_span *spans, size_t n_spans,
                                                double *seconds, struct kt_error *err);
 /* The vocabulary's trie, made at the first call; borrowed. */
-KT_MUST_CHECK enum kt_status engine_trie(struct kt_engine *e, const struct token_trie **out,
+KT_MUST_CHECK enum kt_status engine_trie(struct kt_engine *e, struct token_trie **out,
                                          struct kt_error *err);
 
 /* ---- logprobs.c ---- */

@@ -21,8 +21,8 @@ struct generation {
     const struct kt_generate_request *rq;
     size_t n_max;
     struct sampler sampler;
-    struct quote *quote; /* NULL: unrestricted */
-    uint64_t *mask;      /* what the quote allows now */
+    struct constraint *constraint; /* NULL: unrestricted    */
+    uint64_t *mask;                /* what it allows now    */
     struct token_stream stream;
     struct buf text;
     size_t n_emitted; /* bytes of text the caller has seen */
@@ -61,27 +61,32 @@ static enum kt_status check_request(struct generation *g, struct kt_error *err)
         return kt_fail(err, KT_E_USAGE,
                        "generate: %u most likely tokens are asked for, at most %d are given",
                        rq->n_top, KT_TOP_MAX);
-    if (rq->grammar)
-        return kt_fail(err, KT_E_UNSUPPORTED, "generate: grammars are not supported yet");
-    if (rq->n_stop > 0 || rq->quotes)
+    if (rq->n_stop > 0 || rq->quotes || rq->grammar)
         return engine_need_tokenizer(g->c->engine, err);
     return KT_OK;
 }
 
-static enum kt_status open_quote(struct generation *g, struct kt_error *err)
+static enum kt_status open_constraint(struct generation *g, struct kt_error *err)
 {
     const struct kt_generate_request *rq = g->rq;
-    if (!rq->quotes)
+    if (!rq->quotes && !rq->grammar)
         return KT_OK;
     g->mask = calloc(mask_words(g->c->engine->n_vocab) + 1, sizeof(*g->mask));
     if (!g->mask)
         return kt_fail(err, KT_E_NOMEM, "generate: out of memory");
-    const struct token_trie *vocab = NULL;
-    enum kt_status st = engine_trie(g->c->engine, &vocab, err);
+    struct token_trie *trie = NULL;
+    enum kt_status st = engine_trie(g->c->engine, &trie, err);
     if (st)
         return st;
-    struct quote_options o = { rq->quote_min_bytes, rq->quote_max_bytes, rq->start_in_quote };
-    return quote_create(&g->quote, vocab, rq->quotes, rq->n_quotes, &o, err);
+    struct constraint_options o = { .grammar = rq->grammar,
+                                    .thinking = rq->thinking,
+                                    .quotes = rq->quotes,
+                                    .n_quotes = rq->n_quotes,
+                                    .quote_min = rq->quote_min_bytes,
+                                    .quote_max = rq->quote_max_bytes,
+                                    .start_in_quote = rq->start_in_quote,
+                                    .ignore_stops = rq->ignore_stop_tokens };
+    return constraint_create(&g->constraint, trie, &o, err);
 }
 
 static enum kt_status generation_init(struct generation *g, struct kt_context *c,
@@ -92,10 +97,10 @@ static enum kt_status generation_init(struct generation *g, struct kt_context *c
     if (!st)
         st = sampler_init(&g->sampler, &rq->sampling, c->engine->n_vocab, &c->engine->kernels, err);
     if (!st)
-        st = open_quote(g, err);
+        st = open_constraint(g, err);
     if (!st && c->guessing) {
         st = speculation_begin(c->guessing, rq, err);
-        speculation_set_quote(c->guessing, g->quote);
+        speculation_set_constraint(c->guessing, g->constraint);
     } else if (!st && rq->speculate != KT_SPECULATE_AUTO && rq->speculate != KT_SPECULATE_OFF) {
         st = kt_fail(err, KT_E_USAGE, "generate: speculation in a context that was made without");
     }
@@ -107,7 +112,7 @@ static enum kt_status generation_init(struct generation *g, struct kt_context *c
 static void generation_deinit(struct generation *g)
 {
     sampler_deinit(&g->sampler);
-    quote_destroy(g->quote);
+    constraint_destroy(g->constraint);
     free(g->mask);
     free(g->tokens);
     buf_deinit(&g->text);
@@ -146,20 +151,11 @@ static size_t before_possible_stop(const struct generation *g)
     return text.len;
 }
 
-/* 'end', or the opening mark of the quotation it falls into: quotations are shown whole. */
-static size_t before_quotation(const struct generation *g, size_t end)
+/* What of the text is certain. */
+static size_t certain_end(const struct generation *g)
 {
-    if (!g->quote)
-        return end;
-    end = MIN(end, quote_open_at(g->quote));
-    size_t n;
-    const struct kt_quote *list = quote_list(g->quote, &n);
-    for (size_t i = n; i-- > 0;) {
-        size_t open = list[i].out_start ? list[i].out_start - 1 : 0;
-        if (open < end && end < list[i].out_end + 1)
-            return open;
-    }
-    return end;
+    size_t end = before_possible_stop(g);
+    return g->constraint ? constraint_certain(g->constraint, end) : end;
 }
 
 static void emit(struct generation *g, size_t end)
@@ -189,15 +185,18 @@ static bool is_stop(const struct generation *g, int32_t id)
 static enum kt_status choose(struct generation *g, int32_t *id, struct kt_error *err)
 {
     const uint64_t *allowed = g->c->engine->samplable;
-    if (g->quote) {
+    enum kt_status st = KT_OK;
+    if (g->constraint) {
+        bool any = false;
         allowed = g->mask;
-        if (!quote_mask(g->quote, g->mask)) { /* the vocabulary has no token for what must follow */
+        st = constraint_mask(g->constraint, g->mask, &any, err);
+        if (!st && !any) /* the vocabulary has no token for what must follow */
             finish(g, KT_FINISH_STOP);
-            return KT_OK;
-        }
+        if (st || !any)
+            return st;
     }
     float logprob = 0;
-    enum kt_status st = sampler_pick(&g->sampler, context_logits(g->c), allowed, id, &logprob, err);
+    st = sampler_pick(&g->sampler, context_logits(g->c), allowed, id, &logprob, err);
     if (st)
         return st;
     if (is_stop(g, *id)) {
@@ -206,9 +205,8 @@ static enum kt_status choose(struct generation *g, int32_t *id, struct kt_error 
     }
     g->logprob_sum += (double)logprob;
     g->tokens[g->n_tokens++] = *id;
-    if (g->quote && NEVER(!quote_accept(g->quote, *id)))
-        return kt_fail(err, KT_E_INTERNAL, "generate: token %d was allowed and then refused", *id);
-    return KT_OK;
+    st = g->constraint ? constraint_accept(g->constraint, *id, err) : KT_OK;
+    return NEVER(st == KT_E_INTERNAL) ? KT_E_INTERNAL : st;
 }
 
 /* Tell the caller of the token that was just added. */
@@ -236,7 +234,7 @@ static enum kt_status add_text(struct generation *g, int32_t id, struct kt_error
     if (g->stop_at != SIZE_MAX)
         finish(g, KT_FINISH_STOP_STRING);
     else
-        emit(g, before_quotation(g, before_possible_stop(g)));
+        emit(g, certain_end(g));
     return KT_OK;
 }
 
@@ -254,10 +252,12 @@ static enum kt_status next_token(struct generation *g, struct kt_error *err)
     st = add_text(g, id, err);
     if (st || g->done)
         return st;
-    if (g->n_tokens == g->n_max) {
+    if (g->constraint && constraint_ended(g->constraint))
+        finish(g, KT_FINISH_STOP);
+    else if (g->n_tokens == g->n_max)
         finish(g, KT_FINISH_LENGTH);
+    if (g->done)
         return KT_OK;
-    }
     return context_go_on(g->c, id, g->n_max - g->n_tokens - 1, err);
 }
 
@@ -268,18 +268,18 @@ static enum kt_status settle_text(struct generation *g, struct kt_error *err)
 {
     if (g->stop_at != SIZE_MAX)
         g->text.len = g->stop_at;
-    else if (!g->quote) /* with quotations, a torn character is left out instead of replaced */
+    else if (!g->constraint) /* with one, a torn character is left out instead of replaced */
         token_stream_finish(&g->stream, &g->text);
-    if (g->quote) {
+    if (g->constraint) {
         size_t keep;
         bool close;
-        quote_end(g->quote, buf_span(&g->text), &keep, &close);
+        constraint_end(g->constraint, buf_span(&g->text), &keep, &close);
         g->text.len = keep;
         if (close)
             buf_append_char(&g->text, '"');
     }
     buf_append(&g->text, "", 0); /* terminates */
-    if (g->text.failed || (g->quote && quote_failed(g->quote)))
+    if (g->text.failed || (g->constraint && constraint_failed(g->constraint)))
         return kt_fail(err, KT_E_NOMEM, "generate: out of memory for the answer");
     if (g->finish != KT_FINISH_CANCELLED)
         emit(g, g->text.len);
@@ -313,7 +313,8 @@ static enum kt_status give(struct generation *g, struct kt_generate_result *out,
 {
     enum kt_status st = settle_text(g, err);
     size_t n_quotes = 0;
-    const struct kt_quote *quotes = g->quote ? quote_list(g->quote, &n_quotes) : NULL;
+    const struct kt_quote *quotes =
+        g->constraint ? constraint_quotes(g->constraint, &n_quotes) : NULL;
     if (!st)
         st = verify_quotes(g, quotes, n_quotes, err);
     if (st)

@@ -29,7 +29,7 @@ struct speculation {
 
     /* of the current answer */
     bool on, lookup, use_head, whole_prompt;
-    const struct quote *quote;
+    struct constraint *constraint;
     struct kt_guesses from_text, from_head;
 
     /* Guesses since the last step. The first n_verified are rows of it, the others were not thought
@@ -117,7 +117,7 @@ enum kt_status speculation_begin(struct speculation *s, const struct kt_generate
     s->lookup = want == KT_SPECULATE_AUTO || want == KT_SPECULATE_LOOKUP;
     s->use_head = s->head && (want == KT_SPECULATE_AUTO || want == KT_SPECULATE_MTP);
     s->whole_prompt = want == KT_SPECULATE_MTP;
-    s->quote = NULL;
+    s->constraint = NULL;
     s->from_text = s->from_head = (struct kt_guesses){ 0 };
     forget_guesses(s);
     ngram_reset(&s->text);
@@ -128,16 +128,16 @@ enum kt_status speculation_begin(struct speculation *s, const struct kt_generate
     return KT_OK;
 }
 
-void speculation_set_quote(struct speculation *s, const struct quote *quote)
+void speculation_set_constraint(struct speculation *s, struct constraint *constraint)
 {
-    s->quote = quote;
+    s->constraint = constraint;
 }
 
 void speculation_end(struct speculation *s, struct kt_generate_result *out)
 {
     out->lookup = s->from_text;
     out->mtp = s->from_head;
-    s->quote = NULL;
+    s->constraint = NULL;
 }
 
 void speculation_be_eager(struct speculation *s)
@@ -202,14 +202,15 @@ static size_t possible(const struct speculation *s, size_t n)
     size_t k = 0;
     while (k < n && can_follow(s, s->guesses[k]))
         k++;
-    return s->quote ? quote_allows(s->quote, s->guesses, k) : k;
+    return s->constraint ? constraint_allows(s->constraint, s->guesses, k) : k;
 }
 
-/* What stands next in the source that is being quoted. */
-static size_t guess_source(struct speculation *s, size_t n_max)
+/* What must follow, or stands next in the source that is being quoted. */
+static size_t guess_constrained(struct speculation *s, size_t n_max)
 {
     char text[AHEAD_BYTES];
-    size_t len = s->quote ? quote_ahead(s->quote, text, sizeof(text)) : 0;
+    bool certain = false;
+    size_t len = s->constraint ? constraint_ahead(s->constraint, text, sizeof(text), &certain) : 0;
     s->ahead.n = 0;
     if (len == 0 || tokenizer_encode(s->c->engine->tokenizer, &s->ahead, (struct span){ text, len },
                                      TOK_PLAIN, NULL))
@@ -218,14 +219,14 @@ static size_t guess_source(struct speculation *s, size_t n_max)
     size_t n = MIN(s->ahead.n - (len == sizeof(text)), n_max);
     for (size_t i = 0; i < n; i++) {
         s->guesses[i] = s->ahead.ids[i];
-        s->kinds[i] = ODDS_QUOTE;
+        s->kinds[i] = certain ? ODDS_FORCED : ODDS_QUOTE;
     }
     return n;
 }
 
 static size_t guess_from_text(struct speculation *s, size_t n_max)
 {
-    size_t match, n = guess_source(s, n_max);
+    size_t match, n = guess_constrained(s, n_max);
     if (n)
         return n;
     n = ngram_guess(&s->text, s->guesses, n_max, &match);
@@ -234,12 +235,12 @@ static size_t guess_from_text(struct speculation *s, size_t n_max)
     return n;
 }
 
-/* Behind n guesses: tokens beside which the quotation allows nothing. */
+/* Behind n guesses: tokens beside which the constraint allows nothing. */
 static size_t add_forced(struct speculation *s, size_t n, size_t n_max)
 {
     int32_t id;
-    while (s->quote && n < n_max && (id = quote_forced(s->quote, s->guesses, n)) >= 0 &&
-           can_follow(s, id)) {
+    while (s->constraint && n < n_max &&
+           (id = constraint_forced(s->constraint, s->guesses, n)) >= 0 && can_follow(s, id)) {
         s->guesses[n] = id;
         s->kinds[n++] = ODDS_FORCED;
     }

@@ -1,7 +1,7 @@
 /* engine/speculate.h: guesses for the tokens that come next, and what became of them.
  *
- * Belongs to one context. Three sources, asked in this order: the place of the source that is being quoted
- * (quote.h), what followed the same words before (ngram.h), the multi-token head (head.h). How many guesses
+ * Belongs to one context. Three sources, asked in this order: what a constraint lets follow, or likely follows
+ * in a quotation (constraint.h), what followed the same words before (ngram.h), the multi-token head (head.h). How many guesses
  * a step verifies is decided by odds.h. generate.c samples each position as if there were no guesses; a
  * guess that is the token that came out has its logits already. So nothing here can change an answer. */
 #ifndef ENGINE_SPECULATE_H
@@ -29,7 +29,7 @@ KT_MUST_CHECK enum kt_status speculation_begin(struct speculation *s,
                                                const struct kt_generate_request *rq,
                                                struct kt_error *err);
 /* Guesses must keep to this, too; borrowed until the answer ends. */
-void speculation_set_quote(struct speculation *s, const struct quote *quote);
+void speculation_set_constraint(struct speculation *s, struct constraint *constraint);
 void speculation_end(struct speculation *s, struct kt_generate_result *out);
 
 /* Verify every guess from now on, whatever it costs: for tests. */
