@@ -6,7 +6,7 @@
  *
  * Home:   master.key              the master key (0600), or derived from a passphrase
  *         matters/<id>/           one folder a matter: matter.db (SQLite3 Multiple Ciphers),
- * matter.key (wrapped) settings.ini            commented settings
+ * matter.key (wrapped), *.orig (uploaded files, each sealed)    settings.ini   commented settings
  *
  * A matter has at most one writer process (KT_E_BUSY names it otherwise) and any number of readers.
  * Every document is stored by one transaction: after kill -9 it is there whole or not at all. A
@@ -84,7 +84,8 @@ struct kt_doc_info {
     uint8_t hash[32]; /* SHA-256 of the content */
     int64_t size, mtime_ns;
     uint32_t n_pages, n_chunks;
-    bool has_vectors; /* one for every chunk, of the matter's current embedder */
+    bool has_vectors;  /* one for every chunk, of the matter's current embedder */
+    bool has_original; /* kt_matter_keep() keeps its file */
 };
 KT_API void kt_doc_info_deinit(struct kt_doc_info *d);
 
@@ -156,6 +157,15 @@ KT_API KT_MUST_CHECK enum kt_status kt_matter_blocks(struct kt_matter *m, int64_
                                                      size_t start, size_t end, size_t n_max,
                                                      struct kt_place **out, size_t *n,
                                                      struct kt_error *err);
+/* Keep the file that the document at 'path' was made of, sealed, with the document: replaced or removed with it, and unreadable
+ * from then on. For what came by an upload; files in folders are not kept. KT_E_LIMIT: more than 64 MiB. KT_E_NOTFOUND. */
+KT_API KT_MUST_CHECK enum kt_status kt_matter_keep(struct kt_matter *m, const char *path,
+                                                   const void *bytes, size_t n,
+                                                   struct kt_error *err);
+/* *bytes is the caller's to free(). KT_E_NOTFOUND: none is kept. KT_E_FORMAT: it was changed. */
+KT_API KT_MUST_CHECK enum kt_status kt_matter_original(struct kt_matter *m, int64_t doc_id,
+                                                       uint8_t **bytes, size_t *n,
+                                                       struct kt_error *err);
 /* Which embedding model the vectors came from (a hex id of at most 64 characters); "" when none
  * yet. Changing it drops all vectors. */
 KT_API KT_MUST_CHECK enum kt_status kt_matter_embedder(struct kt_matter *m, char out[static 65],

@@ -12,6 +12,7 @@
  *   anthropic.c   messages
  *   office.c      matters, search, ask
  *   documents.c   documents of a matter
+ *   uploads.c     files that are sent, and kept
  *   passage.c     the text around a place
  *   page.c        the page for people (web/)
  *   session.c     log in and out
@@ -214,8 +215,17 @@ void handle_documents(struct call *c);
 void handle_document_add(struct call *c);
 void handle_document_upload(struct call *c);
 void handle_document_remove(struct call *c);
+void handle_document_file(struct call *c);
+void handle_document_reindex(struct call *c);
 void handle_search(struct call *c);
 void handle_ask(struct call *c);
+
+/* ---- documents.c ---- */
+/* The {document} of the path; false after an answer. */
+bool document_named(struct call *c, int64_t *id);
+/* Heap. KT_E_NOTFOUND. */
+KT_MUST_CHECK enum kt_status document_path(char **out, struct kt_matter *m, int64_t id,
+                                           struct kt_error *err);
 
 /* ---- office.c: matters that stay open between requests ---- */
 KT_MUST_CHECK enum kt_status matter_take(struct kt_matter **out, struct call *c,

@@ -1,23 +1,20 @@
 /* api/documents.c: the documents of a matter: listed, indexed, sent, taken out. The right to the matter was decided in
  * routes.c. */
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "api/api_priv.h"
-#include "base/files.h"
 #include "kontor/office.h"
 
 static bool add_document(void *ctx, const struct kt_doc_info *d)
 {
     json_t *list = ctx;
     json_array_append_new(
-        list, json_pack("{s:I,s:s,s:s,s:s?,s:s?,s:s?,s:I,s:I,s:I}", "id", (json_int_t)d->id, "path",
-                        d->path, "state", kt_doc_state_name(d->state), "reason", d->reason, "title",
-                        d->title, "format", d->format, "pages", (json_int_t)d->n_pages, "chunks",
-                        (json_int_t)d->n_chunks, "bytes", (json_int_t)d->size));
+        list, json_pack("{s:I,s:s,s:s,s:s?,s:s?,s:s?,s:I,s:I,s:I,s:b}", "id", (json_int_t)d->id,
+                        "path", d->path, "state", kt_doc_state_name(d->state), "reason", d->reason,
+                        "title", d->title, "format", d->format, "pages", (json_int_t)d->n_pages,
+                        "chunks", (json_int_t)d->n_chunks, "bytes", (json_int_t)d->size, "has_file",
+                        (int)d->has_original));
     return true;
 }
 
@@ -51,33 +48,46 @@ static bool find_path(void *ctx, const struct kt_doc_info *d)
     return !f->path;
 }
 
+bool document_named(struct call *c, int64_t *id)
+{
+    const char *text = http_param(c->rq, "document");
+    bool ok = *text && strlen(text) <= 18 && strspn(text, "0123456789") == strlen(text);
+    *id = ok ? strtoll(text, NULL, 10) : 0;
+    if (!ok)
+        reply_error(c, 404, NULL, "not_found", "document", "there is no such document");
+    return ok;
+}
+
+enum kt_status document_path(char **out, struct kt_matter *m, int64_t id, struct kt_error *err)
+{
+    struct path_of_id f = { .id = id };
+    enum kt_status st = kt_matter_each(m, NULL, find_path, &f, err);
+    if (!st && !f.path)
+        st = kt_fail(err, KT_E_NOTFOUND, "there is no such document");
+    *out = f.path;
+    return st;
+}
+
 void handle_document_remove(struct call *c)
 {
-    char *end;
-    const char *text = http_param(c->rq, "document");
-    struct path_of_id f = { .id = strtoll(text, &end, 10) };
     struct kt_matter *m = NULL;
     struct kt_error err;
+    char *path = NULL;
     size_t n_removed = 0;
-    if (*end || strspn(text, "0123456789") != strlen(text) || strlen(text) > 18) {
-        reply_error(c, 404, NULL, "not_found", "document", "there is no such document");
+    int64_t id;
+    if (!document_named(c, &id) || !write_begin(c, &m))
         return;
-    }
-    if (!write_begin(c, &m))
-        return;
-    enum kt_status st = kt_matter_each(m, NULL, find_path, &f, &err);
-    if (!st && !f.path)
-        st = kt_fail(&err, KT_E_NOTFOUND, "there is no such document");
+    enum kt_status st = document_path(&path, m, id, &err);
     if (!st)
-        st = kt_matter_remove(m, f.path, &n_removed, &err);
+        st = kt_matter_remove(m, path, &n_removed, &err);
     write_end(c, m);
     crew_forget(c->crew, c->matter);
-    free(f.path);
+    free(path);
     if (st)
         reply_kt_error(c, &err);
     else
         reply_json(c, 200,
-                   json_pack("{s:I,s:b}", "id", (json_int_t)f.id, "removed", (int)(n_removed > 0)));
+                   json_pack("{s:I,s:b}", "id", (json_int_t)id, "removed", (int)(n_removed > 0)));
 }
 
 /* Folders of the server are indexed only below those that it was started with. */
@@ -154,93 +164,4 @@ void handle_document_add(struct call *c)
     }
     kt_add_report_deinit(&r);
     free(real);
-}
-
-/* ---- uploads ---------------------------------------------------------------------------------- */
-
-/* Readers are given files, not bytes. So the body lies in a file for as long as it is read: in memory (/dev/shm), in
- * a folder of its own that nobody else may enter, so that no document is ever in the clear on a disk. */
-struct spool {
-    char dir[64];
-    char *path;
-};
-
-static enum kt_status spool_write(struct spool *s, const char *name, struct span bytes,
-                                  struct kt_error *err)
-{
-    strcpy(s->dir, "/dev/shm/kontor-XXXXXX");
-    if (!mkdtemp(s->dir)) {
-        s->dir[0] = 0;
-        return kt_fail_errno(err, errno, "/dev/shm: no folder for an upload");
-    }
-    s->path = path_join(s->dir, name);
-    int fd =
-        s->path ? open(s->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600) : -1;
-    if (fd < 0)
-        return s->path ? kt_fail_errno(err, errno, "/dev/shm: no file for an upload")
-                       : kt_fail(err, KT_E_NOMEM, "out of memory");
-    enum kt_status st = file_write_fd(fd, bytes.ptr, bytes.len, "an upload", err);
-    close(fd);
-    return st;
-}
-
-static void spool_remove(struct spool *s)
-{
-    if (s->path)
-        unlink(s->path);
-    if (s->dir[0])
-        rmdir(s->dir);
-    free(s->path);
-}
-
-/* A file's name and nothing that could be a path. The name was decoded as UTF-8. */
-static bool is_file_name(const char *name)
-{
-    size_t n = strlen(name);
-    for (size_t i = 0; i < n; i++)
-        if ((unsigned char)name[i] < 0x20 || name[i] == 0x7F || name[i] == '/' || name[i] == '\\')
-            return false;
-    return n >= 1 && n <= 255 && name[0] != '.';
-}
-
-static void reply_uploaded(struct call *c, const char *path, const struct kt_add_report *r)
-{
-    const struct kt_add_item *refused = r->n_skipped ? r->skipped : r->n_failed ? r->failed : NULL;
-    reply_json(c, 200,
-               json_pack("{s:b,s:s,s:s?}", "indexed", (int)(r->n_indexed > 0), "path", path,
-                         "reason", refused ? refused->reason : NULL));
-}
-
-void handle_document_upload(struct call *c)
-{
-    const char *name = http_query(c->rq, "name");
-    struct span body = http_body(c->rq);
-    if (!name || !is_file_name(name) || body.len == 0) {
-        reply_error(c, 400, NULL, "invalid_value", "name",
-                    "an upload needs ?name= with the file's name (1 to 255 bytes, no path, no dot "
-                    "in front), and a body");
-        return;
-    }
-    struct spool s = { 0 };
-    struct kt_matter *m = NULL;
-    struct kt_error err;
-    struct kt_add_report r = { 0 };
-    struct kt_add_options o = { .embedder = desk_embed(c->desk),
-                                .embedder_id = c->crew->embedder_id };
-    char *path = path_join("/upload", name);
-    enum kt_status st =
-        path ? spool_write(&s, name, body, &err) : kt_fail(&err, KT_E_NOMEM, "out of memory");
-    if (st) {
-        reply_kt_error(c, &err);
-    } else if (write_begin(c, &m)) {
-        st = kt_office_put(m, path, s.path, &o, &r, &err);
-        write_end(c, m);
-        if (st)
-            reply_kt_error(c, &err);
-        else
-            reply_uploaded(c, path, &r);
-    }
-    kt_add_report_deinit(&r);
-    spool_remove(&s);
-    free(path);
 }

@@ -54,6 +54,8 @@ const struct route routes[] = {
     { "POST",   "/api/documents",           BODY_SMALL, OPENAI,          NEED_ADMIN,   ACCESS_WRITE, handle_document_add },
     { "PUT",    "/api/documents",           BODY_FILE,  STYLE_FILE,      NEED_USER,    ACCESS_WRITE, handle_document_upload },
     { "DELETE", "/api/documents/{document}", 0,         OPENAI,          NEED_USER,    ACCESS_WRITE, handle_document_remove },
+    { "GET",    "/api/matters/{matter}/documents/{document}/file", 0, OPENAI, NEED_USER, ACCESS_READ,  handle_document_file },
+    { "POST",   "/api/matters/{matter}/documents/{document}/reindex", BODY_SMALL, OPENAI, NEED_USER, ACCESS_WRITE, handle_document_reindex },
     { "GET",    "/api/passage",             0,          OPENAI,          NEED_USER,    ACCESS_READ,  handle_passage },
     { "POST",   "/api/search",              BODY_SMALL, OPENAI,          NEED_USER,    ACCESS_READ,  handle_search },
     { "POST",   "/api/ask",                 BODY_SMALL, OPENAI,          NEED_USER,    ACCESS_READ,  handle_ask },

@@ -184,7 +184,22 @@ enum kt_status kt_matter_blocks(struct kt_matter *m, int64_t doc_id, size_t star
 
 #define DOC_COLUMNS                                                                                \
     "SELECT id, path, state, reason, title, format, hash, size, mtime_ns, n_pages, n_chunks, "     \
-    "EXISTS(SELECT 1 FROM vectors WHERE doc_id = documents.id) FROM documents"
+    "EXISTS(SELECT 1 FROM vectors WHERE doc_id = documents.id), "
+
+/* A query of documents that ends with 'rest'. A matter of an earlier version has no table of originals. */
+static enum kt_status prepare_docs(sqlite3_stmt **q, struct kt_matter *m, const char *rest,
+                                   struct kt_error *err)
+{
+    struct buf sql = { 0 };
+    buf_printf(&sql, "%s%s FROM documents%s", DOC_COLUMNS,
+               m->has_originals ? "EXISTS(SELECT 1 FROM originals WHERE doc_id = documents.id)"
+                                : "0",
+               rest);
+    enum kt_status st = sql.failed ? kt_fail(err, KT_E_NOMEM, "store: out of memory")
+                                   : db_prepare(q, m, sql.ptr, err);
+    buf_deinit(&sql);
+    return st;
+}
 
 static char *column_dup(sqlite3_stmt *q, int i, bool *failed)
 {
@@ -205,7 +220,8 @@ static enum kt_status read_doc(struct kt_doc_info *d, sqlite3_stmt *q, struct kt
                                .mtime_ns = sqlite3_column_int64(q, 8),
                                .n_pages = (uint32_t)sqlite3_column_int64(q, 9),
                                .n_chunks = (uint32_t)sqlite3_column_int64(q, 10),
-                               .has_vectors = sqlite3_column_int(q, 11) != 0 };
+                               .has_vectors = sqlite3_column_int(q, 11) != 0,
+                               .has_original = sqlite3_column_int(q, 12) != 0 };
     d->path = column_dup(q, 1, &failed);
     d->reason = column_dup(q, 3, &failed);
     d->title = column_dup(q, 4, &failed);
@@ -238,7 +254,7 @@ enum kt_status kt_matter_find(struct kt_matter *m, const char *path, struct kt_d
 {
     *out = (struct kt_doc_info){ 0 };
     sqlite3_stmt *q;
-    enum kt_status st = db_prepare(&q, m, DOC_COLUMNS " WHERE path = ?1", err);
+    enum kt_status st = prepare_docs(&q, m, " WHERE path = ?1", err);
     if (st)
         return st;
     sqlite3_bind_text(q, 1, path, -1, SQLITE_STATIC);
@@ -251,7 +267,7 @@ enum kt_status kt_matter_find_hash(struct kt_matter *m, const uint8_t hash[32],
     *out = (struct kt_doc_info){ 0 };
     sqlite3_stmt *q;
     enum kt_status st =
-        db_prepare(&q, m, DOC_COLUMNS " WHERE hash = ?1 AND state = 0 ORDER BY id LIMIT 1", err);
+        prepare_docs(&q, m, " WHERE hash = ?1 AND state = 0 ORDER BY id LIMIT 1", err);
     if (st)
         return st;
     sqlite3_bind_blob(q, 1, hash, 32, SQLITE_STATIC);
@@ -261,13 +277,11 @@ enum kt_status kt_matter_find_hash(struct kt_matter *m, const uint8_t hash[32],
 enum kt_status kt_matter_each(struct kt_matter *m, const char *path, kt_doc_fn fn, void *ctx,
                               struct kt_error *err)
 {
-    struct buf sql = { 0 };
     char *prefix = path ? document_folder(path) : NULL;
-    buf_printf(&sql, "%s ORDER BY path", DOC_COLUMNS DOCUMENTS_AT_OR_BELOW);
     sqlite3_stmt *q = NULL;
-    enum kt_status st = sql.failed || (path && !prefix)
+    enum kt_status st = path && !prefix
                             ? kt_fail(err, KT_E_NOMEM, "store: out of memory")
-                            : db_prepare(&q, m, sql.ptr, err);
+                            : prepare_docs(&q, m, DOCUMENTS_AT_OR_BELOW " ORDER BY path", err);
     if (!st && prefix)
         sqlite3_bind_text(q, 1, prefix, -1, SQLITE_STATIC);
     bool more = true;
@@ -283,7 +297,6 @@ enum kt_status kt_matter_each(struct kt_matter *m, const char *path, kt_doc_fn f
     if (!st && more && rc != SQLITE_DONE)
         st = db_fail(m, "read documents", err);
     sqlite3_finalize(q);
-    buf_deinit(&sql);
     free(prefix);
     return st;
 }

@@ -354,6 +354,8 @@ static enum kt_status open_found(struct kt_matter *m, struct kt_store *s, struct
         st = db_open(&m->db, path, key, m->access, false, m->dir, err);
     free(path);
     key_free(key);
+    if (!st)
+        st = originals_prepare(m, err);
     return st ? st : catch_up(m, err);
 }
 

@@ -278,5 +278,5 @@ enum kt_status kt_matter_put(struct kt_matter *m, const struct kt_doc_put *d, st
         return st;
     m->scrub_pending = m->scrub_pending || replaced;
     vec_cache_drop(&m->vectors);
-    return KT_OK;
+    return replaced ? originals_sweep(m, err) : KT_OK;
 }

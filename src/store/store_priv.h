@@ -37,6 +37,7 @@ struct kt_matter {
     enum kt_access access;
     bool broken; /* an fsync failed: what the disk holds is unknown, so nothing more is written */
     bool scrub_pending;
+    bool has_originals; /* the table is there */
     struct kernels kernels;
     struct vec_cache vectors;
     struct wordset
@@ -83,6 +84,12 @@ KT_MUST_CHECK enum kt_status matter_plain_image(struct kt_matter *m, uint8_t **o
                                                 struct kt_error *err);
 /* SQLite's and FTS5's own checks, and that no row hangs in the air. */
 KT_MUST_CHECK enum kt_status matter_check(struct kt_matter *m, struct kt_error *err);
+
+/* ---- originals.c ---- */
+/* After opening: the table, and what a crash left. */
+KT_MUST_CHECK enum kt_status originals_prepare(struct kt_matter *m, struct kt_error *err);
+/* Files that no row names any more. */
+KT_MUST_CHECK enum kt_status originals_sweep(struct kt_matter *m, struct kt_error *err);
 
 /* ---- documents.c, take.c, reindex.c ---- */
 KT_MUST_CHECK enum kt_status document_check_path(const char *path, struct kt_error *err);

@@ -141,7 +141,7 @@ enum kt_status kt_matter_remove_deferred(struct kt_matter *m, const char *path, 
     m->words_loaded = false;
     *n_removed = n;
     m->scrub_pending = m->scrub_pending || n;
-    return KT_OK;
+    return originals_sweep(m, err);
 }
 
 enum kt_status kt_matter_remove(struct kt_matter *m, const char *path, size_t *n_removed,

@@ -535,10 +535,31 @@ class Office(unittest.TestCase):
         for _ in range(2):
             sent = server.call("PUT", f"/api/documents?matter={other}&name=Aufz%C3%BCge%202.pdf", letter)
             self.assertEqual(sent[:2], (200, {"indexed": True, "path": "/upload/Aufzüge 2.pdf", "reason": None}))
+        # kept as it came: to be saved, and to be read again
+        document = server.call("GET", "/api/documents?matter=" + other)[1]["documents"][0]
+        self.assertTrue(document["has_file"])
+        at = f"/api/matters/{other}/documents/{document['id']}"
+        raw = server.raw(f"GET {at}/file HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        head, _, saved = raw.partition(b"\r\n\r\n")
+        self.assertEqual(saved, letter)
+        self.assertIn(b"Content-Disposition: attachment; filename*=UTF-8''Aufz%C3%BCge%202.pdf", head)
+        self.assertIn(b"Content-Type: application/octet-stream", head)
+        self.assertEqual(server.call("POST", at + "/reindex", {})[:2], (200, {"indexed": True, "path": "/upload/Aufzüge 2.pdf", "reason": None}))
+        self.assertEqual(server.call("GET", at + "/file")[0], 404, "a document that was read again is a new one")
+        again = server.call("GET", "/api/documents?matter=" + other)[1]["documents"][0]
+        self.assertEqual((again["has_file"], again["chunks"]), (True, document["chunks"]))
+        for path in (f"/api/matters/{mid}/documents/{again['id']}", f"/api/matters/{other}/documents/x", f"/api/matters/{other}/documents/99"):
+            self.assertEqual(server.call("GET", path + "/file")[0], 404)
+            self.assertEqual(server.call("POST", path + "/reindex", {})[0], 404)
+        # what lies in a folder is not kept: the folder has it
+        self.assertFalse(documents[0]["has_file"])
+        self.assertEqual(server.call("GET", f"/api/matters/{mid}/documents/{documents[0]['id']}/file")[0], 404)
         found_there = server.call("POST", "/api/search?matter=" + other, {"query": "Wartungsvertrag", "k": 3})[1]["hits"]
         self.assertEqual({h["path"] for h in found_there}, {"/upload/Aufzüge 2.pdf"})
         self.assertGreater(found_there[0]["page"], 0)
         refused = server.call("PUT", f"/api/documents?matter={other}&name=x.bin", bytes(range(256)) * 10)[1]
+        unread = [d for d in server.call("GET", "/api/documents?matter=" + other)[1]["documents"] if d["path"].endswith("x.bin")][0]
+        self.assertEqual((unread["state"], unread["has_file"]), ("skipped", True), "kept for a better reader")
         self.assertFalse(refused["indexed"])
         self.assertTrue(refused["reason"])
         for name in ("", "..%2Fx", ".x", "a%2Fb", "a%0Ab", "a" * 300):
