@@ -5,8 +5,9 @@
  * prefix; what can be reused of earlier work is the context's business. Nothing here opens a
  * network connection.
  *
- * Threads: an engine may be used from several threads; steps are serialised inside. A context
- * belongs to one thread at a time. */
+ * Threads: an engine may be used from several threads. A context belongs to one thread at a time. Contexts of
+ * one engine that work at the same time, each on its own thread, are computed together: one step reads the
+ * weights once for the rows of all. What comes out does not depend on the company. */
 #ifndef KONTOR_ENGINE_H
 #define KONTOR_ENGINE_H
 
@@ -131,10 +132,21 @@ KT_API KT_MUST_CHECK enum kt_status kt_context_create(struct kt_context **out, s
                                                       const struct kt_context_options *opts,
                                                       struct kt_error *err);
 KT_API void kt_context_destroy(struct kt_context *c);
-/* What such a context takes at most; nothing is allocated. */
+/* What such a context takes at most when it is the engine's only one; and of that the part (scratch memory for
+ * steps) that all contexts of an engine use together. Nothing is allocated. */
 KT_API KT_MUST_CHECK enum kt_status kt_context_bytes(const struct kt_engine *e,
                                                      const struct kt_context_options *opts,
                                                      uint64_t *bytes, struct kt_error *err);
+KT_API KT_MUST_CHECK enum kt_status kt_context_shared_bytes(const struct kt_engine *e,
+                                                            const struct kt_context_options *opts,
+                                                            uint64_t *bytes, struct kt_error *err);
+
+/* For whom the context works next, when others work, too, or may come at any time: its prompts are then read in
+ * slices of at most a third of a second, less while somebody's answer is being written. Slices go to the better
+ * class first, in a class to the user who has had least. Without this call a context that is alone reads its
+ * prompts in steps of n_batch, and counts as interactive. Not during an answer. */
+enum kt_class { KT_CLASS_INTERACTIVE, KT_CLASS_TOOL, KT_CLASS_BACKGROUND };
+KT_API void kt_context_share(struct kt_context *c, enum kt_class class, int64_t user);
 
 /* Read the tokens, which are the whole of the timeline, and nothing else: what follows a common beginning
  * is then quick. */

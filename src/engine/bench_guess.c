@@ -38,7 +38,7 @@ static enum kt_status begin(struct guess_bench *b, struct kt_engine *e, size_t n
     if (!st)
         st = model_run_create(&b->run, e->model, SPECULATION_ROWS, err);
     if (!st && model_has_mtp(e->model))
-        st = head_create(&b->head, e, b->run, n_ctx, SPECULATION_ROWS, types, err);
+        st = head_create(&b->head, e, NULL, b->run, n_ctx, SPECULATION_ROWS, types, err);
     if (!st && !b->logits)
         st = kt_fail(err, KT_E_NOMEM, "bench: out of memory");
     return st;

@@ -46,8 +46,10 @@ enum kt_status kt_context_create(struct kt_context **out, struct kt_engine *e,
     c->n_rows_max = o.speculate == KT_SPECULATE_OFF ? 1 : SPECULATION_ROWS;
     if (!st)
         st = model_state_create(&c->state, e->model, c->n_ctx, types, err);
+    turns_sit(e->turns, &c->seat);
     if (!st)
-        st = model_run_create(&c->run, e->model, MAX(c->n_batch, c->n_rows_max), err);
+        st = turns_reserve(e->turns, MAX(c->n_batch, c->n_rows_max), err);
+    c->reserved = !st;
     if (!st && o.speculate != KT_SPECULATE_OFF)
         st = speculation_create(&c->guessing, c, o.speculate, types, err);
     if (!st) {
@@ -72,7 +74,9 @@ void kt_context_destroy(struct kt_context *c)
     if (!c)
         return;
     speculation_destroy(c->guessing);
-    model_run_destroy(c->run);
+    turns_stand_up(&c->seat);
+    if (c->reserved)
+        turns_unreserve(c->engine->turns);
     model_state_destroy(c->state);
     free(c->history);
     free(c->tried);
@@ -81,6 +85,14 @@ void kt_context_destroy(struct kt_context *c)
     free(c->embeds);
     free(c->positions);
     free(c);
+}
+
+void kt_context_share(struct kt_context *c, enum kt_class class, int64_t user)
+{
+    turns_leave(&c->seat);
+    c->seat.class = class;
+    c->seat.user = user;
+    c->seat.shared = true;
 }
 
 void context_reset(struct kt_context *c)
@@ -110,6 +122,7 @@ struct step {
     enum span_output what;
     float *logits, *hidden; /* NULL: not wanted */
     struct feed *feed;      /* NULL: text */
+    bool answer;            /* not a part of it only */
     progress_fn progress;
     void *ctx;
     size_t n_done, n_total; /* of the prompt, for 'progress' */
@@ -151,8 +164,9 @@ static void remember_seen(struct kt_context *c, const struct feed *f, size_t sta
         c->seen[c->n_seen++] = seen_run_of(f, r);
 }
 
+/* The first *n_taken of n tokens. */
 static enum kt_status take_step(struct kt_context *c, const int32_t *tokens, size_t n,
-                                struct step *s, struct kt_error *err)
+                                struct step *s, size_t *n_taken, struct kt_error *err)
 {
     size_t n_past = model_state_n_past(c->state);
     struct model_span span = { .state = c->state,
@@ -172,14 +186,14 @@ static enum kt_status take_step(struct kt_context *c, const int32_t *tokens, siz
         span.positions = (const uint32_t(*)[3])c->positions;
     }
     if (!st)
-        st = engine_step(c->engine, c->run, &span, 1, err);
+        st = turns_step(&c->seat, &span, s->answer, n_taken, NULL, err);
     if (st)
         return st;
-    memmove(c->history + n_past, tokens, n * sizeof(*tokens));
-    c->has_logits = s->logits == c->logits;
+    memmove(c->history + n_past, tokens, *n_taken * sizeof(*tokens));
+    c->has_logits = s->logits == c->logits && *n_taken == n;
     c->row = 0;
     if (covers)
-        remember_seen(c, s->feed, n_past, n);
+        remember_seen(c, s->feed, n_past, *n_taken);
     return KT_OK;
 }
 
@@ -213,7 +227,8 @@ static enum kt_status try(struct kt_context *c, int32_t token, const int32_t *gu
                                .logits = c->logits,
                                .hidden = hidden,
                                .tentative = n > 0 };
-    enum kt_status st = engine_step_timed(c->engine, c->run, &span, 1, seconds, err);
+    size_t n_taken;
+    enum kt_status st = turns_step(&c->seat, &span, true, &n_taken, seconds, err);
     if (st)
         return st;
     if (n > 0)
@@ -230,8 +245,9 @@ enum kt_status context_go_on(struct kt_context *c, int32_t token, size_t n_left,
 {
     if (!c->guessing) {
         c->n_steps++;
-        struct step s = { .what = OUT_LAST, .logits = c->logits };
-        return take_step(c, &token, 1, &s, err);
+        struct step s = { .what = OUT_LAST, .logits = c->logits, .answer = true };
+        size_t n_taken;
+        return take_step(c, &token, 1, &s, &n_taken, err);
     }
     size_t at = model_state_n_past(c->state);
     if (c->n_tried)
@@ -242,6 +258,7 @@ enum kt_status context_go_on(struct kt_context *c, int32_t token, size_t n_left,
     }
     context_settle(c);
     c->n_steps++;
+    speculation_in_company(c->guessing, c->seat.n_others, c->seat.one_s, c->seat.row_s);
     const int32_t *guesses;
     float *hidden;
     size_t n;
@@ -310,7 +327,7 @@ enum kt_status context_advance(struct kt_context *c, const int32_t *tokens, size
             st = speculation_before_prompt(c->guessing, tokens + i, n, i, n_tokens,
                                            feed && feed_covers(feed, i, n), &s.hidden, err);
         if (!st)
-            st = take_step(c, tokens + i, n, &s, err);
+            st = take_step(c, tokens + i, n, &s, &n, err);
         if (!st && c->guessing)
             st = speculation_after_prompt(c->guessing, tokens + i, n, i, s.hidden, err);
         if (st)
@@ -335,7 +352,7 @@ enum kt_status context_append_all(struct kt_context *c, const int32_t *tokens, s
     for (size_t i = 0; i < n_tokens && !st;) {
         size_t n = MIN(n_rows, n_tokens - i);
         struct step s = { .what = OUT_ALL, .logits = logits, .feed = feed };
-        st = take_step(c, tokens + i, n, &s, err);
+        st = take_step(c, tokens + i, n, &s, &n, err);
         for (size_t k = 0; k < n && !st; k++)
             st = fn(ctx, i + k, logits + k * n_vocab, n_vocab, err);
         i += n;

@@ -83,9 +83,9 @@ static enum kt_status hidden_states(struct kt_engine *e, const struct token_vec 
         model_state_reset(e->embed_state);
         return engine_text_read(e, e->embed_state, v->ids, v->n, hidden, NULL, err);
     }
-    pthread_mutex_lock(&e->step_lock);
+    turns_enter(e->turns, NULL);
     st = model_encode(e->embed_run, v->ids, v->n, hidden, err);
-    pthread_mutex_unlock(&e->step_lock);
+    turns_exit(e->turns);
     return st;
 }
 

@@ -61,7 +61,6 @@ enum kt_status kt_engine_open(struct kt_engine **out, const char *path,
     struct kt_engine *e = calloc(1, sizeof(*e));
     if (!e)
         return kt_fail(err, KT_E_NOMEM, "%s: out of memory", path);
-    pthread_mutex_init(&e->step_lock, NULL);
     pthread_mutex_init(&e->lazy_lock, NULL);
     pthread_mutex_init(&e->sight.lock, NULL);
     kernels_init(&e->kernels, cpu_detect() & ~(opts ? opts->cpu_mask : 0));
@@ -71,6 +70,8 @@ enum kt_status kt_engine_open(struct kt_engine **out, const char *path,
         st = pool_create(&e->pool, opts ? opts->n_threads : 0, err);
     if (!st)
         st = model_create(&e->model, e->file, &e->kernels, e->pool, err);
+    if (!st)
+        st = turns_open(&e->turns, e->model, err);
     if (!st)
         st = open_tokenizer(e, err);
     if (!st)
@@ -92,6 +93,7 @@ void kt_engine_close(struct kt_engine *e)
     model_state_destroy(e->embed_state);
     model_state_destroy(e->rank_state);
     model_run_destroy(e->embed_run);
+    turns_close(e->turns);
     token_trie_destroy(e->trie);
     free(e->samplable);
     sight_close(e);
@@ -101,7 +103,6 @@ void kt_engine_close(struct kt_engine *e)
     model_file_close(e->file);
     pthread_mutex_destroy(&e->lazy_lock);
     pthread_mutex_destroy(&e->sight.lock);
-    pthread_mutex_destroy(&e->step_lock);
     free(e);
 }
 
@@ -131,12 +132,12 @@ enum kt_status engine_step_timed(struct kt_engine *e, struct model_run *run,
                                  const struct model_span *spans, size_t n_spans, double *seconds,
                                  struct kt_error *err)
 {
-    pthread_mutex_lock(&e->step_lock);
+    turns_enter(e->turns, NULL);
     uint64_t start = clock_now_ns();
     enum kt_status st = model_step(run, spans, n_spans, err);
     if (seconds)
         *seconds = (double)(clock_now_ns() - start) * 1e-9;
-    pthread_mutex_unlock(&e->step_lock);
+    turns_exit(e->turns);
     return st;
 }
 

@@ -8,6 +8,7 @@
 #include "base/status.h"
 #include "constrain/constraint.h"
 #include "engine/sight.h"
+#include "engine/turns.h"
 #include "kernels/kernels.h"
 #include "kontor/engine.h"
 #include "model/model.h"
@@ -27,7 +28,7 @@ struct kt_engine {
     uint64_t *samplable; /* bits: ids that may ever be produced                  */
     struct sight sight;
 
-    pthread_mutex_t step_lock; /* one step at a time: the pool serves one caller */
+    struct turns *turns;       /* one step at a time: the pool serves one caller */
     pthread_mutex_t lazy_lock; /* guards what follows: made when first needed    */
     struct token_trie *trie;
     struct model_run *embed_run;
@@ -47,7 +48,8 @@ struct seen_run {
 struct kt_context {
     struct kt_engine *engine;
     struct model_state *state;
-    struct model_run *run;
+    struct turn_seat seat;
+    bool reserved; /* scratch memory for its steps */
     size_t n_ctx, n_batch;
     int32_t *history; /* [n_ctx] the tokens in 'state'; as many as it has  */
     float *logits;    /* [n_rows_max, n_vocab] of the last step's rows     */
@@ -69,7 +71,8 @@ struct kt_context {
 
 /* Fails with the reason why the model has no tokenizer. */
 KT_MUST_CHECK enum kt_status engine_need_tokenizer(const struct kt_engine *e, struct kt_error *err);
-/* One model_step() under the lock; *seconds, if not NULL, is what it took without waiting for that. */
+/* One model_step() with scratch memory of one's own, between those of contexts; *seconds, if not NULL, is what it
+ * took without waiting for that. */
 KT_MUST_CHECK enum kt_status engine_step(struct kt_engine *e, struct model_run *run,
                                          const struct model_span *spans, size_t n_spans,
                                          struct kt_error *err);

@@ -382,6 +382,7 @@ enum kt_status kt_generate(struct kt_context *c, const struct kt_generate_reques
     if (!st)
         st = generation_run(&g, out, err);
     context_settle(c);
+    turns_leave(&c->seat);
     generation_deinit(&g);
     if (st)
         kt_generate_result_deinit(out);

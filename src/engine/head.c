@@ -3,14 +3,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/size.h"
 #include "engine/sample.h"
 
 struct head {
     struct kt_engine *e;
-    struct model_run *run; /* the context's */
+    struct turn_seat *seat; /* its context's */
+    struct model_run *run;  /* NULL: what its context computes with */
     struct model_state *state;
-    size_t d, n_ids, n_ctx;
+    size_t d, n_ids, n_ctx, n_rows;
     float *rows;     /* [n_rows, d] the trunk's, of the last step                  */
     size_t last_row; /* of the last token, if last_at is its index                 */
     size_t last_at;  /* SIZE_MAX: its hidden state is not known                    */
@@ -25,19 +27,22 @@ struct head {
     int32_t *seen;      /* [n_seen] ids from n_ids on that the timeline has shown  */
     size_t n_seen;
     uint64_t *is_seen; /* bits, by id                                             */
+    double waited_s;   /* for others                                              */
 };
 
-enum kt_status head_create(struct head **out, struct kt_engine *e, struct model_run *run,
-                           size_t n_ctx, size_t n_rows, struct state_types types,
-                           struct kt_error *err)
+enum kt_status head_create(struct head **out, struct kt_engine *e, struct turn_seat *seat,
+                           struct model_run *run, size_t n_ctx, size_t n_rows,
+                           struct state_types types, struct kt_error *err)
 {
     *out = NULL;
     struct head *h = calloc(1, sizeof(*h));
     if (!h)
         return kt_fail(err, KT_E_NOMEM, "multi-token head: out of memory");
     h->e = e;
+    h->seat = seat;
     h->run = run;
     h->n_ctx = n_ctx;
+    h->n_rows = n_rows;
     h->d = model_shape_of(e->model)->d_model;
     h->n_ids = MIN(e->n_vocab, (size_t)HEAD_IDS);
     enum kt_status st = model_mtp_state_create(&h->state, e->model, n_ctx, types, err);
@@ -82,6 +87,13 @@ void head_destroy(struct head *h)
     free(h);
 }
 
+double head_waited_s(struct head *h)
+{
+    double s = h->waited_s;
+    h->waited_s = 0;
+    return s;
+}
+
 float *head_rows(struct head *h)
 {
     return h->rows;
@@ -122,19 +134,20 @@ static enum kt_status feed(struct head *h, const float *hidden, const int32_t *t
                              .hidden = guess ? h->own : NULL,
                              .hidden_in = hidden };
     h->own_row = n - 1;
-    pthread_mutex_lock(&h->e->step_lock);
-    enum kt_status st = model_mtp_step(h->run, &sp, 1, err);
-    pthread_mutex_unlock(&h->e->step_lock);
+    uint64_t start = clock_now_ns();
+    struct model_run *run = turns_enter(h->e->turns, h->seat);
+    h->waited_s += (double)(clock_now_ns() - start) * 1e-9;
+    enum kt_status st = model_mtp_step(h->run ? h->run : run, &sp, 1, err);
+    turns_exit(h->e->turns);
     return st;
 }
 
 /* The gathered pairs, which are certain. */
 static enum kt_status hand_over(struct head *h, bool guess, struct kt_error *err)
 {
-    size_t batch = model_run_n_batch(h->run);
     enum kt_status st = KT_OK;
     for (size_t i = 0; i < h->n_pairs && !st;) {
-        size_t n = MIN(batch, h->n_pairs - i);
+        size_t n = MIN(h->n_rows, h->n_pairs - i);
         bool last = i + n == h->n_pairs;
         st = feed(h, h->pair_hidden + i * h->d, h->pair_tokens + i, n, guess && last, err);
         i += n;

@@ -26,10 +26,12 @@ enum {
 struct head;
 
 /* For a timeline of up to n_ctx tokens whose steps have up to n_rows rows. */
-KT_MUST_CHECK enum kt_status head_create(struct head **out, struct kt_engine *e,
-                                         struct model_run *run, size_t n_ctx, size_t n_rows,
-                                         struct state_types types, struct kt_error *err);
+KT_MUST_CHECK enum kt_status
+head_create(struct head **out, struct kt_engine *e, struct turn_seat *seat, struct model_run *run,
+            size_t n_ctx, size_t n_rows, struct state_types types, struct kt_error *err);
 void head_destroy(struct head *h);
+/* How long it has waited for others since this was last asked. */
+double head_waited_s(struct head *h);
 /* What it takes beside its keys and values. */
 KT_MUST_CHECK bool head_bytes(size_t *bytes, const struct kt_engine *e, size_t n_rows);
 

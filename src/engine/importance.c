@@ -34,7 +34,7 @@ void kt_importance_destroy(struct kt_importance *p)
 
 void kt_importance_watch(struct kt_importance *p, struct kt_context *c)
 {
-    model_run_observe(c->run, p->sums);
+    c->seat.observer = p->sums;
 }
 
 enum kt_status kt_importance_write(const struct kt_importance *p, const char *path,

@@ -76,7 +76,16 @@ static double row_part(const struct odds *o)
 
 double odds_step_s(const struct odds *o, size_t n_rows)
 {
+    if (o->n_others)
+        return o->one_s + o->row_s * (double)(o->n_others + n_rows - 1);
     return median(&o->plain_s, 0) * (1 + row_part(o) * (double)(n_rows - 1));
+}
+
+void odds_in_company(struct odds *o, size_t n_others, double one_s, double row_s)
+{
+    o->n_others = n_others;
+    o->one_s = one_s;
+    o->row_s = row_s;
 }
 
 void odds_saw_step(struct odds *o, size_t n_rows, double seconds)
@@ -130,20 +139,26 @@ static bool try_again(struct odds *o)
     return true;
 }
 
+/* What a plain step takes was measured too long ago. In company others see to that. */
+static bool is_stale(const struct odds *o)
+{
+    return o->n_others == 0 && o->n_since_plain >= LOOK_AGAIN;
+}
+
 size_t odds_worth(struct odds *o, const enum odds_kind *kinds, size_t n)
 {
-    double one = odds_step_s(o, 1), all_true = 1, expected = 0;
+    double one = odds_step_s(o, 1), all_true = 1, expected = 0, others = (double)o->n_others;
     n = n < ODDS_DRAFT_MAX ? n : ODDS_DRAFT_MAX;
     if (o->eager)
         return n;
-    if (n == 0 || one <= 0 || o->n_since_plain >= LOOK_AGAIN)
+    if (n == 0 || one <= 0 || is_stale(o))
         return 0; /* a plain step, for measuring */
-    double best_rate = MARGIN / one;
+    double best_rate = (others + MARGIN) / one;
     size_t best = 0;
     for (size_t i = 0; i < n; i++) {
         all_true *= o->true_part[kinds[i]];
         expected += all_true;
-        double rate = (1 + expected) / odds_step_s(o, i + 2);
+        double rate = (others + 1 + expected) / odds_step_s(o, i + 2);
         if (rate > best_rate) {
             best_rate = rate;
             best = i + 1;
@@ -159,10 +174,10 @@ size_t odds_worth(struct odds *o, const enum odds_kind *kinds, size_t n)
 
 bool odds_worth_head(struct odds *o, const enum odds_kind *kinds, size_t n)
 {
-    double one = odds_step_s(o, 1), all_true = 1, expected = 0;
+    double one = odds_step_s(o, 1), all_true = 1, expected = (double)o->n_others;
     if (o->eager)
         return n < ODDS_DRAFT_MAX;
-    if (one <= 0 || n >= ODDS_DRAFT_MAX || o->n_since_plain >= LOOK_AGAIN)
+    if (one <= 0 || n >= ODDS_DRAFT_MAX || is_stale(o))
         return false;
     double head = median(&o->head_s, HEAD_PART * one);
     for (size_t i = 0; i < n; i++) {
@@ -172,7 +187,8 @@ bool odds_worth_head(struct odds *o, const enum odds_kind *kinds, size_t n)
     double now = (1 + expected) / (odds_step_s(o, n + 1) + (double)n * head);
     double then =
         (1 + expected + all_true * o->head_part) / (odds_step_s(o, n + 2) + (double)(n + 1) * head);
-    bool worth = then > (n ? 1 : HEAD_MARGIN) * now;
+    double margin = n ? 1 : 1 + (HEAD_MARGIN - 1) / (1 + (double)o->n_others);
+    bool worth = then > margin * now;
     if (!worth && n == 0)
         o->head_part += (EXPECTED_HEAD - o->head_part) * FORGIVE;
     return worth;

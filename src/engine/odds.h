@@ -10,6 +10,10 @@
  * over, and so tried again now and then. And if rows are too dear, one is tried again after a while, then
  * after twice as long, and so on.
  *
+ * When others write answers in the same steps, a row for a guess slows all of them, and a guess that comes true
+ * helps one: what counts is how many tokens of all come out in a second. From some company on that is never worth
+ * it where rows are dear.
+ *
  * Nothing here changes what is generated, only when. No allocation; one owner. */
 #ifndef ENGINE_ODDS_H
 #define ENGINE_ODDS_H
@@ -59,16 +63,21 @@ struct odds {
     unsigned n_seen[ODDS_KIND_COUNT], n_seen_head;
     size_t n_since_plain;        /* steps since the last of one row: time to look again        */
     size_t n_passed, n_patience; /* guesses passed over because rows are dear; when to retry */
+    size_t n_others;             /* who write in the same steps, a row each                   */
+    double one_s, row_s;         /* of those steps: with one row, and for each more           */
 };
 
 void odds_init(struct odds *o);
 void odds_saw_step(struct odds *o, size_t n_rows, double seconds);
+/* The next step is made with so many others; such steps take that long (pace.h). Theirs are not for
+ * odds_saw_step(). */
+void odds_in_company(struct odds *o, size_t n_others, double one_s, double row_s);
 void odds_saw_head(struct odds *o, double seconds_a_guess);
 /* A guess was compared with the token that came; the same of the first guess that the head made. */
 void odds_saw_guess(struct odds *o, enum odds_kind kind, bool came_true);
 void odds_saw_first_of_head(struct odds *o, bool came_true);
 
-/* Seconds of a step with n rows, from what was seen. 0 as long as nothing was. */
+/* Seconds of a step with n rows beside those of others, from what was seen. 0 as long as nothing was. */
 double odds_step_s(const struct odds *o, size_t n_rows);
 /* How many of the n guesses, each only of use if those before come true, to verify in the next step. */
 size_t odds_worth(struct odds *o, const enum odds_kind *kinds, size_t n);

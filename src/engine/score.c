@@ -90,12 +90,13 @@ static enum kt_status mtp_rows(struct mtp_pass *p, struct kt_context *c, const i
                                .hidden_in = p->hidden,
                                .embeds = p->embeds + 1,
                                .positions = (const uint32_t(*)[3])p->positions };
-    st = engine_step(c->engine, c->run, &trunk, 1, err);
+    size_t n_taken;
+    st = turns_step(&c->seat, &trunk, true, &n_taken, NULL, err);
     if (st)
         return st;
-    pthread_mutex_lock(&c->engine->step_lock);
-    st = model_mtp_step(c->run, &head, 1, err);
-    pthread_mutex_unlock(&c->engine->step_lock);
+    struct model_run *run = turns_enter(c->engine->turns, &c->seat);
+    st = model_mtp_step(run, &head, 1, err);
+    turns_exit(c->engine->turns);
     return st;
 }
 

@@ -221,7 +221,7 @@ static enum kt_status keep(struct sight *s, struct seen *new, struct seen **out,
                : kt_fail(err, KT_E_LIMIT, "more than %d images are in use at once", SIGHT_SEEN_MAX);
 }
 
-struct turns {
+struct between {
     struct kt_engine *e;
     vision_progress_fn progress;
     void *ctx;
@@ -230,10 +230,10 @@ struct turns {
 /* Between two pieces of work the pool is nobody's: let others step. */
 static bool take_turns(void *ctx, size_t n_done, size_t n_total)
 {
-    const struct turns *t = ctx;
-    pthread_mutex_unlock(&t->e->step_lock);
+    const struct between *t = ctx;
+    turns_exit(t->e->turns);
     bool go_on = !t->progress || t->progress(t->ctx, n_done, n_total);
-    pthread_mutex_lock(&t->e->step_lock);
+    turns_enter(t->e->turns, NULL);
     return go_on;
 }
 
@@ -246,10 +246,10 @@ static enum kt_status look(struct kt_engine *e, const struct kt_vision_input *in
     if (!size_mul(&new->bytes, n_vectors, d * sizeof(float)) ||
         !(new->vectors = malloc(new->bytes)))
         return kt_fail(err, KT_E_NOMEM, "%zu vectors of an image: out of memory", n_vectors);
-    struct turns t = { e, progress, ctx };
-    pthread_mutex_lock(&e->step_lock);
+    struct between t = { e, progress, ctx };
+    turns_enter(e->turns, NULL);
     enum kt_status st = vision_encode(e->sight.tower, &input, new->vectors, take_turns, &t, err);
-    pthread_mutex_unlock(&e->step_lock);
+    turns_exit(e->turns);
     return st;
 }
 

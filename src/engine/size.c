@@ -3,10 +3,25 @@
 
 #include "base/size.h"
 #include "engine/speculate.h"
-#include "engine/speculate.h"
 
 /* The same defaults as kt_context_create(). */
 enum { N_CTX_DEFAULT = 4096, N_BATCH_DEFAULT = 512 };
+
+enum kt_status kt_context_shared_bytes(const struct kt_engine *e,
+                                       const struct kt_context_options *opts, uint64_t *bytes,
+                                       struct kt_error *err)
+{
+    struct kt_context_options o = opts ? *opts : (struct kt_context_options){ 0 };
+    const struct model_shape *s = model_shape_of(e->model);
+    size_t n_ctx = o.n_ctx ? o.n_ctx : MIN((size_t)s->n_ctx_train, (size_t)N_CTX_DEFAULT);
+    size_t n_batch = MIN(o.n_batch ? o.n_batch : (size_t)N_BATCH_DEFAULT, n_ctx);
+    size_t n_rows = o.speculate == KT_SPECULATE_OFF ? 1 : SPECULATION_ROWS, scratch = 0;
+    bool ok = scratch_size(&scratch, s, MAX(n_batch, n_rows), pool_threads(e->pool));
+    *bytes = scratch;
+    return ok ? KT_OK
+              : kt_fail(err, KT_E_LIMIT, "steps of %zu rows are more than any machine holds",
+                        n_batch);
+}
 
 enum kt_status kt_context_bytes(const struct kt_engine *e, const struct kt_context_options *opts,
                                 uint64_t *bytes, struct kt_error *err)

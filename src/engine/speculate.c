@@ -57,7 +57,7 @@ enum kt_status speculation_create(struct speculation **out, struct kt_context *c
     if (!st)
         st = model_state_allow_tentative(c->state, SPECULATION_ROWS, err);
     if (!st && head)
-        st = head_create(&s->head, c->engine, c->run, c->n_ctx,
+        st = head_create(&s->head, c->engine, &c->seat, NULL, c->n_ctx,
                          MAX(c->n_batch, (size_t)SPECULATION_ROWS), types, err);
     if (st) {
         speculation_destroy(s);
@@ -255,6 +255,7 @@ static enum kt_status guess_by_head(struct speculation *s, size_t n_max, size_t 
     if (n_max == 0 || !odds_worth_head(&s->odds, s->kinds, 0))
         return KT_OK;
     uint64_t start = clock_now_ns();
+    head_waited_s(s->head);
     size_t n_asked = 1;
     int32_t id;
     float p;
@@ -271,7 +272,8 @@ static enum kt_status guess_by_head(struct speculation *s, size_t n_max, size_t 
         n_asked++;
     }
     head_cut(s->head);
-    odds_saw_head(&s->odds, (double)(clock_now_ns() - start) * 1e-9 / (double)n_asked);
+    double seconds = (double)(clock_now_ns() - start) * 1e-9 - head_waited_s(s->head);
+    odds_saw_head(&s->odds, seconds / (double)n_asked);
     return st;
 }
 
@@ -332,6 +334,11 @@ enum kt_status speculation_miss(struct speculation *s, int32_t id, size_t at, si
         *n = odds_worth(&s->odds, s->kinds, s->n_guesses);
     }
     return st;
+}
+
+void speculation_in_company(struct speculation *s, size_t n_others, double one_s, double row_s)
+{
+    odds_in_company(&s->odds, n_others, one_s, row_s);
 }
 
 void speculation_stepped(struct speculation *s, size_t n, size_t at, double seconds)

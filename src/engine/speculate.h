@@ -57,7 +57,9 @@ KT_MUST_CHECK enum kt_status speculation_hit(struct speculation *s, int32_t id, 
 KT_MUST_CHECK enum kt_status speculation_miss(struct speculation *s, int32_t id, size_t at,
                                               size_t n_max, const int32_t **guesses, size_t *n,
                                               float **hidden, struct kt_error *err);
-/* That step was made, with n guesses, and took so long. */
+/* The next step is likely to be made with so many others (odds.h). */
+void speculation_in_company(struct speculation *s, size_t n_others, double one_s, double row_s);
+/* That step was made, with n guesses, and took so long; 0: not alone. */
 void speculation_stepped(struct speculation *s, size_t n, size_t at, double seconds);
 
 #endif

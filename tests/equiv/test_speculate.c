@@ -267,7 +267,7 @@ static void the_head_is_kept_in_step(void **state)
     struct head *h;
     must(model_state_create(&trunk, e->model, N_CTX, types, &err));
     must(model_run_create(&run, e->model, 16, &err));
-    must(head_create(&h, e, run, N_CTX, 16, types, &err));
+    must(head_create(&h, e, NULL, run, N_CTX, 16, types, &err));
     for (size_t at = 0, n; at < N_READ; at += n) {
         n = at < 22 ? 11 : 1;
         must(head_saw_token(h, tokens[at], at, true, &err));
