@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/size.h"
+#include "engine/reuse.h"
 #include "engine/speculate.h"
 
 enum {
@@ -151,17 +152,11 @@ static enum kt_status reserve_seen(struct kt_context *c, size_t n, struct kt_err
     return KT_OK;
 }
 
-static struct seen_run seen_run_of(const struct feed *f, size_t r)
-{
-    const struct feed_run *run = &f->runs[r];
-    return (struct seen_run){ run->start, run->vector0, f->list[run->media].key };
-}
-
 /* Those that a step over [start, start + n) has brought into the state; there is room for them. */
 static void remember_seen(struct kt_context *c, const struct feed *f, size_t start, size_t n)
 {
     for (size_t r = c->n_seen; r < f->n_runs && f->runs[r].start < start + n; r++)
-        c->seen[c->n_seen++] = seen_run_of(f, r);
+        c->seen[c->n_seen++] = feed_seen_run(f, r);
 }
 
 /* The first *n_taken of n tokens. */
@@ -281,7 +276,7 @@ static bool seen_the_same(const struct kt_context *c, const struct feed *f)
     if (n != c->n_seen)
         return false;
     for (size_t r = 0; r < n; r++) {
-        struct seen_run now = seen_run_of(f, r);
+        struct seen_run now = feed_seen_run(f, r);
         if (now.start != c->seen[r].start || now.vector0 != c->seen[r].vector0 ||
             !digest_eq(&now.key, &c->seen[r].key))
             return false;
@@ -308,13 +303,15 @@ enum kt_status context_advance(struct kt_context *c, const int32_t *tokens, size
     enum kt_status st = context_check_tokens(c, tokens, n_tokens, err);
     if (st)
         return st;
-    if (!continues(c, tokens, n_tokens, feed))
-        context_reset(c);
+    struct marks marks;
+    st = reuse_begin(c, &marks, tokens, n_tokens, feed, continues(c, tokens, n_tokens, feed), err);
+    if (st)
+        return st;
     *n_cached = model_state_n_past(c->state);
     for (size_t i = *n_cached; i < n_tokens;) {
         if (progress && !progress(ctx, i, n_tokens))
             return kt_fail(err, KT_E_CANCELLED, "cancelled");
-        size_t n = MIN(c->n_batch, n_tokens - i);
+        size_t n = MIN(c->n_batch, marks_next(&marks, i, n_tokens) - i);
         bool last = i + n == n_tokens;
         struct step s = { .what = last ? OUT_LAST : OUT_NONE,
                           .logits = last ? c->logits : NULL,
@@ -333,6 +330,8 @@ enum kt_status context_advance(struct kt_context *c, const int32_t *tokens, size
         if (st)
             return st;
         i += n;
+        if (marks_has(&marks, i))
+            reuse_keep(c);
     }
     return KT_OK;
 }

@@ -10,6 +10,7 @@
 #include "engine/sight.h"
 #include "engine/turns.h"
 #include "kernels/kernels.h"
+#include "kontor/cache.h"
 #include "kontor/engine.h"
 #include "model/model.h"
 #include "model/model_file.h"
@@ -67,6 +68,8 @@ struct kt_context {
      * which is certain, and guesses. Those up to 'row' have come true. */
     size_t n_tried;
     int32_t *tried; /* [n_rows_max] */
+    struct kt_cache *cache; /* NULL: none */
+    char scope[KT_CACHE_SCOPE_MAX + 1];
 };
 
 /* Fails with the reason why the model has no tokenizer. */

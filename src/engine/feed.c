@@ -170,6 +170,12 @@ static size_t run_from(const struct feed *f, size_t token)
     return lo;
 }
 
+struct seen_run feed_seen_run(const struct feed *f, size_t r)
+{
+    const struct feed_run *run = &f->runs[r];
+    return (struct seen_run){ run->start, run->vector0, f->list[run->media].key };
+}
+
 bool feed_covers(const struct feed *f, size_t start, size_t n)
 {
     size_t r = run_from(f, start);

@@ -9,6 +9,7 @@
 #include "engine/sight.h"
 #include "model/positions.h"
 
+struct seen_run;
 struct feed_run {
     size_t start; /* token */
     struct prompt_run grid;
@@ -39,6 +40,8 @@ KT_MUST_CHECK enum kt_status feed_open(struct feed *f, struct kt_engine *e, cons
                                        size_t n_media, struct kt_error *err);
 void feed_close(struct feed *f);
 
+/* Run r as a context remembers it. */
+struct seen_run feed_seen_run(const struct feed *f, size_t r);
 /* Whether there is a vector among the tokens [start, start + n). */
 bool feed_covers(const struct feed *f, size_t start, size_t n);
 /* Vectors (NULL for text) and positions of these; the vectors are good until the next call. */

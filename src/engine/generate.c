@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/size.h"
+#include "engine/reuse.h"
 #include "engine/sample.h"
 #include "engine/speculate.h"
 
@@ -383,6 +384,8 @@ enum kt_status kt_generate(struct kt_context *c, const struct kt_generate_reques
         st = generation_run(&g, out, err);
     context_settle(c);
     turns_leave(&c->seat);
+    if (!st && out->n_tokens)
+        reuse_keep(c);
     generation_deinit(&g);
     if (st)
         kt_generate_result_deinit(out);

@@ -45,8 +45,11 @@ KT_MUST_CHECK enum kt_status model_state_create(struct model_state **out, const 
                                                 struct kt_error *err);
 void model_state_destroy(struct model_state *s);
 void model_state_reset(struct model_state *s); /* n_past = 0, recurrent state zeroed */
+/* The same, and nothing of what was in it stays in memory. */
+void model_state_clear(struct model_state *s);
 size_t model_state_n_past(const struct model_state *s);
 size_t model_state_n_ctx(const struct model_state *s);
+struct state_types model_state_types(const struct model_state *s);
 /* The position of the next token, if it is text: n_past, or less once there were images (below). */
 uint32_t model_state_next_position(const struct model_state *s);
 /* dst becomes equal to src; both of the same model and types, dst's n_ctx >= src's n_past. Keys and values

@@ -95,6 +95,8 @@ void tentative_replay(const struct model_state *s, uint32_t layer, size_t v_head
 void tentative_replay_into(struct model_state *dst, const struct model_state *src);
 /* A step is complete that read s: it has replayed, and its own rows are tentative (0: none). */
 void tentative_after_step(struct model_state *s, size_t n_tentative);
+/* Forget what it has kept. */
+void tentative_clear(struct model_state *s);
 
 /* One new token on its way through the layers. */
 struct row {

@@ -137,6 +137,15 @@ void model_state_reset(struct model_state *s)
     memset(s->conv, 0, s->sizes.conv);
 }
 
+void model_state_clear(struct model_state *s)
+{
+    state_release(s, 0);
+    model_state_reset(s);
+    if (s->parts)
+        memset(s->parts, 0, s->sizes.parts);
+    tentative_clear(s);
+}
+
 size_t model_state_n_past(const struct model_state *s)
 {
     return s->n_past;
@@ -150,6 +159,11 @@ uint32_t model_state_next_position(const struct model_state *s)
 size_t model_state_n_ctx(const struct model_state *s)
 {
     return s->n_ctx;
+}
+
+struct state_types model_state_types(const struct model_state *s)
+{
+    return s->types;
 }
 
 bool model_can_cut(const struct model *m)

@@ -87,6 +87,13 @@ enum kt_status model_state_allow_tentative(struct model_state *s, size_t n_rows,
     return KT_OK;
 }
 
+void tentative_clear(struct model_state *s)
+{
+    size_t bytes;
+    if (s->tentative.raw && tentative_size(&bytes, &s->m->shape, s->tentative.n_max))
+        memset(s->tentative.raw, 0, bytes);
+}
+
 /* ---- what is kept ---- */
 
 static float *raw_columns(const struct model_state *s, uint32_t layer)
