@@ -22,6 +22,7 @@ pkg_check_modules(MICROHTTPD REQUIRED IMPORTED_TARGET libmicrohttpd)
 pkg_check_modules(OPENSSL REQUIRED IMPORTED_TARGET openssl)
 if(KONTOR_TESTS)
     pkg_check_modules(CMOCKA REQUIRED IMPORTED_TARGET cmocka)
+    pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
 endif()
 
 # SQLite3 Multiple Ciphers: its amalgamation, fetched and checked by tools/fetch.sh.
