@@ -12,6 +12,7 @@
 
 #include "base/size.h"
 #include "base/status.h"
+#include "form.h"
 #include "infer.h"
 #include "look.h"
 #include "reply_view.h"
@@ -35,6 +36,7 @@ struct chat {
     struct reply_view view;
     size_t n_ctx;
     struct kt_sampling sampling;
+    struct form form; /* of every answer */
     bool interactive;
 };
 
@@ -122,6 +124,7 @@ static enum kt_status answer_turn(struct chat *c, struct kt_error *err)
                                           .on_text = show,
                                           .on_progress = go_on,
                                           .callback_ctx = c };
+        form_apply(&c->form, p.thinking, &rq);
         st = kt_generate(c->context, &rq, &r, err);
     }
     kt_chat_prompt_deinit(&p);
@@ -273,6 +276,7 @@ static enum kt_status chat_open(struct chat *c, const char *system_text, uint64_
 static void chat_close(struct chat *c)
 {
     talk_deinit(&c->talk);
+    form_deinit(&c->form);
     look_close(&c->look);
     free((char *)c->options.tools);
     kt_context_destroy(c->context);
@@ -285,6 +289,7 @@ static int run(int argc, char **argv)
     uint64_t n_ctx = 0;
     struct infer_sampling sampling = { .temperature = 0.7, .top_p = 0.8, .top_k = 20 };
     struct reply_args reply = { 0 };
+    struct form_args form = { 0 };
     struct chat c = { 0 };
     const struct opt opts[] = {
         { "--model", "-m", OPT_STR, &model },
@@ -293,6 +298,7 @@ static int run(int argc, char **argv)
         { "--speculate", NULL, OPT_STR, &speculate },
         LOOK_OPTS(c.look_args),
         REPLY_OPTS(reply),
+        FORM_OPTS(form),
         INFER_SAMPLING_OPTS(sampling),
     };
     if (!cli_parse(&cmd_chat, argc, argv, opts, ARRAY_LEN(opts), NULL))
@@ -304,6 +310,8 @@ static int run(int argc, char **argv)
     sigset_t before =
         block_interrupt(); /* the engine's threads inherit it: Ctrl-C comes to this one */
     enum kt_status st = reply_view_options(&c.options, &reply, &err);
+    if (!st)
+        st = form_open(&c.form, &form, &err);
     if (!st)
         st = chat_open(&c, system_text, n_ctx, speculate, &err);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -327,7 +335,7 @@ const struct command cmd_chat = {
     "  --ctx N           size of the context in tokens (default 4096, or what the model was "
     "trained for)\n"
     "  --speculate KIND  guess tokens: auto (default), off, lookup, mtp, as in `kontor "
-    "generate`\n" LOOK_HELP REPLY_HELP
+    "generate`\n" LOOK_HELP REPLY_HELP FORM_HELP
     "  --temp T          default 0.7; 0: always the most likely token\n"
     "  --top-k K, --top-p P, --min-p P, --presence X, --seed S    default 20, 0.8, 0, 0, 0\n",
     run,

@@ -5,6 +5,7 @@
 
 #include "base/size.h"
 #include "base/status.h"
+#include "form.h"
 #include "infer.h"
 #include "look.h"
 #include "reply_view.h"
@@ -19,6 +20,8 @@ struct job {
     struct str_list stop;
     struct look_args look;
     struct reply_args reply;
+    struct form_args form_args;
+    struct form form;
 };
 
 struct prompt {
@@ -151,6 +154,7 @@ static enum kt_status answer(const struct job *j, struct kt_engine *e, const str
             .on_progress = go_on,
             .callback_ctx = view,
         };
+        form_apply(&j->form, p->thinking, &rq);
         st = kt_generate(c, &rq, r, err);
     }
     kt_context_destroy(c);
@@ -246,6 +250,7 @@ static int run(int argc, char **argv)
         { "--json", NULL, OPT_FLAG, &j.json },
         LOOK_OPTS(j.look),
         REPLY_OPTS(j.reply),
+        FORM_OPTS(j.form_args),
         INFER_MEMORY_OPTS(j.memory),
         INFER_SAMPLING_OPTS(j.sampling),
     };
@@ -260,7 +265,11 @@ static int run(int argc, char **argv)
     cli_catch_signals();
     struct kt_error err;
     struct kt_generate_result r = { 0 };
-    int rc = generate(&j, &r, &err) ? cli_fail("generate", &err) : EXIT_DONE;
+    enum kt_status st = form_open(&j.form, &j.form_args, &err);
+    if (!st)
+        st = generate(&j, &r, &err);
+    int rc = st ? cli_fail("generate", &err) : EXIT_DONE;
+    form_deinit(&j.form);
     if (rc == EXIT_DONE && r.finish == KT_FINISH_CANCELLED)
         rc = EXIT_FAILED;
     kt_generate_result_deinit(&r);
@@ -269,7 +278,7 @@ static int run(int argc, char **argv)
 
 const struct command cmd_generate = {
     "generate",
-    "-m MODEL -p TEXT [--image FILE] [--video PATH] [--raw] [-n N] [--json]",
+    "-m MODEL -p TEXT [--image FILE] [--video PATH] [--raw] [-n N] [--grammar FILE] [--json]",
     "Let a model answer one prompt, or continue a text.",
     "Without --raw the prompt is a user's message in the model's own chat layout; control tokens "
     "in it are\n"
@@ -289,7 +298,7 @@ const struct command cmd_generate = {
     "  --state TYPE      how a recurrent state is kept: f32 (default) or bf16\n"
     "  --temp T          0 (default): always the most likely token; else sample at temperature T\n"
     "  --top-k K, --top-p P, --min-p P, --presence X, --seed S    how to sample, in this order of "
-    "filters\n" LOOK_HELP REPLY_HELP
+    "filters\n" LOOK_HELP REPLY_HELP FORM_HELP
     "  --stop TEXT       end before TEXT; may be given several times\n"
     "  --ignore-stop     go on after the model's own end of the answer, for measuring\n"
     "  --speculate KIND  guess tokens and verify several in one step: auto (default), off, lookup "

@@ -151,10 +151,11 @@ static void add_thread(struct automaton *a, struct thread t)
 
 /* ---- without a byte -------------------------------------------------------------------------- */
 
-/* The body of a REPEAT that was the empty text adds nothing: with such a body, any smaller number will do. */
-static void go_back(struct automaton *a, struct back b, bool empty)
+/* A rule was the empty text. The body of a REPEAT adds nothing then: with such a body, any smaller number will do. */
+static void go_on_empty(struct automaton *a, uint32_t rule, struct back b)
 {
-    if (!empty || a->g->states[b.state].kind != ST_REPEAT)
+    const struct pstate *s = &a->g->states[b.state];
+    if (s->kind != ST_REPEAT || s->rule != rule)
         enter(a, b.state, b.count, b.parent);
 }
 
@@ -177,7 +178,7 @@ static void call(struct automaton *a, uint32_t rule, struct back back)
     if (fresh)
         enter(a, a->g->rules[rule].start, 0, LOCAL | a->local_of[rule]);
     else if (l->returned)
-        go_back(a, back, true);
+        go_on_empty(a, rule, back);
 }
 
 static void repeat(struct automaton *a, const struct pstate *s, struct item it)
@@ -199,11 +200,13 @@ static void give_back(struct automaton *a, uint32_t frame)
         struct local *l = &a->locals[frame & ~LOCAL];
         l->returned = true;
         for (uint32_t i = l->calls; i != NONE; i = a->calls[i].next)
-            go_back(a, a->calls[i].back, true);
+            go_on_empty(a, l->rule, a->calls[i].back);
     } else {
         const struct frame *f = &a->store.frames[frame];
-        for (size_t i = 0; i < f->n; i++)
-            go_back(a, a->store.backs[f->first + i], false);
+        for (size_t i = 0; i < f->n; i++) {
+            struct back b = a->store.backs[f->first + i];
+            enter(a, b.state, b.count, b.parent);
+        }
     }
 }
 

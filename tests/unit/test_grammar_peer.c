@@ -38,9 +38,11 @@ enum { POOL = 400, N_RULES = 3 };
 static struct tree pool[POOL];
 static int n_pool;
 
-static const char *const CHARS_OF[] = {
-    "a", "b", "ab", "\xC3\xA4", "\xE2\x82\xAC", "\xF0\x9F\x98\x80", "1", "_ ", "\n", "bab", "."
-};
+static const char
+    *const CHARS_OF[] = { /* the first is the empty text */
+                          "",  "a",  "b",  "ab",  "\xC3\xA4", "\xE2\x82\xAC", "\xF0\x9F\x98\x80",
+                          "1", "_ ", "\n", "bab", "."
+    };
 /* Classes as all three write them, with characters that are theirs. */
 static const struct {
     const char *text;
@@ -57,32 +59,34 @@ static const struct {
 };
 static const char EVERYTHING[] = "[^]"; /* the last one, as ECMAScript writes it */
 
-/* 'calls': rules may be called; here only where something came before, so that none waits for itself. */
-static struct tree *grow(struct rng *rng, int depth, bool calls, bool at_start)
+/* 'own': the rule this is of; it may call any where a character came before, and else only later ones, so that none
+ * waits for itself. N_RULES: no rules. */
+static struct tree *grow(struct rng *rng, int depth, int own, bool at_start)
 {
     struct tree *t = &pool[n_pool < POOL - 1 ? n_pool++ : n_pool];
     size_t pick = rng_below(rng, 10);
-    *t = (struct tree){ .kind = pick < 3   ? CHARS
-                                : pick < 5 ? CLASS
-                                : pick < 7 ? CAT
-                                : pick < 9 ? ALT
+    *t = (struct tree){ .kind = pick < 2   ? CHARS
+                                : pick < 4 ? CLASS
+                                : pick < 6 ? CAT
+                                : pick < 8 ? ALT
                                            : REPEAT };
     if (depth == 0 || n_pool > POOL - 8)
         t->kind = pick < 5 ? CHARS : CLASS;
-    if (calls && !at_start && rng_below(rng, 3) == 0)
+    bool calls = own < N_RULES && (!at_start || own + 1 < N_RULES);
+    if (calls && rng_below(rng, 3) == 0)
         t->kind = RULE;
-    t->atom = (int)rng_below(rng, t->kind == CHARS   ? ARRAY_LEN(CHARS_OF)
-                                  : t->kind == CLASS ? ARRAY_LEN(CLASSES)
-                                                     : (size_t)N_RULES);
+    int first = t->kind == RULE && at_start ? own + 1 : 0;
+    size_t n_atoms = t->kind == CHARS   ? ARRAY_LEN(CHARS_OF)
+                     : t->kind == CLASS ? ARRAY_LEN(CLASSES)
+                                        : (size_t)(N_RULES - first);
+    t->atom = first + (int)rng_below(rng, n_atoms ? n_atoms : 1);
     t->n_kids = t->kind == CAT || t->kind == ALT ? 2 + (int)rng_below(rng, 2) : t->kind == REPEAT;
-    if (t->kind == CAT && at_start && calls) { /* first a character, then anything */
-        t->kids[0] = &pool[n_pool++];
-        *t->kids[0] = (struct tree){ .kind = CHARS, .atom = (int)rng_below(rng, 4) };
+    for (int i = 0; i < t->n_kids; i++) {
+        t->kids[i] = grow(rng, depth - 1, own, at_start);
+        if (t->kind == CAT &&
+            (t->kids[i]->kind == CLASS || (t->kids[i]->kind == CHARS && t->kids[i]->atom > 0)))
+            at_start = false;
     }
-    for (int i = 0; i < t->n_kids; i++)
-        if (!t->kids[i])
-            t->kids[i] =
-                grow(rng, depth - 1, calls, at_start && !(t->kind == CAT && i > 0 && calls));
     if (t->kind == REPEAT) {
         static const int BOUNDS[][2] = { { 0, 1 }, { 0, -1 }, { 1, -1 }, { 0, 2 },
                                          { 2, 3 }, { 2, -1 }, { 3, 3 },  { 1, 12 } };
@@ -296,7 +300,7 @@ static void regexes(void **state)
     rng_init(&rng, 2026);
     for (int i = 0; i < 1500; i++) {
         n_pool = 0;
-        struct tree *t = grow(&rng, 4, false, true);
+        struct tree *t = grow(&rng, 4, N_RULES, true);
         struct buf ours = { 0 }, theirs = { 0 };
         write_tree(&ours, t, ECMA);
         write_tree(&theirs, t, PCRE);
@@ -322,18 +326,19 @@ static void grammars(void **state)
     struct rng rng;
     rng_init(&rng, 77);
     memset(&tally, 0, sizeof(tally));
-    for (int i = 0; i < 800; i++) {
+    for (int i = 0; i < 1500; i++) {
         n_pool = 0;
         struct tree *rules[N_RULES];
         struct buf ours = { 0 }, theirs = { 0 };
         buf_append_str(&ours, "root ::= r0\n");
         buf_append_str(&theirs, "(?(DEFINE)");
         for (int r = 0; r < N_RULES; r++) {
-            rules[r] = grow(&rng, 3, true, true);
-            buf_printf(&ours, "r%d ::= \"b\" | ", r); /* so that each has an end */
+            rules[r] = grow(&rng, 3, r, true);
+            buf_printf(&ours, "r%d ::= %s | ", r,
+                       r == 1 ? "\"\"" : "\"b\""); /* so that each has an end */
             write_tree(&ours, rules[r], EBNF);
             buf_append_char(&ours, '\n');
-            buf_printf(&theirs, "(?<r%d>b|", r);
+            buf_printf(&theirs, "(?<r%d>%s|", r, r == 1 ? "" : "b");
             write_tree(&theirs, rules[r], PCRE);
             buf_append_char(&theirs, ')');
         }

@@ -1,0 +1,42 @@
+/* apps/kontor/form.h: what an answer may look like, as the commands take it: a grammar, a regular expression, a list of
+ * labels; and the texts that it may quote. */
+#ifndef KONTOR_FORM_H
+#define KONTOR_FORM_H
+
+#include "base/span.h"
+#include "cli.h"
+#include "kontor/engine.h"
+
+struct form_args {
+    const char *grammar, *regex, *labels;
+    struct str_list sources;
+};
+#define FORM_OPTS(a)                                                                               \
+    { "--grammar", NULL, OPT_STR, &(a).grammar }, { "--regex", NULL, OPT_STR, &(a).regex },        \
+        { "--labels", NULL, OPT_STR, &(a).labels },                                                \
+    {                                                                                              \
+        "--source", NULL, OPT_STR_LIST, &(a).sources                                               \
+    }
+#define FORM_HELP                                                                                  \
+    "  --grammar FILE    the answer is a text of this grammar (docs/CONSTRAIN.md)\n"               \
+    "  --regex PATTERN   ... matches this regular expression as a whole\n"                         \
+    "  --labels A,B,C    ... is one of these\n"                                                    \
+    "  --source FILE     a text that the answer may quote: where the grammar says @quote, or, "    \
+    "without a\n"                                                                                  \
+    "                    grammar, between quotation marks; may be given several times\n"
+
+struct form {
+    struct kt_grammar *grammar; /* NULL: free text */
+    struct buf *texts;          /* [n_sources] */
+    struct kt_quote_source *sources;
+    size_t n_sources;
+};
+
+/* After a failure there is nothing to deinit. */
+KT_MUST_CHECK enum kt_status form_open(struct form *f, const struct form_args *a,
+                                       struct kt_error *err);
+void form_deinit(struct form *f);
+/* Into a request, that begins in a thought or not. */
+void form_apply(const struct form *f, bool thinking, struct kt_generate_request *rq);
+
+#endif
