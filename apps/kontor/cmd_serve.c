@@ -11,7 +11,6 @@
 
 #include "api/api.h"
 #include "base/log.h"
-#include "base/size.h"
 #include "cli.h"
 #include "open.h"
 #include "sandbox/house.h"
@@ -204,21 +203,9 @@ static enum kt_status start(struct serve *s, struct api_options *ao, const struc
 static int run(int argc, char **argv)
 {
     struct serve_options given = { .drain_s = SERVE_NOT_SAID };
-    const struct opt opts[] = {
-        { "--listen", NULL, OPT_STR_LIST, &given.listen },
-        { "--cert", NULL, OPT_STR, &given.cert },
-        { "--key", NULL, OPT_STR, &given.key },
-        { "--host", NULL, OPT_STR_LIST, &given.hosts },
-        { "--root", NULL, OPT_STR_LIST, &given.roots },
-        { "--model", "-m", OPT_STR_LIST, &given.chats },
-        { "--rerank-model", NULL, OPT_STR, &given.rank },
-        { "--embed-model", NULL, OPT_STR, &given.embed },
-        { "--ctx", NULL, OPT_U64, &given.n_ctx },
-        { "--memory", NULL, OPT_U64, &given.memory_mb },
-        { "--waiting", NULL, OPT_U64, &given.waiting },
-        { "--drain", NULL, OPT_U64, &given.drain_s },
-    };
-    if (!cli_parse(&cmd_serve, argc, argv, opts, ARRAY_LEN(opts), NULL))
+    struct opt opts[SERVE_OPTIONS];
+    size_t n_opts = serve_option_table(&given, opts);
+    if (!cli_parse(&cmd_serve, argc, argv, opts, n_opts, NULL))
         return EXIT_USAGE;
     static const char *const DEFAULT_LISTEN[] = { "127.0.0.1:8080" };
     struct serve_options o = given;

@@ -14,7 +14,10 @@ struct serve_options {
     uint64_t drain_s; /* NOT_SAID: not said */
 };
 #define SERVE_NOT_SAID UINT64_MAX
-enum { SERVE_DRAIN_S = 30 };
+enum { SERVE_DRAIN_S = 30, SERVE_OPTIONS = 12 };
+
+/* The options of the command line, which write to 'o'; how many. */
+size_t serve_option_table(struct serve_options *o, struct opt out[static SERVE_OPTIONS]);
 
 /* What the command line left open is taken from the settings, and checked. KT_E_USAGE says what is wrong. */
 KT_MUST_CHECK enum kt_status serve_options_fill(struct serve_options *o, struct kt_error *err);

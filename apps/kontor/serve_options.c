@@ -8,6 +8,26 @@
 #include "serve.h"
 #include "settings.h"
 
+size_t serve_option_table(struct serve_options *o, struct opt out[static SERVE_OPTIONS])
+{
+    const struct opt all[SERVE_OPTIONS] = {
+        { "--listen", NULL, OPT_STR_LIST, &o->listen },
+        { "--cert", NULL, OPT_STR, &o->cert },
+        { "--key", NULL, OPT_STR, &o->key },
+        { "--host", NULL, OPT_STR_LIST, &o->hosts },
+        { "--root", NULL, OPT_STR_LIST, &o->roots },
+        { "--model", "-m", OPT_STR_LIST, &o->chats },
+        { "--rerank-model", NULL, OPT_STR, &o->rank },
+        { "--embed-model", NULL, OPT_STR, &o->embed },
+        { "--ctx", NULL, OPT_U64, &o->n_ctx },
+        { "--memory", NULL, OPT_U64, &o->memory_mb },
+        { "--waiting", NULL, OPT_U64, &o->waiting },
+        { "--drain", NULL, OPT_U64, &o->drain_s },
+    };
+    memcpy(out, all, sizeof(all));
+    return SERVE_OPTIONS;
+}
+
 static const char *setting(const char *name)
 {
     return settings_get(cli_home(), name);

@@ -436,27 +436,51 @@ bool http_fd_is_loopback(int fd)
     return getsockname(fd, (struct sockaddr *)&a, &len) == 0 && is_loopback_address(&a);
 }
 
-static enum kt_status listen_on(int *out, const char *address, struct kt_error *err)
+/* A socket that listens; -1, and errno says why (0: it is no address). */
+static int listening_socket(const char *address)
 {
     struct sockaddr_storage a;
     socklen_t len;
-    if (!parse_address(address, &a, &len))
-        return kt_fail(err, KT_E_USAGE,
-                       "'%s' is not an address to listen on; expected 127.0.0.1:8080 or [::1]:8080",
-                       address);
+    errno = 0;
+    if (!parse_address(address, &a, &len)) {
+        errno = 0;
+        return -1;
+    }
     int one = 1, fd = socket(a.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
-        return kt_fail_errno(err, errno, "%s: no socket", address);
+        return -1;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
     if (a.ss_family == AF_INET6)
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
     if (bind(fd, (struct sockaddr *)&a, len) || listen(fd, 1024)) {
-        enum kt_status st = kt_fail_errno(err, errno, "%s: cannot listen there", address);
+        int e = errno;
         close(fd);
-        return st;
+        errno = e;
+        return -1;
     }
-    *out = fd;
-    return KT_OK;
+    return fd;
+}
+
+int http_try_listen(const char *address)
+{
+    int fd = listening_socket(address);
+    if (fd < 0)
+        return errno ? errno : -1;
+    close(fd);
+    return 0;
+}
+
+static enum kt_status listen_on(int *out, const char *address, struct kt_error *err)
+{
+    *out = listening_socket(address);
+    if (*out >= 0)
+        return KT_OK;
+    if (errno == 0)
+        return kt_fail(err, KT_E_USAGE,
+                       "'%s' is not an address to listen on; expected 127.0.0.1:8080 or [::1]:8080",
+                       address);
+    return kt_fail_errno(err, errno, "%s: cannot listen there%s", address,
+                         errno == EADDRINUSE ? " (`kontor doctor` says who does)" : "");
 }
 
 static unsigned port_of(int fd)

@@ -82,6 +82,19 @@ bool http_is_loopback(const char *address);
 /* The same of a socket that listens; a local (Unix) one is. */
 bool http_fd_is_loopback(int fd);
 
+/* Could a server listen there now? 0, or the error number of the system; -1: it is no address. */
+int http_try_listen(const char *address);
+
+struct http_certificate {
+    int64_t from_unix, until_unix; /* valid */
+    const char
+        *other_name; /* the first of the names asked for that it is not for; NULL: it is for all */
+};
+/* KT_E_FORMAT: cannot be read, or the key is another one's. */
+KT_MUST_CHECK enum kt_status
+http_certificate_look(struct http_certificate *out, const char *cert_path, const char *key_path,
+                      const char *const *names, size_t n_names, struct kt_error *err);
+
 /* ---- a request; every pointer lives as long as it does ---------------------------------------- */
 
 const char *http_id(const struct http_request *rq); /* 16 hex digits */

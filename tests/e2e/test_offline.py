@@ -27,9 +27,15 @@ static void trap(void)
 }
 int socket(int domain, int type, int protocol)
 {
-    if (domain == AF_INET || domain == AF_INET6)
+    if ((domain == AF_INET || domain == AF_INET6) && !getenv("TEST_MAY_LISTEN"))
         trap();
     return (int)syscall(SYS_socket, domain, type, protocol);
+}
+int connect(int fd, const struct sockaddr *a, socklen_t n)
+{
+    if (a->sa_family == AF_INET || a->sa_family == AF_INET6)
+        trap();
+    return (int)syscall(SYS_connect, fd, a, n);
 }
 struct addrinfo;
 int getaddrinfo(const char *a, const char *b, const struct addrinfo *c, struct addrinfo **d);
@@ -69,7 +75,9 @@ class Offline(unittest.TestCase):
         self.kontor("models")
         self.kontor("verify", "minilm")
         self.kontor("export", "minilm", self.dir / "m.tar")
+        self.env["TEST_MAY_LISTEN"] = "1"  # it looks whether the server's address can be had
         self.kontor("doctor", ok=(0, 1))
+        del self.env["TEST_MAY_LISTEN"]
         self.kontor("inspect", "smol", "--context", 100)
         self.kontor("generate", "-p", "The rent", "--raw", "-n", 2)
         self.kontor("embed", "--lines", input=b'"Miete"\n')
