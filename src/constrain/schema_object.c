@@ -1,0 +1,520 @@
+/* constrain/schema_object.c: objects: named properties in the order in which they are declared, those that are not
+ * required may be left out; then others, as far as additionalProperties, patternProperties and propertyNames let them.
+ *
+ * The names of the others are cut into regions, in each of which the same schemas hold for the value. A name can come
+ * twice there, which no grammar can count; so others are never relied on when more than one is wanted
+ * (minProperties). */
+#include "constrain/schema_priv.h"
+
+#include "base/size.h"
+
+struct pattern {
+    const struct occ *occ;
+    const struct js *node; /* of the value; its key is the pattern */
+    const struct dfa *dfa;
+};
+
+struct object {
+    struct compilation *c;
+    const struct atom *a;
+    struct pattern *pattern;
+    size_t n_patterns;
+    const struct dfa *names; /* what propertyNames lets through; NULL: any */
+};
+
+static bool in_scope(const struct occ *o, const struct occ *holder)
+{
+    for (const struct occ *p = o->original; p; p = p->up) {
+        if (p == holder->original)
+            return !o->is_mute || o == holder;
+    }
+    return false;
+}
+
+static void find_patterns(struct object *ob)
+{
+    struct compilation *c = ob->c;
+    size_t n = 0;
+    for (const struct occ *o = ob->a->occs; o; o = o->next) {
+        const struct js *p = js_get(o->node, "patternProperties");
+        n += p ? p->n_items : 0;
+    }
+    ob->pattern = sc_alloc(c, n + 1, sizeof(*ob->pattern));
+    for (const struct occ *o = ob->a->occs; o && ob->pattern; o = o->next) {
+        const struct js *p = js_get(o->node, "patternProperties");
+        for (size_t i = 0; p && i < p->n_items && !c->st; i++) {
+            const struct dfa *d = regex_dfa(c, p->item[i]->key, p->item[i], NULL, NULL);
+            ob->pattern[ob->n_patterns++] = (struct pattern){ o, p->item[i], d };
+        }
+    }
+}
+
+static void find_names(struct object *ob)
+{
+    struct list schemas = { 0 };
+    for (const struct occ *o = ob->a->occs; o; o = o->next) {
+        const struct js *names = js_get(o->node, "propertyNames");
+        if (names && names->kind != JS_TRUE)
+            list_push(ob->c, &schemas, names);
+    }
+    if (schemas.n)
+        ob->names = conj_strings(ob->c, conj_of(ob->c, &schemas), schemas.item[0]);
+}
+
+/* ---- what holds for a property ------------------------------------------------------------------- */
+
+/* Do the properties and patterns of o speak of this name? */
+static bool speaks_of(const struct object *ob, const struct occ *o, struct span key)
+{
+    if (js_get_span(js_get(o->node, "properties"), key))
+        return true;
+    for (size_t i = 0; i < ob->n_patterns; i++) {
+        const struct pattern *p = &ob->pattern[i];
+        if (p->occ == o && p->dfa && dfa_accepts(p->dfa, key))
+            return true;
+    }
+    return false;
+}
+
+static bool covers_all(const struct occ *o, const struct occ *holder)
+{
+    return js_get(o->node, "additionalProperties") ||
+           (o != holder && js_get(o->node, "unevaluatedProperties"));
+}
+
+static void push_named(const struct object *ob, struct list *l, const struct occ *o,
+                       struct span key)
+{
+    struct compilation *c = ob->c;
+    const struct js *own = js_get_span(js_get(o->node, "properties"), key),
+                    *others = js_get(o->node, "additionalProperties"),
+                    *unevaluated = js_get(o->node, "unevaluatedProperties");
+    if (own)
+        list_push(c, l, own);
+    for (size_t i = 0; i < ob->n_patterns; i++) {
+        const struct pattern *p = &ob->pattern[i];
+        if (p->occ == o && p->dfa && dfa_accepts(p->dfa, key))
+            list_push(c, l, p->node);
+    }
+    if (others && !speaks_of(ob, o, key))
+        list_push(c, l, others);
+    if (!unevaluated || unevaluated->kind == JS_TRUE)
+        return;
+    bool evaluated = false;
+    for (const struct occ *x = ob->a->occs; x && !evaluated; x = x->next)
+        evaluated = in_scope(x, o) && (covers_all(x, o) || speaks_of(ob, x, key));
+    if (!evaluated)
+        list_push(c, l, unevaluated);
+}
+
+static const struct conj *named_value(const struct object *ob, struct span key)
+{
+    struct list l = { 0 };
+    if (ob->names && !dfa_accepts(ob->names, key))
+        list_push(ob->c, &l, js_new_bool(ob->c, false, NULL));
+    for (const struct occ *o = ob->a->occs; o && sc_work(ob->c, 1); o = o->next)
+        push_named(ob, &l, o, key);
+    return conj_of(ob->c, &l);
+}
+
+static bool is_required(const struct atom *a, struct span key)
+{
+    for (const struct occ *o = a->occs; o; o = o->next) {
+        const struct js *required = js_get(o->node, "required");
+        for (size_t i = 0; required && i < required->n_items; i++) {
+            if (span_eq(required->item[i]->text, key))
+                return true;
+        }
+    }
+    return false;
+}
+
+/* Names in the order in which they are declared; those that are only required come last. */
+static void find_keys(struct compilation *c, const struct atom *a, struct list *keys)
+{
+    for (int round = 0; round < 2; round++) {
+        for (const struct occ *o = a->occs; o && !c->st; o = o->next) {
+            const struct js *from = js_get(o->node, round ? "required" : "properties");
+            for (size_t i = 0; from && i < from->n_items && !c->st; i++) {
+                struct span key = round ? from->item[i]->text : from->item[i]->key;
+                bool known = false;
+                for (const struct occ *x = a->occs; x && !known && (round || x != o); x = x->next)
+                    known = js_get_span(js_get(x->node, "properties"), key) != NULL;
+                for (size_t k = 0; round && k < keys->n && !known; k++)
+                    known = span_eq(((const struct js *)keys->item[k])->key, key);
+                struct js *named = known || !sc_work(c, 2) ? NULL : sc_alloc(c, 1, sizeof(*named));
+                if (named) {
+                    named->key = key;
+                    list_push(c, keys, named);
+                }
+            }
+        }
+    }
+}
+
+/* ---- other names ---------------------------------------------------------------------------------- */
+
+struct region {
+    const struct dfa *names; /* NULL: all */
+    struct list values;      /* schemas   */
+    struct list spoken;      /* occurrences with a pattern that matches all of these names */
+};
+
+enum { REGIONS_MAX = 64 };
+
+static bool has(const struct list *l, const void *p)
+{
+    for (size_t i = 0; i < l->n; i++) {
+        if (l->item[i] == p)
+            return true;
+    }
+    return false;
+}
+
+static struct list copied(struct compilation *c, const struct list *l)
+{
+    struct list copy = { 0 };
+    for (size_t i = 0; i < l->n; i++)
+        list_push(c, &copy, l->item[i]);
+    return copy;
+}
+
+/* Each region in two: names that match the pattern, and those that do not. */
+static size_t split(struct object *ob, struct region *r, size_t n, const struct pattern *p)
+{
+    struct compilation *c = ob->c;
+    const char *what = "the patterns of properties' names together";
+    for (size_t i = n; i-- > 0 && !c->st;) {
+        const struct dfa *in = r[i].names ? dfa_and(c, r[i].names, p->dfa, p->node, what) : p->dfa,
+                         *no = dfa_not(c, p->dfa),
+                         *out = r[i].names ? dfa_and(c, r[i].names, no, p->node, what) : no;
+        if (!in || !out)
+            return n;
+        if (dfa_is_empty(in))
+            continue;
+        if (!dfa_is_empty(out)) {
+            if (n == REGIONS_MAX) {
+                sc_fail(c, KT_E_LIMIT, p->node, NULL, "more than %d kinds of names of properties",
+                        REGIONS_MAX);
+                return n;
+            }
+            r[n] = r[i];
+            r[n].values = copied(c, &r[i].values);
+            r[n].spoken = copied(c, &r[i].spoken);
+            r[n++].names = out;
+        }
+        r[i].names = in;
+        list_push(c, &r[i].values, p->node);
+        list_push(c, &r[i].spoken, p->occ);
+    }
+    return n;
+}
+
+static void push_others(const struct object *ob, struct region *r, const struct occ *o)
+{
+    const struct js *others = js_get(o->node, "additionalProperties"),
+                    *unevaluated = js_get(o->node, "unevaluatedProperties");
+    if (others && !has(&r->spoken, o))
+        list_push(ob->c, &r->values, others);
+    if (!unevaluated || unevaluated->kind == JS_TRUE)
+        return;
+    bool evaluated = false;
+    for (const struct occ *x = ob->a->occs; x && !evaluated; x = x->next)
+        evaluated = in_scope(x, o) && (covers_all(x, o) || has(&r->spoken, x));
+    if (!evaluated)
+        list_push(ob->c, &r->values, unevaluated);
+}
+
+/* In strict mode, objects that name properties and say nothing of others have no others. */
+static bool is_closed(struct compilation *c, const struct atom *a)
+{
+    bool named = false, said = false;
+    for (const struct occ *o = a->occs; o; o = o->next) {
+        const struct js *props = js_get(o->node, "properties");
+        named = named || (props && props->n_items && !o->node->made);
+        said = said || js_get(o->node, "additionalProperties") ||
+               js_get(o->node, "patternProperties") || js_get(o->node, "unevaluatedProperties");
+    }
+    return c->opts.strict && named && !said;
+}
+
+/* One property whose name is none of 'keys'. */
+static const struct expr *other_member(struct object *ob, const struct list *keys)
+{
+    struct compilation *c = ob->c;
+    struct region *r = sc_alloc(c, REGIONS_MAX, sizeof(*r));
+    struct span *words = sc_alloc(c, keys->n + 1, sizeof(*words));
+    struct list ways = { 0 };
+    size_t n = 1;
+    if (!r || !words || is_closed(c, ob->a))
+        return ex_never(c);
+    r[0].names = ob->names;
+    for (size_t i = 0; i < ob->n_patterns && !c->st; i++)
+        n = split(ob, r, n, &ob->pattern[i]);
+    for (size_t i = 0; i < keys->n; i++)
+        words[i] = ((const struct js *)keys->item[i])->key;
+    const struct dfa *unnamed = NULL;
+    const struct js *at = ob->a->occs ? ob->a->occs->node : NULL;
+    for (size_t i = 0; i < n && !c->st; i++) {
+        for (const struct occ *o = ob->a->occs; o; o = o->next)
+            push_others(ob, &r[i], o);
+        const struct conj *value = conj_of(c, &r[i].values);
+        if (!value || conj_is_empty(c, value, SCHEMA_EMPTY_DEPTH))
+            continue;
+        if (keys->n && !unnamed)
+            unnamed = dfa_not(c, dfa_of_words(c, words, keys->n, at));
+        if (keys->n)
+            r[i].names =
+                r[i].names ? dfa_and(c, r[i].names, unnamed, at, "names of properties") : unnamed;
+        struct strings names = { .dfa = r[i].names, .is_free = !r[i].names, .n_parts = 2 };
+        list_push(c, &ways, ex_cat3(c, ex_strings(c, &names), ex_colon(c), conj_expr(c, value)));
+    }
+    return ex_any(c, &ways);
+}
+
+/* ---- in a row ------------------------------------------------------------------------------------- */
+
+struct row {
+    struct compilation *c;
+    const struct part *part;
+    size_t n;
+    const struct expr *between, *other; /* other: one more behind the parts; EX_NEVER: none */
+    uint64_t lo, hi;                    /* UINT64_MAX: no end */
+    struct rule **rule;
+    size_t n_counts;
+};
+
+static const struct expr *with_comma(const struct row *r, const struct expr *e)
+{
+    return ex_cat(r->c, r->between, e);
+}
+
+/* Behind part i - 1, something being written already: up to the next place that has a rule. */
+static const struct expr *rest_of_row(struct row *r, size_t i, size_t n_ruled)
+{
+    struct compilation *c = r->c;
+    struct list l = { 0 };
+    for (size_t k = i; k < r->n && !c->st; k++) {
+        const struct expr *e = with_comma(r, r->part[k].expr);
+        list_push(c, &l, r->part[k].is_required ? e : ex_repeat(c, e, 0, 1));
+        if (k + 1 < n_ruled) {
+            list_push(c, &l, ex_rule(c, r->rule[k + 1]));
+            return ex_all(c, &l);
+        }
+    }
+    list_push(c, &l, ex_repeat(c, with_comma(r, r->other), 0, EX_ENDLESS));
+    return ex_all(c, &l);
+}
+
+static const struct expr *plain_row(struct row *r)
+{
+    struct compilation *c = r->c;
+    struct list ways = { 0 };
+    size_t k = 0; /* the first one that is required */
+    while (k < r->n && !r->part[k].is_required)
+        k++;
+    size_t n_ruled =
+        k == 0 ? 0 : MIN(k + 2, r->n + 1); /* places 1 ... are reached in several ways */
+    r->rule = sc_alloc(c, r->n + 2, sizeof(*r->rule));
+    for (size_t i = 1; i < n_ruled && r->rule && !c->st; i++)
+        r->rule[i] = rule_new(c, SPAN("rest"));
+    for (size_t i = 1; i < n_ruled && r->rule && !c->st; i++)
+        r->rule[i]->body = rest_of_row(r, i, n_ruled);
+    for (size_t i = 0; i <= k && i < r->n && !c->st; i++) {
+        const struct expr *rest =
+            i + 1 < n_ruled ? ex_rule(c, r->rule[i + 1]) : rest_of_row(r, i + 1, 0);
+        list_push(c, &ways, ex_cat(c, r->part[i].expr, rest));
+    }
+    if (k == r->n) {
+        list_push(c, &ways,
+                  ex_cat(c, r->other, ex_repeat(c, with_comma(r, r->other), 0, EX_ENDLESS)));
+        list_push(c, &ways, ex_empty(c));
+    }
+    return ex_any(c, &ways);
+}
+
+/* Behind all parts, with 'count' of them written. */
+static const struct expr *end_of_row(struct row *r, uint64_t count)
+{
+    struct compilation *c = r->c;
+    uint64_t need = count < r->lo ? r->lo - count : 0;
+    uint32_t room = r->hi == UINT64_MAX ? EX_ENDLESS
+                    : r->hi < count     ? 0
+                                        : (uint32_t)MIN(r->hi - count, (uint64_t)SCHEMA_COUNT_MAX);
+    if (r->hi < count || need > 1 || (need && r->other->kind == EX_NEVER))
+        return ex_never(c);
+    if (room == 0 || r->other->kind == EX_NEVER)
+        return ex_empty(c);
+    const struct expr *next = with_comma(r, r->other);
+    if (count)
+        return ex_repeat(c, next, (uint32_t)need, room);
+    const struct expr *some =
+        ex_cat(c, r->other, ex_repeat(c, next, 0, room == EX_ENDLESS ? room : room - 1));
+    return need ? some : ex_repeat(c, some, 0, 1);
+}
+
+/* Place and count are the state: a rule for each pair that can be reached. */
+static const struct expr *counted_row(struct row *r)
+{
+    struct compilation *c = r->c;
+    bool endless = r->hi == UINT64_MAX;
+    r->n_counts = (size_t)MIN(endless ? r->lo : r->hi, (uint64_t)r->n) + 1;
+    if (r->n * r->n_counts > SCHEMA_STATES_MAX) {
+        sc_fail(
+            c, KT_E_LIMIT, NULL, NULL,
+            "an object with %zu properties and minProperties or maxProperties takes too many rules",
+            r->n);
+        return NULL;
+    }
+    r->rule = sc_alloc(c, (r->n + 1) * r->n_counts, sizeof(*r->rule));
+    for (size_t i = 0; r->rule && i < (r->n + 1) * r->n_counts && !c->st; i++)
+        r->rule[i] = rule_new(c, SPAN("count"));
+    for (size_t i = r->n + 1; i-- > 0 && r->rule && !c->st;) {
+        for (size_t k = 0; k < r->n_counts && !c->st; k++) {
+            struct list ways = { 0 };
+            struct rule *rule = r->rule[i * r->n_counts + k];
+            if (i == r->n) {
+                rule->body = end_of_row(r, k);
+                continue;
+            }
+            size_t next = MIN(k + 1, r->n_counts - 1);
+            const struct expr *part = r->part[i].expr;
+            if (endless || k + 1 <= r->hi)
+                list_push(c, &ways,
+                          ex_cat(c, k ? with_comma(r, part) : part,
+                                 ex_rule(c, r->rule[(i + 1) * r->n_counts + next])));
+            if (!r->part[i].is_required)
+                list_push(c, &ways, ex_rule(c, r->rule[(i + 1) * r->n_counts + k]));
+            rule->body = ex_any(c, &ways);
+        }
+    }
+    return c->st ? NULL : ex_rule(c, r->rule[0]);
+}
+
+const struct expr *ex_row(struct compilation *c, const struct part *part, size_t n, uint64_t lo,
+                          uint64_t hi, const struct expr *between, const struct expr *other)
+{
+    struct row r = {
+        .c = c, .part = part, .n = n, .between = between, .other = other, .lo = lo, .hi = hi
+    };
+    size_t n_required = 0;
+    if (c->st || !other)
+        return NULL;
+    for (size_t i = 0; i < n; i++)
+        n_required += part[i].is_required;
+    if (hi < n_required || hi < lo)
+        return ex_never(c);
+    bool none_other = other->kind == EX_NEVER;
+    if (lo <= n_required && (hi == UINT64_MAX || (none_other && hi >= n)))
+        return plain_row(&r);
+    return counted_row(&r);
+}
+
+/* ---- objects -------------------------------------------------------------------------------------- */
+
+static uint64_t bound(struct compilation *c, const struct js *v)
+{
+    struct decimal d;
+    uint64_t n;
+    if (!decimal_read(c, &d, v->text))
+        return 0;
+    return decimal_u64(&d, SCHEMA_COUNT_MAX, &n) ? n : SCHEMA_COUNT_MAX;
+}
+
+void atom_counts(struct compilation *c, const struct atom *a, const char *min, const char *max,
+                 uint64_t *lo, uint64_t *hi)
+{
+    *lo = 0;
+    *hi = UINT64_MAX;
+    for (const struct occ *o = a->occs; o; o = o->next) {
+        const struct js *least = js_get(o->node, min), *most = js_get(o->node, max);
+        *lo = least ? MAX(*lo, bound(c, least)) : *lo;
+        *hi = most ? MIN(*hi, bound(c, most)) : *hi;
+    }
+}
+
+/* A value that an array or object must not be equal to: the empty one is a matter of counting, others are not. */
+void atom_unequal(struct compilation *c, const struct atom *a, enum js_kind kind, uint64_t *lo)
+{
+    for (const struct occ *o = a->occs; o; o = o->next) {
+        const struct js *list = o->node->made ? o->node->made->not_in : NULL;
+        for (size_t i = 0; list && i < list->n_items; i++) {
+            if (list->item[i]->kind != kind)
+                continue;
+            if (list->item[i]->n_items == 0)
+                *lo = MAX(*lo, (uint64_t)1);
+            else
+                sc_fail(c, KT_E_UNSUPPORTED, o->node, NULL,
+                        "that a value is not equal to an array or object (not, oneOf or if with "
+                        "enum or const) cannot be held");
+        }
+    }
+}
+
+const struct expr *object_expr(struct compilation *c, const struct atom *a,
+                               const struct member_style *style)
+{
+    struct object ob = { .c = c, .a = a };
+    struct list keys = { 0 };
+    uint64_t lo, hi;
+    size_t n = 0;
+    find_patterns(&ob);
+    find_names(&ob);
+    find_keys(c, a, &keys);
+    atom_counts(c, a, "minProperties", "maxProperties", &lo, &hi);
+    atom_unequal(c, a, JS_OBJECT, &lo);
+    struct part *part = sc_alloc(c, keys.n + 1, sizeof(*part));
+    for (size_t i = 0; part && i < keys.n && !c->st; i++) {
+        struct span key = ((const struct js *)keys.item[i])->key;
+        const struct conj *value = named_value(&ob, key);
+        bool required = is_required(a, key);
+        bool empty = conj_is_empty(c, value, SCHEMA_EMPTY_DEPTH);
+        if (empty && required)
+            return ex_never(c);
+        if (!empty)
+            part[n++] = (struct part){ style->member(c, key, value), required };
+    }
+    const struct expr *other = style->is_json && hi ? other_member(&ob, &keys) : ex_never(c);
+    if (c->st || !part)
+        return NULL;
+    if (other->kind != EX_NEVER && lo > n + 1 && hi >= lo)
+        sc_fail(c, KT_E_UNSUPPORTED, a->occs ? a->occs->node : NULL, "minProperties",
+                "properties without names of their own could be the same one twice; name %llu "
+                "of them under properties",
+                (unsigned long long)lo - 1);
+    const struct expr *between = style->is_json ? ex_comma(c) : ex_empty(c);
+    const struct expr *body = ex_row(c, part, n, lo, hi, between, other);
+    return style->is_json ? ex_cat3(c, ex_cat(c, ex_str(c, "{"), ex_edge(c)), body,
+                                    ex_cat(c, ex_edge(c), ex_str(c, "}")))
+                          : body;
+}
+
+bool object_is_empty(struct compilation *c, const struct atom *a, unsigned depth)
+{
+    struct object ob = { .c = c, .a = a };
+    struct list keys = { 0 };
+    uint64_t lo, hi;
+    size_t n_required = 0;
+    if (depth == 0)
+        return false;
+    find_patterns(&ob);
+    find_keys(c, a, &keys);
+    atom_counts(c, a, "minProperties", "maxProperties", &lo, &hi);
+    for (size_t i = 0; i < keys.n && !c->st; i++) {
+        struct span key = ((const struct js *)keys.item[i])->key;
+        if (!is_required(a, key))
+            continue;
+        n_required++;
+        if (conj_is_empty(c, named_value(&ob, key), depth - 1))
+            return true;
+    }
+    return n_required > hi || lo > hi;
+}
+
+static const struct expr *json_member(struct compilation *c, struct span key,
+                                      const struct conj *value)
+{
+    return ex_cat(c, ex_key(c, key), conj_expr(c, value));
+}
+
+const struct member_style JSON_MEMBERS = { .member = json_member, .is_json = true };
