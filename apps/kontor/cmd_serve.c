@@ -270,6 +270,7 @@ const struct command cmd_serve = {
     "  --ctx N           tokens of a conversation (default 8192, or what the model was trained "
     "for)\n"
     "  --memory MB       for the last conversations, kept warm (default: half of what is free)\n"
+    "  --streams N       answers written at the same time, at most (default 8)\n"
     "  --waiting N       requests that may wait for a model (default 64); more are told to come "
     "back\n"
     "  --root DIR        a folder that administrators may index through the API; may be repeated\n"

@@ -10,11 +10,11 @@ struct serve_options {
     struct str_list listen, hosts, roots;
     struct str_list chats; /* models that write: paths, or names of the home */
     const char *cert, *key, *embed, *rank;
-    uint64_t n_ctx, memory_mb, waiting;
+    uint64_t n_ctx, memory_mb, streams, waiting;
     uint64_t drain_s; /* NOT_SAID: not said */
 };
 #define SERVE_NOT_SAID UINT64_MAX
-enum { SERVE_DRAIN_S = 30, SERVE_OPTIONS = 12 };
+enum { SERVE_DRAIN_S = 30, SERVE_OPTIONS = 13 };
 
 /* The options of the command line, which write to 'o'; how many. */
 size_t serve_option_table(struct serve_options *o, struct opt out[static SERVE_OPTIONS]);

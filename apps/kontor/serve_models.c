@@ -56,8 +56,9 @@ enum kt_status serve_signature(char **out, const struct serve_options *o, struct
 {
     struct buf b = { 0 };
     *out = NULL;
-    buf_printf(&b, "ctx %llu memory %llu waiting %llu\n", (unsigned long long)o->n_ctx,
-               (unsigned long long)o->memory_mb, (unsigned long long)o->waiting);
+    buf_printf(&b, "ctx %llu memory %llu streams %llu waiting %llu\n",
+               (unsigned long long)o->n_ctx, (unsigned long long)o->memory_mb,
+               (unsigned long long)o->streams, (unsigned long long)o->waiting);
     for (size_t i = 0; i < o->chats.n; i++)
         sign_model(&b, cli_model_path(o->chats.items[i]));
     sign_model(&b, cli_embed_model(o->embed));
@@ -148,6 +149,7 @@ enum kt_status serve_crew_open(struct crew **out, const struct serve_options *so
     struct opening o = { .before = before };
     struct desk_options limits = { .n_ctx = so->n_ctx,
                                    .memory_bytes = so->memory_mb * 1000000,
+                                   .n_streams = so->streams,
                                    .n_waiting = so->waiting };
     *out = NULL;
     enum kt_status st = open_all(&o, so, err);

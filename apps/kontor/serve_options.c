@@ -21,6 +21,7 @@ size_t serve_option_table(struct serve_options *o, struct opt out[static SERVE_O
         { "--embed-model", NULL, OPT_STR, &o->embed },
         { "--ctx", NULL, OPT_U64, &o->n_ctx },
         { "--memory", NULL, OPT_U64, &o->memory_mb },
+        { "--streams", NULL, OPT_U64, &o->streams },
         { "--waiting", NULL, OPT_U64, &o->waiting },
         { "--drain", NULL, OPT_U64, &o->drain_s },
     };
@@ -82,6 +83,7 @@ enum kt_status serve_options_fill(struct serve_options *o, struct kt_error *err)
         const char *name;
     } NUMBERS[] = { { &o->n_ctx, 0, INT32_MAX, "serve_ctx" },
                     { &o->memory_mb, 0, 1 << 24, "serve_memory" },
+                    { &o->streams, 0, 64, "serve_streams" },
                     { &o->waiting, 0, 10000, "serve_waiting" },
                     { &o->drain_s, SERVE_NOT_SAID, 3600, "serve_drain" } };
     enum kt_status st = KT_OK;

@@ -54,9 +54,11 @@ static const char DEFAULT_TEXT[] =
     ";rerank_model = /srv/models/Qwen3-Reranker-0.6B\n"
     "; Folders that administrators may index through the server.\n"
     ";root = /srv/akten\n"
-    "; Tokens of a conversation; memory for the last conversations in MB; requests that may wait.\n"
+    "; Tokens of a conversation; memory for the last conversations in MB; answers at the same time; requests that may\n"
+    "; wait.\n"
     ";ctx = 8192\n"
     ";memory = 4000\n"
+    ";streams = 8\n"
     ";waiting = 64\n"
     "; Seconds that running requests get when the server is told to end.\n"
     ";drain = 30\n";
@@ -70,7 +72,8 @@ static const struct {
     { "models", "catalogue" },  { "serve", "listen" },       { "serve", "cert" },
     { "serve", "key" },         { "serve", "host" },         { "serve", "root" },
     { "serve", "more_models" }, { "serve", "rerank_model" }, { "serve", "ctx" },
-    { "serve", "memory" },      { "serve", "waiting" },      { "serve", "drain" },
+    { "serve", "memory" },      { "serve", "streams" },      { "serve", "waiting" },
+    { "serve", "drain" },
 };
 enum { N_NAMES = sizeof(NAMES) / sizeof(NAMES[0]) };
 

@@ -8,11 +8,18 @@ bool caller_gone(void *call)
     return http_gone(((struct call *)call)->rq);
 }
 
+/* OpenAI's clients say "flex" for what may take longer. */
+static enum serve_class class_of(const struct call *c)
+{
+    const char *tier = json_string_value(json_object_get(c->body, "service_tier"));
+    return tier && strcmp(tier, "flex") == 0 ? SERVE_BACKGROUND : SERVE_INTERACTIVE;
+}
+
 struct visitor visitor_of(struct call *c)
 {
     return (struct visitor){ .user = c->who.user,
                              .scope = c->matter,
-                             .class = SERVE_INTERACTIVE,
+                             .class = class_of(c),
                              .gone = caller_gone,
                              .ctx = c };
 }

@@ -117,6 +117,7 @@ void crew_counts(struct crew *c, struct desk_counts *out)
         out->tokens_generated += n.tokens_generated;
         out->refused += n.refused;
         out->cancelled += n.cancelled;
+        out->paused += n.paused;
         out->prompt_s += n.prompt_s;
         out->decode_s += n.decode_s;
     }

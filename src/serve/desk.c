@@ -1,4 +1,5 @@
 /* serve/desk.c: the desk: two lanes, the warm contexts, and what is counted. */
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,13 +8,17 @@
 #include "base/size.h"
 #include "serve/serve_priv.h"
 
-enum { N_CTX_DEFAULT = 8192, N_WAITING_DEFAULT = 64 };
+enum { N_CTX_DEFAULT = 8192, N_WAITING_DEFAULT = 64, N_STREAMS_DEFAULT = 8 };
+
+static_assert((int)SERVE_INTERACTIVE == (int)KT_CLASS_INTERACTIVE, "one order");
+static_assert((int)SERVE_BACKGROUND == (int)KT_CLASS_BACKGROUND, "one order");
 
 struct desk {
     struct desk_options opts;
     struct lane chat, embed;
-    struct warm_set warm; /* the chat lane's thread, under warm_lock for those who look */
+    struct warm_set warm; /* under warm_lock, but for the slots in use */
     pthread_mutex_t warm_lock;
+    pthread_cond_t given; /* a slot was given back */
     pthread_mutex_t lock; /* guards the sums */
     struct desk_counts sums;
 };
@@ -41,6 +46,7 @@ enum kt_status desk_open(struct desk **out, const struct desk_options *opts, str
     d->opts = *opts;
     pthread_mutex_init(&d->lock, NULL);
     pthread_mutex_init(&d->warm_lock, NULL);
+    pthread_cond_init(&d->given, NULL);
     size_t n_waiting = opts->n_waiting ? opts->n_waiting : N_WAITING_DEFAULT;
     enum kt_status st = KT_OK;
     if (opts->chat) {
@@ -54,10 +60,12 @@ enum kt_status desk_open(struct desk **out, const struct desk_options *opts, str
         else
             st = warm_open(&d->warm, opts->chat, MIN(n_ctx, (size_t)info.n_ctx_train), memory, err);
     }
-    if (!st)
-        st = lane_open(&d->chat, n_waiting, err);
-    if (!st)
-        st = lane_open(&d->embed, n_waiting, err);
+    size_t n_streams = opts->n_streams ? opts->n_streams : N_STREAMS_DEFAULT;
+    size_t n_places = opts->chat && !st ? d->warm.n_max : n_streams;
+    if (!st) {
+        lane_open(&d->chat, MIN(n_streams, n_places), n_places, n_waiting);
+        lane_open(&d->embed, 1, 1, n_waiting); /* texts of one request are a batch already */
+    }
     if (st) {
         desk_close(d);
         return st;
@@ -75,6 +83,7 @@ void desk_close(struct desk *d)
     warm_close(&d->warm);
     pthread_mutex_destroy(&d->lock);
     pthread_mutex_destroy(&d->warm_lock);
+    pthread_cond_destroy(&d->given);
     free(d);
 }
 
@@ -100,30 +109,44 @@ size_t desk_n_ctx(const struct desk *d)
 
 /* ---- one answer ------------------------------------------------------------------------------ */
 
+/* It may be begun more than once: when its memory is needed for somebody better it is dropped and made again later.
+ * The same tokens come out, and what the visitor has seen of them is not handed out twice. */
 struct generating {
     struct desk *desk;
-    const struct visitor *visitor;
+    struct job *job;
     const struct kt_generate_request *rq;
     struct kt_generate_result *out;
+    size_t n_text, n_tokens;         /* since it was begun, this time */
+    size_t n_text_out, n_tokens_out; /* that the visitor has had      */
+    bool again;
 };
 
 static bool on_text(void *ctx, const char *text, size_t len)
 {
     struct generating *g = ctx;
-    return !g->rq->on_text || g->rq->on_text(g->rq->callback_ctx, text, len);
+    size_t from = g->n_text, n_seen = g->n_text_out > from ? MIN(g->n_text_out - from, len) : 0;
+    g->n_text += len;
+    if (n_seen == len)
+        return true;
+    g->n_text_out = g->n_text;
+    return !g->rq->on_text || g->rq->on_text(g->rq->callback_ctx, text + n_seen, len - n_seen);
 }
 
 static void on_token(void *ctx, const struct kt_token *token)
 {
     struct generating *g = ctx;
-    if (g->rq->on_token)
-        g->rq->on_token(g->rq->callback_ctx, token);
+    if (++g->n_tokens <= g->n_tokens_out)
+        return;
+    g->n_tokens_out = g->n_tokens;
+    g->rq->on_token(g->rq->callback_ctx, token);
 }
 
 static bool on_progress(void *ctx, size_t n_done, size_t n_total)
 {
     struct generating *g = ctx;
-    if (lane_stops(&g->desk->chat, g->visitor))
+    enum lane_word word = lane_go_on(&g->desk->chat, g->job);
+    g->again = word == LANE_BEGIN_AGAIN;
+    if (word != LANE_GO_ON)
         return false;
     return !g->rq->on_progress || g->rq->on_progress(g->rq->callback_ctx, n_done, n_total);
 }
@@ -140,29 +163,46 @@ static void add_up(struct desk *d, const struct kt_generate_result *r)
     pthread_mutex_unlock(&d->lock);
 }
 
-static enum kt_status generate(struct job *j)
+static enum kt_status take_context(struct warm **out, struct desk *d, const struct visitor *v,
+                                   const int32_t *prompt, size_t n_prompt, struct kt_error *err)
 {
-    struct generating *g = j->arg;
-    struct desk *d = g->desk;
-    struct warm *s = NULL;
     pthread_mutex_lock(&d->warm_lock);
-    enum kt_status st = warm_take(&s, &d->warm, g->visitor, g->rq->prompt, g->rq->n_prompt, j->err);
+    enum kt_status st = warm_take(out, &d->warm, v, prompt, n_prompt, err);
     pthread_mutex_unlock(&d->warm_lock);
+    if (!st)
+        kt_context_share((*out)->context, (enum kt_class)v->class, v->user);
+    return st;
+}
+
+static void give_context(struct desk *d, struct warm *s)
+{
+    pthread_mutex_lock(&d->warm_lock);
+    warm_give(s);
+    pthread_cond_broadcast(&d->given);
+    pthread_mutex_unlock(&d->warm_lock);
+}
+
+static enum kt_status generate(struct generating *g, struct kt_error *err)
+{
+    struct desk *d = g->desk;
+    struct warm *s;
+    struct kt_generate_request rq = *g->rq;
+    enum kt_status st = take_context(&s, d, g->job->visitor, rq.prompt, rq.n_prompt, err);
     if (st)
         return st;
-    struct kt_generate_request rq = *g->rq;
     rq.on_text = on_text;
     rq.on_token = rq.on_token ? on_token : NULL;
     rq.on_progress = on_progress;
     rq.callback_ctx = g;
-    st = kt_generate(s->context, &rq, g->out, j->err);
-    if (st)
-        return st;
+    g->n_text = g->n_tokens = 0;
+    g->again = false;
+    st = kt_generate(s->context, &rq, g->out, err);
     /* the last token was sampled, not read: whoever goes on will bring it */
     size_t n = g->out->n_tokens ? g->out->n_tokens - 1 : 0;
-    warm_note(&d->warm, s, rq.prompt, rq.n_prompt, g->out->tokens, n);
-    add_up(d, g->out);
-    return KT_OK;
+    if (!st)
+        warm_note(&d->warm, s, rq.prompt, rq.n_prompt, g->out->tokens, n);
+    give_context(d, s);
+    return st;
 }
 
 static enum kt_status need(const struct kt_engine *e, const char *what, const char *setting,
@@ -181,50 +221,46 @@ enum kt_status desk_generate(struct desk *d, const struct visitor *v,
     enum kt_status st = need(d->opts.chat, "model that writes", "-m MODEL", err);
     if (st)
         return st;
-    struct generating g = { d, v, rq, out };
-    struct job j = { .visitor = v, .run = generate, .arg = &g, .err = err };
-    st = lane_do(&d->chat, &j);
+    struct job j = { .visitor = v, .pausable = true };
+    struct generating g = { .desk = d, .job = &j, .rq = rq, .out = out };
+    st = lane_begin(&d->chat, &j, err);
     if (waited_s)
         *waited_s = j.begun_ns ? (double)(j.begun_ns - j.queued_ns) * 1e-9 : 0;
+    if (st)
+        return st;
+    while (!(st = generate(&g, err)) && g.again) {
+        kt_generate_result_deinit(out);
+        st = lane_begin(&d->chat, &j, err);
+        if (st)
+            return st;
+    }
+    lane_end(&d->chat, &j, st == KT_E_CANCELLED);
+    if (!st)
+        add_up(d, out);
     return st;
 }
 
 /* ---- other work ------------------------------------------------------------------------------ */
 
-struct working {
-    struct desk *desk;
-    desk_fn fn;
-    void *arg;
-};
-
-static enum kt_status work_with_context(struct job *j)
-{
-    struct working *w = j->arg;
-    struct desk *d = w->desk;
-    struct warm *s = NULL;
-    if (d->opts.chat) {
-        pthread_mutex_lock(&d->warm_lock);
-        enum kt_status st = warm_take(&s, &d->warm, j->visitor, NULL, 0, j->err);
-        pthread_mutex_unlock(&d->warm_lock);
-        if (st)
-            return st;
-        s->n_tokens = 0; /* what it will have seen is not known here */
-    }
-    return w->fn(w->arg, s ? s->context : NULL, j->err);
-}
-
 enum kt_status desk_with_context(struct desk *d, const struct visitor *v, desk_fn fn, void *arg,
                                  struct kt_error *err)
 {
-    struct working w = { d, fn, arg };
-    struct job j = { .visitor = v, .run = work_with_context, .arg = &w, .err = err };
-    return lane_do(&d->chat, &j);
-}
-
-static enum kt_status work_with_embedder(struct job *j)
-{
-    struct working *w = j->arg;
-    return w->fn(w->arg, NULL, j->err);
+    struct job j = { .visitor = v };
+    struct warm *s = NULL;
+    enum kt_status st = lane_begin(&d->chat, &j, err);
+    if (st)
+        return st;
+    if (d->opts.chat)
+        st = take_context(&s, d, v, NULL, 0, err);
+    if (!st) {
+        if (s)
+            s->n_tokens = 0; /* what it will have seen is not known here */
+        st = fn(arg, s ? s->context : NULL, err);
+    }
+    if (s)
+        give_context(d, s);
+    lane_end(&d->chat, &j, st == KT_E_CANCELLED);
+    return st;
 }
 
 enum kt_status desk_with_embedder(struct desk *d, const struct visitor *v, desk_fn fn, void *arg,
@@ -232,45 +268,34 @@ enum kt_status desk_with_embedder(struct desk *d, const struct visitor *v, desk_
 {
     enum kt_status st = need(d->opts.embed ? d->opts.embed : d->opts.rank, "embedding model",
                              "--embed-model MODEL", err);
-    struct working w = { d, fn, arg };
-    struct job j = { .visitor = v, .run = work_with_embedder, .arg = &w, .err = err };
-    return st ? st : lane_do(&d->embed, &j);
+    struct job j = { .visitor = v };
+    if (!st)
+        st = lane_begin(&d->embed, &j, err);
+    if (st)
+        return st;
+    st = fn(arg, NULL, err);
+    lane_end(&d->embed, &j, st == KT_E_CANCELLED);
+    return st;
 }
 
 /* ---- forgetting and counting ----------------------------------------------------------------- */
 
-struct forgetting {
-    struct desk *desk;
-    const char *scope;
-};
-
-static enum kt_status forget(struct job *j)
-{
-    struct forgetting *f = j->arg;
-    pthread_mutex_lock(&f->desk->warm_lock);
-    warm_forget(&f->desk->warm, f->scope);
-    pthread_mutex_unlock(&f->desk->warm_lock);
-    return KT_OK;
-}
-
 void desk_forget(struct desk *d, const char *scope)
 {
-    /* on the lane, where no context is in use; before everybody else */
-    struct kt_error err;
-    struct visitor nobody = { .scope = scope, .class = SERVE_INTERACTIVE };
-    struct forgetting f = { d, scope };
-    struct job j = { .visitor = &nobody, .run = forget, .arg = &f, .err = &err };
-    if (lane_do(&d->chat, &j) != KT_OK)
-        return; /* the desk is closing: everything is forgotten */
+    pthread_mutex_lock(&d->warm_lock);
+    while (warm_forget(&d->warm, scope)) /* answers that are being written are finished first */
+        pthread_cond_wait(&d->given, &d->warm_lock);
+    pthread_mutex_unlock(&d->warm_lock);
 }
 
 static void count_lane(struct lane *l, struct desk_counts *out)
 {
     pthread_mutex_lock(&l->lock);
     out->waiting += l->n_waiting;
-    out->running += l->running;
+    out->running += l->n_running;
     out->refused += l->refused;
     out->cancelled += l->cancelled;
+    out->paused += l->paused;
     pthread_mutex_unlock(&l->lock);
 }
 

@@ -1,9 +1,14 @@
-/* serve/lane.c: a bounded queue and the one thread that works it off.
+/* serve/lane.c: a bounded queue in front of some streams.
  *
- *   lane_do():  WAITS --turn comes--> RUNS --run() returns--> DONE
- *                 '-- visitor gone, lane closing --> struck off
+ *   lane_begin():  WAITS --turn comes--> RUNS --lane_end()--> gone
+ *                    |  ^                  |
+ *                    |  '-- lane_go_on() --'  somebody better waits and no stream is free: paused, and
+ *                    |                        first of its user's when one is
+ *                    '-- visitor gone, lane closing --> struck off
  *
- * A job lives on the stack of whoever waits for it. */
+ * Whoever runs or is paused has a place (the memory of a context). When somebody better waits and has none, a paused
+ * job is told to give up its own: it then begins anew, later. A job lives on the stack of whoever waits for it, and
+ * its work is done there. */
 #include <errno.h>
 #include <time.h>
 
@@ -12,6 +17,8 @@
 #include "serve/serve_priv.h"
 
 enum { LOOK_MS = 100 }; /* how often someone who waits is asked whether they still do */
+
+/* ---- whose turn it is ---- */
 
 static uint64_t last_turn(const struct lane *l, int64_t user)
 {
@@ -36,12 +43,37 @@ static void note_turn(struct lane *l, int64_t user)
     l->turns[slot].turn = ++l->turn;
 }
 
+static size_t streams_of(const struct lane *l, int64_t user)
+{
+    size_t n = 0;
+    for (const struct job *j = l->running; j; j = j->next)
+        n += j->visitor->user == user;
+    return n;
+}
+
 static bool goes_before(const struct lane *l, const struct job *a, const struct job *b)
 {
     if (a->visitor->class != b->visitor->class)
         return a->visitor->class < b->visitor->class;
+    if (a->has_place != b->has_place)
+        return a->has_place; /* it was begun */
+    size_t a_runs = streams_of(l, a->visitor->user), b_runs = streams_of(l, b->visitor->user);
+    if (a_runs != b_runs)
+        return a_runs < b_runs;
     return last_turn(l, a->visitor->user) < last_turn(l, b->visitor->user);
 }
+
+/* The first of those who wait, of them all or of those who have a place. */
+static struct job *best_waiting(const struct lane *l, bool has_place)
+{
+    struct job *best = NULL;
+    for (struct job *j = l->first; j; j = j->next)
+        if ((!has_place || j->has_place) && (!best || goes_before(l, j, best)))
+            best = j; /* equal: the earlier one stays */
+    return best;
+}
+
+/* ---- lists ---- */
 
 static void strike(struct lane *l, struct job *j)
 {
@@ -54,45 +86,102 @@ static void strike(struct lane *l, struct job *j)
     l->n_waiting--;
 }
 
-static struct job *next_job(struct lane *l)
+static void line_up(struct lane *l, struct job *j, bool in_front)
 {
-    struct job *best = l->first;
-    for (struct job *j = l->first; j; j = j->next)
-        if (goes_before(l, j, best)) /* equal: the earlier one stays */
-            best = j;
-    strike(l, best);
-    return best;
-}
-
-static void *lane_main(void *ctx)
-{
-    struct lane *l = ctx;
-    pthread_mutex_lock(&l->lock);
-    for (;;) {
-        while (!l->first && !l->closing)
-            pthread_cond_wait(&l->changed, &l->lock);
-        if (!l->first)
-            break;
-        struct job *j = next_job(l);
-        j->state = JOB_RUNS;
-        j->begun_ns = clock_now_ns();
-        note_turn(l, j->visitor->user);
-        l->running = true;
-        pthread_mutex_unlock(&l->lock);
-        enum kt_status st = j->run(j);
-        pthread_mutex_lock(&l->lock);
-        l->running = false;
-        j->st = st;
-        j->state = JOB_DONE;
-        pthread_cond_broadcast(&l->changed);
+    j->state = JOB_WAITS;
+    if (in_front) {
+        j->next = l->first;
+        l->first = j;
+        if (!j->next)
+            l->last = &j->next;
+    } else {
+        j->next = NULL;
+        *l->last = j;
+        l->last = &j->next;
     }
-    pthread_mutex_unlock(&l->lock);
-    return NULL;
+    l->n_waiting++;
 }
 
-enum kt_status lane_open(struct lane *l, size_t n_waiting_max, struct kt_error *err)
+static void stop_running(struct lane *l, struct job *j)
 {
-    *l = (struct lane){ .n_waiting_max = n_waiting_max };
+    struct job **at = &l->running;
+    while (*at != j)
+        at = &(*at)->next;
+    *at = j->next;
+    l->n_running--;
+}
+
+static void give_place(struct lane *l, struct job *j)
+{
+    l->n_places_taken -= j->has_place;
+    j->has_place = false;
+}
+
+/* ---- decisions ---- */
+
+/* Of those that can be interrupted and are worse than 'class' the worst, the latest begun: to pause if it runs, to
+ * lose its place if it is paused. NULL: none, or one is asked already. */
+static struct job *victim(struct job *list, enum serve_class class, bool runs)
+{
+    struct job *worst = NULL;
+    for (struct job *j = list; j; j = j->next) {
+        if ((runs ? j->yields : j->gives_up))
+            return NULL;
+        if (!j->pausable || j->visitor->class <= class || (!runs && !j->has_place))
+            continue;
+        if (!worst || j->visitor->class > worst->visitor->class ||
+            (j->visitor->class == worst->visitor->class && j->begun_ns > worst->begun_ns))
+            worst = j;
+    }
+    return worst;
+}
+
+static void start(struct lane *l, struct job *j)
+{
+    strike(l, j);
+    j->state = JOB_RUNS;
+    j->yields = j->gives_up = false;
+    if (!j->begun_ns)
+        j->begun_ns = clock_now_ns();
+    if (!j->has_place) {
+        j->has_place = true;
+        l->n_places_taken++;
+    }
+    j->next = l->running;
+    l->running = j;
+    l->n_running++;
+    note_turn(l, j->visitor->user);
+}
+
+/* Let begin whoever can, and see that who cannot soon will. */
+static void decide(struct lane *l)
+{
+    struct job *j;
+    while (l->n_running < l->n_streams && (j = best_waiting(l, false))) {
+        if (!j->has_place && l->n_places_taken == l->n_places) {
+            struct job *paused = victim(l->first, j->visitor->class, false);
+            if (paused)
+                paused->gives_up = true;
+            if (paused || !(j = best_waiting(l, true)) || j->gives_up)
+                break;
+        }
+        start(l, j);
+    }
+    if (l->n_running == l->n_streams && (j = best_waiting(l, false))) {
+        struct job *runs = victim(l->running, j->visitor->class, true);
+        if (runs)
+            runs->yields = true;
+    }
+    pthread_cond_broadcast(&l->changed);
+}
+
+/* ---- for the desk ---- */
+
+void lane_open(struct lane *l, size_t n_streams, size_t n_places, size_t n_waiting_max)
+{
+    *l = (struct lane){
+        .n_streams = n_streams, .n_places = n_places, .n_waiting_max = n_waiting_max, .open = true
+    };
     l->last = &l->first;
     pthread_mutex_init(&l->lock, NULL);
     pthread_condattr_t monotonic;
@@ -100,73 +189,118 @@ enum kt_status lane_open(struct lane *l, size_t n_waiting_max, struct kt_error *
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&l->changed, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    l->started = pthread_create(&l->thread, NULL, lane_main, l) == 0;
-    return l->started ? KT_OK : kt_fail(err, KT_E_NOMEM, "serve: no thread for a queue");
 }
 
 void lane_close(struct lane *l)
 {
-    if (!l->started)
+    if (!l->open)
         return;
     pthread_mutex_lock(&l->lock);
     l->closing = true;
     pthread_cond_broadcast(&l->changed);
+    while (l->n_inside)
+        pthread_cond_wait(&l->changed, &l->lock);
     pthread_mutex_unlock(&l->lock);
-    pthread_join(l->thread, NULL);
     pthread_mutex_destroy(&l->lock);
     pthread_cond_destroy(&l->changed);
-    l->started = false;
+    l->open = false;
 }
 
-bool lane_stops(struct lane *l, const struct visitor *v)
+static bool is_gone(const struct lane *l, const struct job *j)
 {
-    pthread_mutex_lock(&l->lock);
-    bool closing = l->closing;
-    pthread_mutex_unlock(&l->lock);
-    return closing || (v->gone && v->gone(v->ctx));
+    return l->closing || (j->visitor->gone && j->visitor->gone(j->visitor->ctx));
 }
 
-static enum kt_status wait_turn(struct lane *l, struct job *j)
+/* Until it runs, is not wanted any more (then it is struck off) or has to give up its place. */
+static bool wait_turn(struct lane *l, struct job *j)
 {
-    while (j->state != JOB_DONE) {
+    while (j->state == JOB_WAITS && !(j->gives_up && j->has_place)) {
+        if (is_gone(l, j)) {
+            strike(l, j);
+            return false;
+        }
         uint64_t t = clock_now_ns() + (uint64_t)LOOK_MS * 1000000u;
         struct timespec until = { (time_t)(t / 1000000000u), (long)(t % 1000000000u) };
         pthread_cond_timedwait(&l->changed, &l->lock, &until);
-        if (j->state != JOB_WAITS)
-            continue;
-        bool gone = j->visitor->gone && j->visitor->gone(j->visitor->ctx);
-        if (gone || l->closing) {
-            strike(l, j);
-            l->cancelled++;
-            return kt_fail(j->err, KT_E_CANCELLED, "cancelled");
-        }
     }
-    l->cancelled += j->st == KT_E_CANCELLED;
-    return j->st;
+    return true;
 }
 
-enum kt_status lane_do(struct lane *l, struct job *j)
+static void leave(struct lane *l, struct job *j)
 {
-    j->next = NULL;
-    j->state = JOB_WAITS;
-    j->queued_ns = clock_now_ns();
+    give_place(l, j);
+    l->n_inside--;
+    decide(l);
+}
+
+enum kt_status lane_begin(struct lane *l, struct job *j, struct kt_error *err)
+{
+    bool again = j->state == JOB_STRUCK; /* it was taken on long ago, and is still inside */
     pthread_mutex_lock(&l->lock);
     enum kt_status st = KT_OK;
-    if (l->closing)
-        st = kt_fail(j->err, KT_E_BUSY, "the server is stopping");
-    else if (l->n_waiting >= l->n_waiting_max)
-        st = kt_fail(j->err, KT_E_BUSY,
+    if (l->closing && !again)
+        st = kt_fail(err, KT_E_BUSY, "the server is stopping");
+    else if (!again && l->n_waiting >= l->n_waiting_max)
+        st = kt_fail(err, KT_E_BUSY,
                      "%zu requests are waiting already, no more are taken; try again in a moment",
                      l->n_waiting);
     if (st) {
         l->refused++;
+        pthread_mutex_unlock(&l->lock);
+        return st;
+    }
+    if (again) {
+        give_place(l, j);
     } else {
-        *l->last = j;
-        l->last = &j->next;
-        l->n_waiting++;
-        pthread_cond_broadcast(&l->changed);
-        st = wait_turn(l, j);
+        j->queued_ns = clock_now_ns();
+        l->n_inside++;
+    }
+    line_up(l, j, again);
+    decide(l);
+    if (!wait_turn(l, j)) {
+        leave(l, j);
+        l->cancelled++;
+        st = kt_fail(err, KT_E_CANCELLED, "cancelled");
     }
     pthread_mutex_unlock(&l->lock);
     return st;
+}
+
+void lane_end(struct lane *l, struct job *j, bool cancelled)
+{
+    pthread_mutex_lock(&l->lock);
+    if (j->state == JOB_RUNS)
+        stop_running(l, j);
+    l->cancelled += cancelled;
+    leave(l, j);
+    pthread_mutex_unlock(&l->lock);
+}
+
+enum lane_word lane_go_on(struct lane *l, struct job *j)
+{
+    if (j->visitor->gone && j->visitor->gone(j->visitor->ctx))
+        return LANE_STOP;
+    pthread_mutex_lock(&l->lock);
+    enum lane_word word = LANE_GO_ON;
+    struct job *best = best_waiting(l, false);
+    if (j->yields && best && best->visitor->class < j->visitor->class) {
+        stop_running(l, j);
+        line_up(l, j, true);
+        l->paused++;
+        decide(l);
+        if (!wait_turn(l, j)) {
+            j->state = JOB_STRUCK;
+            decide(l);
+            word = LANE_STOP;
+        } else if (j->state == JOB_WAITS) {
+            strike(l, j);
+            j->state = JOB_STRUCK;
+            word = LANE_BEGIN_AGAIN;
+        }
+    }
+    j->yields = false;
+    if (word == LANE_GO_ON && l->closing)
+        word = LANE_STOP;
+    pthread_mutex_unlock(&l->lock);
+    return word;
 }

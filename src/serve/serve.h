@@ -1,17 +1,19 @@
 /* serve/serve.h: who gets the models when.
  *
- * Two nouns: the desk, which owns the queues, and a visitor, who waits at it. Work on a model is handed to
- * the desk, waits in a bounded queue, and is done on the desk's thread while the caller waits:
+ * Two nouns: the desk, which owns the queues, and a visitor, who waits at it. Work on a model waits in a bounded queue
+ * until a stream is free, and is then done on the caller's own thread, together with that of the other streams: the
+ * engine makes one step for all of them.
  *
- *   - a better class goes first (interactive before tool before background); within a class, the user who
- *     was served least recently; within a user, in order
- *   - the answering model and the finding model have a queue and a thread each
+ *   - a better class goes first (interactive before tool before background); within a class the user who has fewest
+ *     streams, then who was served least recently; within a user, in order
+ *   - when an interactive visitor finds all streams taken, an answer of a worse class is paused between two steps and
+ *     goes on when there is room; if its memory is needed, too, it is made again from the beginning. The visitor sees
+ *     the same bytes, later
+ *   - the answering model and the finding model have a queue each; the finding model does one thing at a time
  *   - warm contexts: the last conversations stay in memory as long as they fit the budget, so that the
  *     next message of one costs only its own tokens; a context is never handed to another user or another
  *     matter: it is destroyed and made anew
- *   - a visitor who leaves is struck off the queue, or their work is cancelled between two steps
- *
- * How the work is done (one after the other today) is nobody's business above. */
+ *   - a visitor who leaves is struck off the queue, or their work is cancelled between two steps */
 #ifndef SERVE_SERVE_H
 #define SERVE_SERVE_H
 
@@ -27,13 +29,14 @@ struct desk_options {
     struct kt_engine *rank;  /* NULL: the finding model ranks, too */
     size_t n_ctx;            /* of a conversation; 0: 8192, or what the model was trained for */
     uint64_t memory_bytes;   /* for warm contexts; 0: half of what is free */
+    size_t n_streams;        /* answers at once, at most; 0: 8, or what fits the memory */
     size_t n_waiting;        /* at most, in each queue; 0: 64 */
 };
 
 /* KT_E_LIMIT when not even one conversation fits the memory: says what would. The engines are borrowed. */
 KT_MUST_CHECK enum kt_status desk_open(struct desk **out, const struct desk_options *opts,
                                        struct kt_error *err);
-/* Cancels what runs, refuses what waits. */
+/* Cancels what runs, refuses what waits, and returns when nobody is inside any more. */
 void desk_close(struct desk *d);
 
 struct visitor {
@@ -45,8 +48,7 @@ struct visitor {
 };
 
 /* kt_generate() with a context that is chosen here. KT_E_BUSY: the queue is full; KT_E_CANCELLED: the visitor
- * left before the turn came; KT_E_UNSUPPORTED: no such model. The request's callbacks run on the desk's
- * thread. *waited_s (may be NULL): in the queue. */
+ * left before the turn came; KT_E_UNSUPPORTED: no such model. *waited_s (may be NULL): in the queue. */
 KT_MUST_CHECK enum kt_status
 desk_generate(struct desk *d, const struct visitor *v, const struct kt_generate_request *rq,
               struct kt_generate_result *out, double *waited_s, struct kt_error *err);
@@ -62,7 +64,7 @@ struct kt_engine *desk_chat(const struct desk *d);  /* NULL: none */
 struct kt_engine *desk_embed(const struct desk *d); /* NULL: none */
 struct kt_engine *desk_rank(const struct desk *d);  /* NULL: none of its own */
 size_t desk_n_ctx(const struct desk *d);
-/* A matter is gone: its contexts, too. */
+/* A matter is gone: its contexts, too. Waits for answers that use one. */
 void desk_forget(struct desk *d, const char *scope);
 
 struct desk_counts {
@@ -70,7 +72,7 @@ struct desk_counts {
     size_t warm, warm_max;   /* contexts */
     uint64_t warm_bytes;     /* that they may take together */
     uint64_t tokens_prompt, tokens_cached, tokens_generated;
-    uint64_t refused, cancelled;
+    uint64_t refused, cancelled, paused;
     double prompt_s, decode_s;
 };
 void desk_counts(struct desk *d, struct desk_counts *out);

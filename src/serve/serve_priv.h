@@ -7,45 +7,51 @@
 #include "base/status.h"
 #include "serve/serve.h"
 
-/* ---- lane.c: a bounded queue and the thread that works it off ---- */
+/* ---- lane.c: a bounded queue in front of some streams ---- */
 
 struct job {
     struct job *next;
     const struct visitor *visitor;
-    enum kt_status (*run)(struct job *j); /* on the lane's thread */
-    void *arg;
-    struct kt_error *err;
-    enum kt_status st;
+    bool pausable; /* its work calls lane_go_on() between steps */
     uint64_t queued_ns, begun_ns;
-    enum { JOB_WAITS, JOB_RUNS, JOB_DONE } state;
+    enum { JOB_NEW, JOB_WAITS, JOB_RUNS, JOB_STRUCK } state;
+    bool has_place;
+    bool yields;   /* is to make room for somebody better */
+    bool gives_up; /* paused, and is to give up its place as well */
 };
 
 enum { LANE_USERS = 256 }; /* whose last turn is remembered; more people than a small server has */
 
 struct lane {
-    pthread_mutex_t lock; /* guards all of it */
+    pthread_mutex_t lock; /* guards all of it, and the jobs that are in it */
     pthread_cond_t changed;
-    pthread_t thread;
-    bool started, closing;
-    struct job *first, **last;
-    size_t n_waiting, n_waiting_max;
-    bool running;
+    bool open, closing;
+    size_t n_streams, n_places, n_waiting_max;
+    struct job *first, **last; /* who wait, or are paused */
+    struct job *running;
+    size_t n_waiting, n_running, n_places_taken;
+    size_t n_inside; /* between lane_begin() and lane_end() */
     uint64_t turn;
     struct {
         int64_t user;
         uint64_t turn;
     } turns[LANE_USERS];
-    uint64_t refused, cancelled;
+    uint64_t refused, cancelled, paused;
 };
 
-KT_MUST_CHECK enum kt_status lane_open(struct lane *l, size_t n_waiting_max, struct kt_error *err);
+/* n_places, at least n_streams: so many run or are paused at most. */
+void lane_open(struct lane *l, size_t n_streams, size_t n_places, size_t n_waiting_max);
+/* Everybody inside is told to stop, and waited for. */
 void lane_close(struct lane *l);
-/* Wait for the turn and for the work. */
-KT_MUST_CHECK enum kt_status lane_do(struct lane *l, struct job *j);
-/* For whoever works: should it stop? */
-bool lane_stops(struct lane *l, const struct visitor *v);
+/* Wait for the turn. After success the caller works and then calls lane_end(); after failure not. */
+KT_MUST_CHECK enum kt_status lane_begin(struct lane *l, struct job *j, struct kt_error *err);
+void lane_end(struct lane *l, struct job *j, bool cancelled);
+/* For whoever works, between steps; may take long: then the job was paused. BEGIN_AGAIN: it has to give up its
+ * memory and then calls lane_begin() once more, before others of its kind; lane_end() after that. */
+enum lane_word { LANE_GO_ON, LANE_STOP, LANE_BEGIN_AGAIN };
+enum lane_word lane_go_on(struct lane *l, struct job *j);
 
-/* ---- warm.c: contexts that are kept; used by the lane's thread alone but for the counts ---- */
+/* ---- warm.c: contexts that are kept; the caller holds a lock, but for the slot that is theirs ---- */
 
 enum { SCOPE_BYTES = 64, WARM_MAX = 64 };
 
@@ -56,6 +62,8 @@ struct warm {
     int32_t *tokens; /* [n_ctx] what the context has seen */
     size_t n_tokens;
     uint64_t used; /* larger: later */
+    bool busy;     /* somebody's, from warm_take() to warm_give() */
+    bool doomed;   /* to be emptied then */
 };
 
 struct warm_set {
@@ -70,14 +78,16 @@ struct warm_set {
 KT_MUST_CHECK enum kt_status warm_open(struct warm_set *w, struct kt_engine *e, size_t n_ctx,
                                        uint64_t memory_bytes, struct kt_error *err);
 void warm_close(struct warm_set *w);
-/* The context for this prompt: the conversation it continues, or a fresh one. */
+/* The context for this prompt: the conversation it continues, or a fresh one. At most n_max are busy at once. */
 KT_MUST_CHECK enum kt_status warm_take(struct warm **out, struct warm_set *w,
                                        const struct visitor *v, const int32_t *prompt,
                                        size_t n_prompt, struct kt_error *err);
 /* What it has seen by now. */
 void warm_note(struct warm_set *w, struct warm *s, const int32_t *prompt, size_t n_prompt,
                const int32_t *more, size_t n_more);
-void warm_forget(struct warm_set *w, const char *scope);
+void warm_give(struct warm *s);
+/* Returns how many of that scope are busy; these are forgotten when they are given back. */
+size_t warm_forget(struct warm_set *w, const char *scope);
 size_t warm_count(const struct warm_set *w);
 
 #endif

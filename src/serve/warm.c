@@ -32,6 +32,8 @@ static struct warm *choose(struct warm_set *w, const struct visitor *v, const in
     size_t whole_len = 0, variant_len = 0;
     for (size_t i = 0; i < w->n_max; i++) {
         struct warm *s = &w->slots[i];
+        if (s->busy)
+            continue;
         if (!s->context) {
             empty = empty ? empty : s;
             continue;
@@ -81,7 +83,15 @@ enum kt_status warm_take(struct warm **out, struct warm_set *w, const struct vis
         strncpy(s->scope, v->scope, sizeof(s->scope) - 1);
     }
     s->used = ++w->clock;
+    s->busy = true;
     return KT_OK;
+}
+
+void warm_give(struct warm *s)
+{
+    s->busy = false;
+    if (s->doomed)
+        empty_slot(s);
 }
 
 void warm_note(struct warm_set *w, struct warm *s, const int32_t *prompt, size_t n_prompt,
@@ -95,11 +105,21 @@ void warm_note(struct warm_set *w, struct warm *s, const int32_t *prompt, size_t
     s->n_tokens += n;
 }
 
-void warm_forget(struct warm_set *w, const char *scope)
+size_t warm_forget(struct warm_set *w, const char *scope)
 {
-    for (size_t i = 0; i < w->n_max; i++)
-        if (w->slots[i].context && strcmp(w->slots[i].scope, scope) == 0)
-            empty_slot(&w->slots[i]);
+    size_t n_busy = 0;
+    for (size_t i = 0; i < w->n_max; i++) {
+        struct warm *s = &w->slots[i];
+        if (!s->context || strcmp(s->scope, scope) != 0)
+            continue;
+        if (s->busy) {
+            s->doomed = true;
+            n_busy++;
+        } else {
+            empty_slot(s);
+        }
+    }
+    return n_busy;
 }
 
 size_t warm_count(const struct warm_set *w)
