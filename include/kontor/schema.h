@@ -46,4 +46,25 @@ KT_API KT_MUST_CHECK enum kt_status
 kt_grammar_from_schema(struct kt_grammar **out, const char *json, size_t json_len,
                        const struct kt_schema_options *opts, struct kt_error *err);
 
+/* Calls of tools, in the form of Qwen3.5's layout (kontor/chat.h reads them back). */
+struct kt_tools_options {
+    const char *name;   /* only this tool; NULL: any of them                                   */
+    size_t n_calls_max; /* one after the other; 0: any number; 1: no parallel calls            */
+    bool optional;      /* text may stand before the first call, or instead of it ("auto")     */
+    bool after_mark;    /* the answer begins behind the first "<tool_call>", which is there    */
+    enum kt_schema_space space; /* in arrays and objects; strict closes those inside           */
+    bool strict;
+};
+
+/* 'tools' as in struct kt_chat_options; 'opts' may be NULL. The grammar accepts one call or several, each with arguments
+ * that satisfy the tool's parameters when kt_reply_parser reads them with the same tools. Arguments come in the order
+ * of the parameters; those that are not declared are not written. Errors as above; KT_E_NOTFOUND: no tool of that
+ * name. */
+KT_API KT_MUST_CHECK enum kt_status
+kt_tools_to_grammar(char **text, size_t *text_len, const char *tools, size_t tools_len,
+                    const struct kt_tools_options *opts, struct kt_error *err);
+KT_API KT_MUST_CHECK enum kt_status
+kt_grammar_from_tools(struct kt_grammar **out, const char *tools, size_t tools_len,
+                      const struct kt_tools_options *opts, struct kt_error *err);
+
 #endif

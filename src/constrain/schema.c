@@ -66,3 +66,12 @@ enum kt_status kt_grammar_from_schema(struct kt_grammar **out, const char *json,
     enum kt_status st = kt_schema_to_grammar(&text, &len, json, json_len, opts, err);
     return parsed(out, st, text, len, err);
 }
+
+enum kt_status kt_grammar_from_tools(struct kt_grammar **out, const char *tools, size_t tools_len,
+                                     const struct kt_tools_options *opts, struct kt_error *err)
+{
+    char *text;
+    size_t len;
+    enum kt_status st = kt_tools_to_grammar(&text, &len, tools, tools_len, opts, err);
+    return parsed(out, st, text, len, err);
+}

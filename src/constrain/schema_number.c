@@ -411,6 +411,10 @@ const struct dfa *number_dfa(struct compilation *c, const struct atom *a, bool *
     *is_free = !l.any && types != T_FRACTION;
     if (*is_free || c->st)
         return NULL;
+    if (c->parameters && types & T_INTEGER && l.n_digits > DIGITS_WHOLE + 1)
+        sc_fail(c, KT_E_LIMIT, a->occs->node, NULL,
+                "a whole number of more than %d digits cannot be read back from a call",
+                DIGITS_WHOLE);
     l.measure = false;
     l.d = texts(c, types, l.n_digits);
     for (const struct occ *o = a->occs; o && !c->st; o = o->next)

@@ -89,6 +89,7 @@ struct compilation {
     enum kt_status st;
     struct kt_error *err;
     const struct js *root;
+    const struct js *parameters; /* of the tool whose calls are written; NULL: JSON is */
     struct anchor *anchors;
     size_t n_steps;      /* work done, against hostile schemas */
     unsigned depth;      /* of functions that call themselves   */

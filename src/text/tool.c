@@ -314,28 +314,78 @@ static unsigned type_bit(const json_t *name)
     return 0;
 }
 
-/* "type", one or several, and the same one level down in anyOf and oneOf. */
-static unsigned types_of(const json_t *schema, bool deep)
+/* Where "#/..." points to, inside the parameters' schema. */
+static const json_t *pointed_at(const json_t *root, const char *ref)
 {
-    static const char *const EITHER[] = { "anyOf", "oneOf" };
-    const json_t *type = json_object_get(schema, "type");
+    if (!ref || strncmp(ref, "#/", 2) != 0 || strchr(ref, '%'))
+        return NULL;
+    for (ref++; root && *ref; ref += strcspn(ref, "/")) {
+        struct buf key = { 0 };
+        for (ref++; *ref && *ref != '/'; ref++) {
+            bool escape = *ref == '~' && (ref[1] == '0' || ref[1] == '1');
+            ref += escape;
+            buf_append_char(&key, !escape ? *ref : *ref == '0' ? '~' : '/');
+        }
+        if (json_is_array(root))
+            root = json_array_get(root, (size_t)strtoul(key.ptr ? key.ptr : "", NULL, 10));
+        else
+            root = json_object_get(root, key.ptr ? key.ptr : "");
+        buf_deinit(&key);
+    }
+    return root;
+}
+
+static unsigned value_bit(const json_t *v)
+{
+    switch (json_typeof(v)) {
+    case JSON_STRING:
+        return IS_STRING;
+    case JSON_OBJECT:
+        return IS_OBJECT;
+    case JSON_ARRAY:
+        return IS_ARRAY;
+    case JSON_NULL:
+        return IS_NULL;
+    case JSON_INTEGER:
+        return IS_INTEGER;
+    case JSON_REAL:
+        return IS_NUMBER;
+    default:
+        return IS_BOOLEAN;
+    }
+}
+
+/* "type", one or several; without it, the types of its values (enum, const) and of what it is combined of (anyOf, oneOf,
+ * allOf, a reference). constrain/schema_tools.c, which decides how a value may be written, goes by the same rule. */
+static unsigned types_of(const json_t *root, const json_t *schema, unsigned depth)
+{
+    enum { DEPTH_MAX = 8 };
+    static const char *const LISTS[] = { "anyOf", "oneOf", "allOf" };
+    const json_t *type = json_object_get(schema, "type"), *one = json_object_get(schema, "const");
     unsigned types = type_bit(type);
     size_t k;
     json_t *item;
+    if (!schema || depth > DEPTH_MAX)
+        return 0;
     json_array_foreach(type, k, item) types |= type_bit(item);
-    for (size_t i = 0; deep && i < ARRAY_LEN(EITHER); i++) {
-        json_array_foreach(json_object_get(schema, EITHER[i]), k, item) types |=
-            types_of(item, false);
+    if (type)
+        return types | (json_is_true(json_object_get(schema, "nullable")) ? IS_NULL : 0);
+    json_array_foreach(json_object_get(schema, "enum"), k, item) types |= value_bit(item);
+    if (one)
+        types |= value_bit(one);
+    for (size_t i = 0; i < ARRAY_LEN(LISTS); i++) {
+        json_array_foreach(json_object_get(schema, LISTS[i]), k, item) types |=
+            types_of(root, item, depth + 1);
     }
-    return types;
+    const char *ref = json_string_value(json_object_get(schema, "$ref"));
+    return types | types_of(root, pointed_at(root, ref), depth + 1);
 }
 
 static unsigned types_wanted(const struct tool_set *s, struct span name, const char *key)
 {
     const json_t *function = json_object_get(find_tool(s, name), "function");
-    const json_t *properties =
-        json_object_get(json_object_get(function, "parameters"), "properties");
-    return types_of(json_object_get(properties, key), true);
+    const json_t *parameters = json_object_get(function, "parameters");
+    return types_of(parameters, json_object_get(json_object_get(parameters, "properties"), key), 0);
 }
 
 static bool is_word(struct span s, const char *lower)
@@ -360,7 +410,8 @@ static json_t *typed_value(unsigned types, struct span text)
         return NULL;
     if (types & IS_BOOLEAN && (is_word(s, "true") || is_word(s, "false")))
         return json_boolean(is_word(s, "true"));
-    json_t *v = json_loadb(s.ptr, s.len, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, NULL);
+    json_t *v = json_loadb(s.ptr, s.len, JSON_DECODE_ANY,
+                           NULL); /* of a key that is there twice the last counts */
     bool fits = (json_is_integer(v) && types & (IS_INTEGER | IS_NUMBER)) ||
                 (json_is_real(v) && types & IS_NUMBER) ||
                 (json_is_object(v) && types & IS_OBJECT) || (json_is_array(v) && types & IS_ARRAY);

@@ -14,6 +14,7 @@
 
 #include "base/size.h"
 #include "base/span.h"
+#include "kontor/chat.h"
 #include "kontor/schema.h"
 
 static struct kt_grammar *grammar_of(const char *schema, const struct kt_schema_options *o)
@@ -411,14 +412,131 @@ static void test_text(void **state)
     free(text);
 }
 
+/* ---- tools --------------------------------------------------------------------------------------- */
+
+static const char TOOLS[] =
+    "[{\"type\":\"function\",\"function\":{\"name\":\"find\",\"parameters\":{\"type\":\"object\","
+    "\"properties\":{"
+    "\"text\":{\"type\":\"string\"},\"n\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":20},"
+    "\"all\":{\"type\":\"boolean\"},\"kind\":{\"enum\":[\"file\",\"null\"]},\"who\":{\"type\":["
+    "\"string\",\"null\"]},"
+    "\"at\":{\"$ref\":\"#/$defs/"
+    "p\"},\"any\":{}},\"required\":[\"text\"],\"$defs\":{\"p\":{\"type\":\"object\","
+    "\"properties\":{\"x\":{\"type\":\"number\"}},\"required\":[\"x\"],\"additionalProperties\":"
+    "false}}}}},"
+    "{\"type\":\"function\",\"function\":{\"name\":\"now\"}}]";
+
+#define FIND(arguments) "<tool_call>\n<function=find>\n" arguments "</function>\n</tool_call>"
+#define ARG(key, value) "<parameter=" key ">\n" value "\n</parameter>\n"
+
+static void test_tools(void **state)
+{
+    static const struct {
+        const char *text;
+        bool wanted;
+        const char *arguments; /* as they are read back */
+    } CASES[] = {
+        { FIND(ARG("text", "a <b>\n\n\"c\"")), true, "{\"text\": \"a <b>\\n\\n\\\"c\\\"\"}" },
+        { FIND(ARG("text", "")), true, "{\"text\": \"\"}" },
+        { FIND(ARG("text", "x") ARG("n", "20") ARG("all", "True")), true,
+          "{\"text\": \"x\", \"n\": 20, \"all\": true}" },
+        { FIND(ARG("text", "true") ARG("kind", "null") ARG("who", "None") ARG("at", "{\"x\": 1.5}")
+                   ARG("any", "12")),
+          true,
+          "{\"text\": \"true\", \"kind\": \"null\", \"who\": null, \"at\": {\"x\": 1.5}, \"any\": "
+          "\"12\"}" },
+        { FIND(ARG("text", "x") ARG("who", "Ada")), true, "{\"text\": \"x\", \"who\": \"Ada\"}" },
+        { "<tool_call>\n<function=now>\n</function>\n</tool_call>", true, "{}" },
+        { FIND(""), false, NULL },
+        { FIND(ARG("n", "3")), false, NULL },
+        { FIND(ARG("text", "x") ARG("n", "21")), false, NULL },
+        { FIND(ARG("text", "x") ARG("n", "\"3\"")), false, NULL },
+        { FIND(ARG("n", "3") ARG("text", "x")), false, NULL },
+        { FIND(ARG("text", "x") ARG("text", "y")), false, NULL },
+        { FIND(ARG("text", "x\n</parameter>")), false, NULL },
+        { FIND(ARG("text", "</parameter>")), false, NULL },
+        { FIND(ARG("text", "x") ARG("who", " NULL")), false, NULL },
+        { FIND(ARG("text", "x") ARG("at", "{\"x\": \"1\"}")), false, NULL },
+        { FIND(ARG("text", "x") ARG("other", "1")), false, NULL },
+        { "<tool_call>\n<function=later>\n</function>\n</tool_call>", false, NULL },
+        { "", false, NULL },
+    };
+    (void)state;
+    struct kt_grammar *g;
+    struct kt_error err;
+    assert_int_equal(kt_grammar_from_tools(&g, TOOLS, strlen(TOOLS), NULL, &err), KT_OK);
+    for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
+        if (accepts(g, CASES[i].text) != CASES[i].wanted)
+            fail_msg("%s is %saccepted", CASES[i].text, CASES[i].wanted ? "not " : "");
+        if (!CASES[i].wanted)
+            continue;
+        struct kt_chat_options o = { .tools = TOOLS, .tools_len = strlen(TOOLS) };
+        struct kt_reply_parser *p;
+        const struct kt_reply *r;
+        assert_int_equal(kt_reply_parser_create(&p, &o, false, NULL, &err), KT_OK);
+        assert_int_equal(kt_reply_parser_push(p, CASES[i].text, strlen(CASES[i].text), &err),
+                         KT_OK);
+        assert_int_equal(kt_reply_parser_finish(p, &r, &err), KT_OK);
+        assert_int_equal(r->n_calls, 1);
+        assert_string_equal(r->calls[0].arguments, CASES[i].arguments);
+        kt_reply_parser_destroy(p);
+    }
+    kt_grammar_destroy(g);
+}
+
+#define NOW "<tool_call>\n<function=now>\n</function>\n</tool_call>"
+
+static void test_tool_options(void **state)
+{
+    static const struct {
+        struct kt_tools_options o;
+        const char *text;
+        bool wanted;
+    } CASES[] = {
+        { { 0 }, NOW "\n" NOW, true },
+        { { 0 }, NOW NOW, false },
+        { { .n_calls_max = 1 }, NOW "\n" NOW, false },
+        { { .n_calls_max = 2 }, NOW "\n" NOW, true },
+        { { .n_calls_max = 2 }, NOW "\n" NOW "\n" NOW, false },
+        { { .name = "find" }, NOW, false },
+        { { .name = "now" }, NOW, true },
+        { { .name = "now" }, FIND(ARG("text", "x")), false },
+        { { .after_mark = true }, "\n<function=now>\n</function>\n</tool_call>", true },
+        { { .after_mark = true }, NOW, false },
+        { { .optional = true }, "Just text, <tool> and <tool_cal.", true },
+        { { .optional = true }, "", true },
+        { { .optional = true }, "Let me look.\n\n" NOW, true },
+        { { .optional = true }, "Let me look.\n\n<tool_call>\n<function=never>", false },
+        { { .optional = true }, NOW " and text", false },
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
+        struct kt_grammar *g;
+        struct kt_error err;
+        if (kt_grammar_from_tools(&g, TOOLS, strlen(TOOLS), &CASES[i].o, &err))
+            fail_msg("case %zu: %s", i, err.text);
+        if (accepts(g, CASES[i].text) != CASES[i].wanted)
+            fail_msg("case %zu: %s is %saccepted", i, CASES[i].text, CASES[i].wanted ? "not " : "");
+        kt_grammar_destroy(g);
+    }
+    struct kt_grammar *g;
+    struct kt_error err;
+    struct kt_tools_options o = { .name = "nobody" };
+    assert_int_equal(kt_grammar_from_tools(&g, TOOLS, strlen(TOOLS), &o, &err), KT_E_NOTFOUND);
+    assert_int_equal(kt_grammar_from_tools(&g, "[]", 2, NULL, &err), KT_E_USAGE);
+    assert_int_equal(kt_grammar_from_tools(&g, "{}", 2, NULL, &err), KT_E_FORMAT);
+    assert_int_equal(kt_grammar_from_tools(&g, "[{}]", 4, NULL, &err), KT_E_FORMAT);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_numbers),   cmocka_unit_test(test_strings),
-        cmocka_unit_test(test_objects),   cmocka_unit_test(test_arrays),
-        cmocka_unit_test(test_combining), cmocka_unit_test(test_options),
-        cmocka_unit_test(test_refusals),  cmocka_unit_test(test_large),
-        cmocka_unit_test(test_text),
+        cmocka_unit_test(test_numbers),      cmocka_unit_test(test_strings),
+        cmocka_unit_test(test_objects),      cmocka_unit_test(test_arrays),
+        cmocka_unit_test(test_combining),    cmocka_unit_test(test_options),
+        cmocka_unit_test(test_refusals),     cmocka_unit_test(test_large),
+        cmocka_unit_test(test_text),         cmocka_unit_test(test_tools),
+        cmocka_unit_test(test_tool_options),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
