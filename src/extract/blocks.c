@@ -167,7 +167,7 @@ bool builder_finish(struct builder *b, struct document *out, enum doc_format for
         return false;
     size_t text_len = b->text.len; /* buf_take empties the buffer */
     *out = (struct document){
-        .format = format,
+        .format = b->format != DOC_UNKNOWN ? b->format : format,
         .text_len = text_len,
         .text = buf_take(&b->text),
         .blocks = b->blocks,

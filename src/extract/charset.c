@@ -324,3 +324,15 @@ bool charset_decode(struct buf *out, struct span in, struct span label, struct r
     }
     return true;
 }
+
+bool charset_convert(struct buf *out, struct span in, struct span label)
+{
+    const struct charset *c = charset_find(label);
+    size_t n_bad = 0;
+    if (!c)
+        c = charset_find(SPAN("WINDOWS-1252"));
+    if (c)
+        return convert(out, in, c, &n_bad);
+    utf8_repair(out, in);
+    return !out->failed;
+}

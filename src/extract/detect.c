@@ -22,7 +22,6 @@ struct magic {
 static const struct magic magics[] = {
     MAGIC("\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1",
           "an old Office file (.doc, .xls, .ppt, .msg), or one protected by a password"),
-    MAGIC("{\\rtf", "a Rich Text (.rtf) file"),
     MAGIC("\x89PNG\r\n", "a picture; OCR is not part of this version"),
     MAGIC("\xFF\xD8\xFF", "a picture; OCR is not part of this version"),
     MAGIC("GIF8", "a picture; OCR is not part of this version"),
@@ -63,9 +62,17 @@ static const struct ext exts[] = {
     { ".htm", DOC_HTML, NULL },
     { ".xhtml", DOC_HTML, NULL },
     { ".pdf", DOC_PDF, NULL },
-    { ".docx", DOC_DOCX, NULL },
-    { ".docm", DOC_DOCX, NULL },
-    { ".dotx", DOC_DOCX, NULL },
+    { ".docx", DOC_PACKAGE, NULL },
+    { ".docm", DOC_PACKAGE, NULL },
+    { ".dotx", DOC_PACKAGE, NULL },
+    { ".xlsx", DOC_PACKAGE, NULL },
+    { ".xlsm", DOC_PACKAGE, NULL },
+    { ".pptx", DOC_PACKAGE, NULL },
+    { ".pptm", DOC_PACKAGE, NULL },
+    { ".odt", DOC_PACKAGE, NULL },
+    { ".ods", DOC_PACKAGE, NULL },
+    { ".odp", DOC_PACKAGE, NULL },
+    { ".rtf", DOC_RTF, NULL },
     { ".eml", DOC_UNKNOWN, "a mail file" },
     { ".mbox", DOC_UNKNOWN, "a mailbox" },
     { ".svg", DOC_UNKNOWN, "a picture" },
@@ -78,9 +85,16 @@ const char *doc_format_name(enum doc_format f)
 {
     static const char *const names[] = {
         [DOC_UNKNOWN] = "unknown", [DOC_TEXT] = "text", [DOC_MARKDOWN] = "markdown",
-        [DOC_HTML] = "html",       [DOC_PDF] = "pdf",   [DOC_DOCX] = "docx",
+        [DOC_HTML] = "html",       [DOC_PDF] = "pdf",   [DOC_RTF] = "rtf",
+        [DOC_DOCX] = "docx",       [DOC_XLSX] = "xlsx", [DOC_PPTX] = "pptx",
+        [DOC_ODT] = "odt",         [DOC_ODS] = "ods",   [DOC_ODP] = "odp",
     };
     return (size_t)f < ARRAY_LEN(names) ? names[f] : names[DOC_UNKNOWN];
+}
+
+bool doc_format_is_package(enum doc_format f)
+{
+    return f >= DOC_DOCX && f <= DOC_ODP;
 }
 
 static bool starts_html(struct span head)
@@ -131,7 +145,9 @@ enum doc_format detect_format(struct span head, const char *path, const char **w
     if (span_find(span_sub(head, 0, 1024), SPAN("%PDF-"), 0) != SIZE_MAX)
         return DOC_PDF;
     if (span_starts(head, SPAN("PK\3\4")) || span_starts(head, SPAN("PK\5\6")))
-        return DOC_DOCX; /* the worker looks inside and says what else it is */
+        return DOC_PACKAGE; /* the worker looks inside and says which, or what else it is */
+    if (span_starts(head, SPAN("{\\rtf")))
+        return DOC_RTF;
     for (size_t i = 0; i < ARRAY_LEN(magics); i++)
         if (span_starts(head, (struct span){ magics[i].bytes, magics[i].len })) {
             *why_not = magics[i].is;

@@ -66,8 +66,7 @@ static enum kt_status input_detect(enum doc_format *out, int fd, const struct st
     const char *why_not;
     *out = detect_format((struct span){ head, (size_t)n }, path, &why_not);
     if (*out == DOC_UNKNOWN)
-        return kt_fail(err, KT_E_UNSUPPORTED,
-                       "%s: this is %s; text, Markdown, HTML, PDF and Word (.docx) are read", path,
+        return kt_fail(err, KT_E_UNSUPPORTED, "%s: this is %s; " EXTRACT_FORMATS " are read", path,
                        why_not);
     if (*out != DOC_PDF &&
         (uint64_t)st->st_size > INPUT_MAX_BYTES) /* before anything is read of it */
@@ -95,7 +94,9 @@ static enum kt_status result_document(struct document *out, struct span in, enum
     const char *what;
     if (!wire_get_document(in, s->output_bytes, out, &what))
         return result_bad(name, what, err);
-    if (out->format != format) {
+    bool as_asked =
+        format == DOC_PACKAGE ? doc_format_is_package(out->format) : out->format == format;
+    if (!as_asked) {
         document_deinit(out);
         return result_bad(name, "format", err);
     }

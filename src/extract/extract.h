@@ -27,14 +27,34 @@ enum block_kind {
 
 struct block {
     enum block_kind kind;
-    uint32_t page;     /* from 1; 0: the format has no pages                        */
+    uint32_t page;     /* from 1: a page, a sheet, a slide; 0: the format has none   */
     uint32_t para;     /* from 1, counted through the document                      */
     float box[4];      /* x0, y0, x1, y1 in points from the page's top left; all 0: none */
     size_t start, end; /* bytes of document.text; blocks are in order, disjoint     */
 };
 
-enum doc_format { DOC_UNKNOWN, DOC_TEXT, DOC_MARKDOWN, DOC_HTML, DOC_PDF, DOC_DOCX };
+enum doc_format {
+    DOC_UNKNOWN,
+    DOC_TEXT,
+    DOC_MARKDOWN,
+    DOC_HTML,
+    DOC_PDF,
+    DOC_RTF,
+    DOC_DOCX,
+    DOC_XLSX,
+    DOC_PPTX,
+    DOC_ODT,
+    DOC_ODS,
+    DOC_ODP,
+    DOC_PACKAGE, /* a ZIP file before the worker has looked inside; no document ever is of it */
+};
 const char *doc_format_name(enum doc_format f);
+/* DOC_DOCX to DOC_ODP. */
+bool doc_format_is_package(enum doc_format f);
+/* What can be read, for messages: "this is a picture; ... are read". */
+#define EXTRACT_FORMATS                                                                            \
+    "text, Markdown, HTML, PDF, RTF, Word, Excel and PowerPoint (.docx, .xlsx, .pptx) and "        \
+    "OpenDocument"
 
 struct document {
     enum doc_format format;

@@ -54,14 +54,7 @@ enum reason {
     REASON_COUNT
 };
 
-enum other_kind {
-    OTHER_ZIP,
-    OTHER_SHEET,
-    OTHER_SLIDES,
-    OTHER_OPENDOCUMENT,
-    OTHER_EPUB,
-    OTHER_COUNT
-};
+enum other_kind { OTHER_ZIP, OTHER_OPENDOCUMENT, OTHER_EPUB, OTHER_COUNT };
 
 struct refusal {
     enum reason reason; /* REASON_NONE: not refused */
@@ -83,6 +76,7 @@ struct builder {
     bool open;
     bool keep_layout; /* the block being written keeps its runs of spaces (code)    */
     uint32_t n_pages;
+    enum doc_format format; /* which kind of package it turned out to be; DOC_UNKNOWN: no package */
     size_t max_text;        /* bytes of text allowed                                      */
     struct refusal refusal; /* the first reason to stop; after it everything is a no-op */
 };
@@ -131,14 +125,19 @@ void charset_prepare(void);
  * empty): used when the bytes do not say otherwise. Refuses what is not text. */
 bool charset_decode(struct buf *out, struct span in, struct span label, struct refusal *why);
 
-/* ---- one parser a format: text.c markdown.c html.c docx.c bbox.c ---------------------------- */
+/* The same when 'label' is known to be right; one we do not have is taken as Windows-1252. False: out of memory. */
+bool charset_convert(struct buf *out, struct span in, struct span label);
+
+/* ---- one parser a format: text.c markdown.c html.c rtf.c office.c bbox.c ---------------------------- */
 
 /* All take the whole file, give blocks to 'b', and say through b->refusal what is wrong. They do no
  * system calls beyond memory, so they are called as they are by unit tests and fuzzers. */
 void text_parse(struct builder *b, struct span utf8);
 void markdown_parse(struct builder *b, struct span utf8);
 void html_parse(struct builder *b, struct span utf8);
-void docx_parse(struct builder *b, struct span file);
+void rtf_parse(struct builder *b, struct span file);
+/* Word, Excel, PowerPoint, OpenDocument: whichever the package holds, which b->format then says. */
+void office_parse(struct builder *b, struct span file);
 /* The charset a page declares in its first bytes, or the empty span. */
 struct span html_charset(struct span file);
 /* Once, before the walls: libxml2's own tables. */

@@ -29,8 +29,18 @@ enum {
         10000,           /* word processors leave hundreds of unclosed <font>; a bomb has 100,000 */
     XML_DEPTH_MAX = 256, /* WordprocessingML nests some 40 deep */
     DOCX_PARA_DEPTH_MAX = 16, /* a text box in a text box in ... */
-    DOCX_PARTS_MAX = 64,      /* headers, footers and notes that are read */
-    DOCX_STYLES_MAX = 4096,   /* Word itself stops at 4,079 */
+    PARTS_MAX = 2048,         /* of a package that one part leads to: slides, sheets, headers */
+    DOCX_FURNITURE_MAX =
+        640, /* blocks at the beginning among which repeated page headers are sought */
+    DOCX_STYLES_MAX = 4096, /* Word itself stops at 4,079 */
+
+    /* A sheet with all of Excel's rows full of text is above the text bound anyway. */
+    SHEET_STRINGS_MAX = 4 * 1024 * 1024,
+    SHEET_STYLES_MAX = 65536, /* Excel itself stops at 65,490 */
+    /* A cell or row that says it stands there a million times: once is enough to be found, and some
+       tables repeat a heading. */
+    ODF_REPEAT_MAX = 64,
+    RTF_DEPTH_MAX = 1000, /* groups; writers nest some 20 deep */
 
     ZIP_ENTRIES_MAX = 10000,
     ZIP_NAME_MAX = 512,

@@ -15,9 +15,7 @@ static const char *other_name(uint64_t kind)
 {
     static const char *const names[OTHER_COUNT] = {
         [OTHER_ZIP] = "a ZIP archive",
-        [OTHER_SHEET] = "a spreadsheet (.xlsx)",
-        [OTHER_SLIDES] = "a presentation (.pptx)",
-        [OTHER_OPENDOCUMENT] = "an OpenDocument file (.odt, .ods)",
+        [OTHER_OPENDOCUMENT] = "an OpenDocument file that is no text, sheet or presentation",
         [OTHER_EPUB] = "an e-book (.epub)",
     };
     return kind < OTHER_COUNT ? names[kind] : names[OTHER_ZIP];
@@ -152,8 +150,7 @@ enum kt_status refusal_fail(struct kt_error *err, const char *name, const struct
                        "damaged or hostile",
                        name, U(r->a));
     case REASON_OOXML_OTHER:
-        return kt_fail(err, KT_E_UNSUPPORTED,
-                       "%s: this is %s; text, Markdown, HTML, PDF and Word (.docx) are read", name,
+        return kt_fail(err, KT_E_UNSUPPORTED, "%s: this is %s; " EXTRACT_FORMATS " are read", name,
                        other_name(r->a));
     case REASON_XML_SYNTAX:
         return kt_fail(

@@ -39,7 +39,7 @@ static bool job_parse(struct job *j, int argc, char **argv)
     if (argc == 2 && strcmp(argv[1], "--self-test") == 0)
         return j->self_test = true;
     uint64_t format, text, memory, cpu;
-    if (argc != 5 || !worker_number(argv[1], DOC_DOCX, &format) ||
+    if (argc != 5 || !worker_number(argv[1], DOC_PACKAGE, &format) ||
         !worker_number(argv[2], SIZE_MAX / 4, &text) ||
         !worker_number(argv[3], SIZE_MAX / 4, &memory) || !worker_number(argv[4], 1000000, &cpu))
         return false;
@@ -93,8 +93,12 @@ static bool input_read(struct buf *in, struct builder *b)
 
 void parse_memory(struct builder *b, enum doc_format format, struct span file)
 {
-    if (format == DOC_DOCX) {
-        docx_parse(b, file);
+    if (format == DOC_PACKAGE) {
+        office_parse(b, file);
+        return;
+    }
+    if (format == DOC_RTF) {
+        rtf_parse(b, file);
         return;
     }
     struct buf utf8 = { 0 };
@@ -114,7 +118,7 @@ void parse_memory(struct builder *b, enum doc_format format, struct span file)
 /* Whatever is loaded from files later is loaded now. */
 static void prepare(enum doc_format format)
 {
-    if (format == DOC_TEXT || format == DOC_MARKDOWN || format == DOC_HTML)
+    if (format == DOC_TEXT || format == DOC_MARKDOWN || format == DOC_HTML || format == DOC_RTF)
         charset_prepare();
     if (format == DOC_HTML)
         html_prepare();

@@ -198,7 +198,9 @@ static void test_same_words(void **state)
 {
     (void)state;
     static const char *const names[] = { "pandoc.docx",      "libreoffice.docx", "pandoc.html",
-                                         "libreoffice.html", "libreoffice.pdf",  "chromium.pdf" };
+                                         "libreoffice.html", "libreoffice.pdf",  "chromium.pdf",
+                                         "libreoffice.odt",  "pandoc.odt",       "libreoffice.rtf",
+                                         "pandoc.rtf" };
     static const char *const texts[] = { "lease", "minutes" };
     static const char note[] = "Diese Einschr\u00E4nkung gilt nicht f\u00FCr Anspr\u00FCche wegen "
                                "M\u00E4ngeln der Mietsache";
@@ -239,12 +241,91 @@ static void expect_block(const struct document *d, const char *name, enum block_
         fail_msg("%s: no block of kind %d '%s' in\n%s", name, (int)kind, text, d->text);
 }
 
+/* A letter with page header and footer, tracked changes, a comment and a table: the same blocks from all that write such. */
+static void test_letter_everywhere(void **state)
+{
+    (void)state;
+    static const char *const names[] = { "letter.libreoffice.docx", "letter.libreoffice.odt",
+                                         "letter.libreoffice.rtf" };
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        struct document d = extract_data(names[i]);
+        assert_string_equal(d.title, "K\u00FCndigung Wartungsvertrag");
+        expect_block(&d, names[i], BLOCK_HEADER, "Kanzlei Sommerfeld & Partner mbB");
+        expect_block(&d, names[i], BLOCK_HEADER, "Bankverbindung auf Anfrage");
+        expect_block(&d, names[i], BLOCK_HEADING, "K\u00FCndigung des Wartungsvertrages");
+        expect_block(&d, names[i], BLOCK_PARAGRAPH,
+                     "Sehr geehrte Damen und Herren, hiermit k\u00FCndigen wir den Vertrag "
+                     "fristgerecht zum Jahresende.");
+        expect_block(&d, names[i], BLOCK_TABLE_ROW, "Personenaufzug Nord\nHaus 4 | 1998");
+        document_deinit(&d);
+    }
+}
+
+static void expect_on_page(const struct document *d, const char *name, uint32_t page,
+                           enum block_kind kind, const char *text)
+{
+    expect_block(d, name, kind, text);
+    for (size_t i = 0; i < d->n_blocks; i++)
+        if (d->blocks[i].kind == kind &&
+            span_eq_str(span_sub((struct span){ d->text, d->text_len }, d->blocks[i].start,
+                                 d->blocks[i].end),
+                        text) &&
+            d->blocks[i].page == page)
+            return;
+    fail_msg("%s: '%s' is not on page %u", name, text, page);
+}
+
+static void test_sheets(void **state)
+{
+    (void)state;
+    static const char *const names[] = { "invoices.openpyxl.xlsx", "invoices.libreoffice.xlsx",
+                                         "invoices.libreoffice.ods" };
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        struct document d = extract_data(names[i]);
+        assert_int_equal(d.format, i < 2 ? DOC_XLSX : DOC_ODS);
+        assert_int_equal(d.n_pages, 3);
+        expect_on_page(&d, names[i], 1, BLOCK_HEADING, "Rechnungen 2026");
+        expect_on_page(&d, names[i], 1, BLOCK_TABLE_ROW,
+                       "Nr. | Datum | Mandant | Betrag netto | USt | Bezahlt | Notiz");
+        expect_on_page(&d, names[i], 1, BLOCK_TABLE_ROW,
+                       i < 2 ? "R-2026-002 | 2026-02-28 | Stiftung Nordlicht | 99999.99 \u20AC | "
+                               "19 % | FALSE | Mahnung am 15.03. verschickt"
+                             : "R-2026-002 | 28.02.2026 | Stiftung Nordlicht | 99,999.99 \u20AC | "
+                               "19% | FALSE | Mahnung am 15.03. verschickt");
+        expect_on_page(&d, names[i], 1, BLOCK_PARAGRAPH, "Zahlungsziel 30 Tage vereinbart");
+        if (i > 0) /* who never computed the formula wrote no result */
+            expect_on_page(&d, names[i], 1, BLOCK_TABLE_ROW, "Summe | | | 101314.49");
+        if (i < 2)
+            expect_on_page(&d, names[i], 2, BLOCK_TABLE_ROW, "2026-05-04 | 08:30 | 17:15 | 08:45");
+        expect_on_page(&d, names[i], 3, BLOCK_TABLE_ROW, "| Aktenzeichen 12 O 345/25");
+        document_deinit(&d);
+    }
+}
+
+static void test_slides(void **state)
+{
+    (void)state;
+    static const char *const names[] = { "report.python-pptx.pptx", "report.libreoffice.odp" };
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        struct document d = extract_data(names[i]);
+        assert_int_equal(d.format, i < 1 ? DOC_PPTX : DOC_ODP);
+        assert_int_equal(d.n_pages, 3);
+        assert_string_equal(d.title, "Jahresbericht 2025");
+        expect_on_page(&d, names[i], 2, BLOCK_HEADING, "Ergebnisse");
+        expect_on_page(&d, names[i], 2, i < 1 ? BLOCK_PARAGRAPH : BLOCK_LIST_ITEM,
+                       "davon Beratung 40 %");
+        expect_on_page(&d, names[i], 2, BLOCK_PARAGRAPH, "Hier die Zahlen der Vorjahre nennen.");
+        expect_on_page(&d, names[i], 3, BLOCK_TABLE_ROW, "2026-03-01 | Gesellschafterversammlung");
+        document_deinit(&d);
+    }
+}
+
 static void test_structure(void **state)
 {
     (void)state;
-    static const char *const names[] = { "lease.pandoc.docx", "lease.libreoffice.docx",
-                                         "lease.pandoc.html", "lease.libreoffice.html",
-                                         "lease.libreoffice.pdf" };
+    static const char *const names[] = { "lease.pandoc.docx",     "lease.libreoffice.docx",
+                                         "lease.pandoc.html",     "lease.libreoffice.html",
+                                         "lease.libreoffice.pdf", "lease.libreoffice.odt" };
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         struct document d = extract_data(names[i]);
         assert_string_equal(d.title, "Mietvertrag \u00FCber B\u00FCror\u00E4ume");
@@ -886,6 +967,9 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_words),
         cmocka_unit_test(test_structure),
+        cmocka_unit_test(test_letter_everywhere),
+        cmocka_unit_test(test_sheets),
+        cmocka_unit_test(test_slides),
         cmocka_unit_test(test_columns),
         cmocka_unit_test(test_long_pdf),
         cmocka_unit_test(test_letter),

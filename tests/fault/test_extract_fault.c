@@ -200,7 +200,16 @@ static void test_html(void **state)
 static void test_docx(void **state)
 {
     (void)state;
-    each_file("tests/data/documents/letter.libreoffice.docx", docx_parse);
+    each_file("tests/data/documents/letter.libreoffice.docx", office_parse);
+}
+
+static void test_office(void **state)
+{
+    (void)state;
+    each_file("tests/data/documents/letter.libreoffice.odt", office_parse);
+    each_file("tests/data/documents/invoices.openpyxl.xlsx", office_parse);
+    each_file("tests/data/documents/report.python-pptx.pptx", office_parse);
+    each_file("tests/data/documents/letter.libreoffice.rtf", rtf_parse);
 }
 
 static void test_pdf(void **state)
@@ -215,7 +224,8 @@ int main(void)
     html_prepare();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_text), cmocka_unit_test(test_markdown), cmocka_unit_test(test_html),
-        cmocka_unit_test(test_docx), cmocka_unit_test(test_pdf),
+        cmocka_unit_test(test_docx),
+        cmocka_unit_test(test_office), cmocka_unit_test(test_pdf),
     };
     return cmocka_run_group_tests_name("extract fault", tests, NULL, NULL);
 }

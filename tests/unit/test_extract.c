@@ -1,10 +1,6 @@
-/* The parsers of src/extract, each on text written out here: what goes in, which blocks come out.
- *
- * A case's expected result is one string: the blocks joined by "\n", each with its kind's letter in
- * front (p paragraph, h heading, l list item, r table row, m head of a letter or mail), newlines
- * inside a block as
- * "/". So a failure shows both sides whole. Documents that other programs made are in
- * e2e/test_extract_files.c. */
+/* The parsers of src/extract, each on text written out here: what goes in, which blocks come out (extract_help.h says how
+ * they are written). Sheets, slides, OpenDocument and Rich Text: test_extract_office.c. Documents that other programs
+ * made: e2e/test_extract_files.c. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -18,44 +14,7 @@
 
 #include "base/size.h"
 #include "base/utf8.h"
-#include "extract/extract_priv.h"
-
-enum { ROOM = 1 << 20 };
-
-static char *shape_of(const struct builder *b)
-{
-    struct buf out = { 0 };
-    for (size_t i = 0; i < b->n_blocks; i++) {
-        struct span s = span_sub(buf_span(&b->text), b->blocks[i].start, b->blocks[i].end);
-        buf_append_str(&out, i ? "\n" : "");
-        buf_append_char(&out, "phlrm"[b->blocks[i].kind]);
-        buf_append_char(&out, ' ');
-        for (size_t k = 0; k < s.len; k++)
-            buf_append_char(&out, s.ptr[k] == '\n' ? '/' : s.ptr[k]);
-    }
-    if (!builder_ok(b))
-        buf_printf(&out, "refused %d", (int)b->refusal.reason);
-    return out.len ? buf_take(&out) : strdup("");
-}
-
-static void expect(struct builder *b, const char *what, const char *expected)
-{
-    builder_end(b);
-    char *found = shape_of(b);
-    if (strcmp(found, expected) != 0)
-        fail_msg("%s\n--- expected\n%s\n--- found\n%s", what, expected, found);
-    free(found);
-}
-
-/* The parser through the same door as the worker's, so that decoding is part of it. */
-static void expect_blocks(enum doc_format format, struct span in, const char *expected)
-{
-    struct builder b;
-    builder_init(&b, ROOM);
-    parse_memory(&b, format, in);
-    expect(&b, in.ptr, expected);
-    builder_deinit(&b);
-}
+#include "extract_help.h"
 
 /* ---- normalise ------------------------------------------------------------------------------ */
 
@@ -378,41 +337,6 @@ static const char rels_doc[] =
     "Target=\"http://evil/\"/>"
     "</Relationships>";
 
-struct part {
-    const char *name;
-    const void *ptr;
-    size_t len;
-};
-
-#define PART(name, s)                                                                              \
-    {                                                                                              \
-        name, s, strlen(s)                                                                         \
-    }
-
-/* A ZIP in memory; names may repeat only in the sense that libzip permits, so duplicates differ in
- * case. */
-static struct buf zip_of(const struct part *parts, size_t n)
-{
-    zip_error_t e;
-    zip_error_init(&e);
-    zip_source_t *src = zip_source_buffer_create(NULL, 0, 0, &e);
-    zip_source_keep(src);
-    zip_t *z = zip_open_from_source(src, ZIP_TRUNCATE, &e);
-    assert_non_null(z);
-    for (size_t i = 0; i < n; i++)
-        assert_true(zip_file_add(z, parts[i].name,
-                                 zip_source_buffer(z, parts[i].ptr, parts[i].len, 0), 0) >= 0);
-    assert_int_equal(zip_close(z), 0);
-    struct buf out = { 0 };
-    assert_int_equal(zip_source_open(src), 0);
-    char step[65536];
-    for (zip_int64_t r; (r = zip_source_read(src, step, sizeof(step))) > 0;)
-        buf_append(&out, step, (size_t)r);
-    zip_source_close(src);
-    zip_source_free(src);
-    return out;
-}
-
 static void docx_expect(const char *document, const char *styles, const char *expected)
 {
     const struct part parts[] = { PART("_rels/.rels", rels_root),
@@ -423,7 +347,7 @@ static void docx_expect(const char *document, const char *styles, const char *ex
     struct buf z = zip_of(all, styles[0] ? 4 : 2);
     struct builder b;
     builder_init(&b, ROOM);
-    docx_parse(&b, buf_span(&z));
+    office_parse(&b, buf_span(&z));
     expect(&b, document, expected);
     builder_deinit(&b);
     buf_deinit(&z);
@@ -502,7 +426,7 @@ static void test_docx_parts(void **state)
     struct buf z = zip_of(parts, ARRAY_LEN(parts));
     struct builder b;
     builder_init(&b, ROOM);
-    docx_parse(&b, buf_span(&z));
+    office_parse(&b, buf_span(&z));
     expect(&b, "parts", "m Kanzlei\np Text\np Anmerkung");
     builder_deinit(&b);
     buf_deinit(&z);
@@ -513,7 +437,7 @@ static struct refusal docx_refusal(const struct part *parts, size_t n)
     struct buf z = zip_of(parts, n);
     struct builder b;
     builder_init(&b, 64 * ROOM);
-    docx_parse(&b, buf_span(&z));
+    office_parse(&b, buf_span(&z));
     struct refusal r = b.refusal;
     builder_deinit(&b);
     buf_deinit(&z);
@@ -540,11 +464,11 @@ static void test_docx_hostile(void **state)
     static const char sheet[] =
         "<Relationships><Relationship Id=\"i\" Type=\"http://x/officeDocument\" "
         "Target=\"xl/workbook.xml\"/></Relationships>";
-    struct part xlsx[] = { PART("_rels/.rels", sheet), PART("xl/workbook.xml", "<x/>") };
-    assert_int_equal(docx_refusal(xlsx, 2).a, OTHER_SHEET);
-    struct part odt[] = { PART("mimetype", "application/vnd.oasis.opendocument.text"),
+    struct part none[] = { PART("_rels/.rels", sheet), PART("a.xml", "<x/>") };
+    assert_int_equal(docx_refusal(none, 2).a, OTHER_ZIP);
+    struct part odg[] = { PART("mimetype", "application/vnd.oasis.opendocument.graphics"),
                           PART("content.xml", "<x/>") };
-    assert_int_equal(docx_refusal(odt, 2).a, OTHER_OPENDOCUMENT);
+    assert_int_equal(docx_refusal(odg, 2).a, OTHER_OPENDOCUMENT);
     struct part html[] = { root, PART("word/document.xml", "<html/>") };
     assert_int_equal(docx_refusal(html, 2).reason, REASON_OOXML_OTHER);
 
@@ -583,7 +507,7 @@ static void test_docx_bomb(void **state)
     assert_true(n_patched >= 2); /* local header and central directory */
     struct builder b;
     builder_init(&b, ROOM);
-    docx_parse(&b, buf_span(&z));
+    office_parse(&b, buf_span(&z));
     assert_false(builder_ok(&b));
     builder_deinit(&b);
     buf_deinit(&z);
@@ -601,12 +525,12 @@ static void test_docx_damaged(void **state)
     for (size_t i = 0; i < z.len; i++) {
         struct builder b;
         builder_init(&b, ROOM);
-        docx_parse(&b, span_sub(buf_span(&z), 0, i));
+        office_parse(&b, span_sub(buf_span(&z), 0, i));
         assert_false(builder_ok(&b)); /* a cut one is never whole */
         builder_deinit(&b);
         z.ptr[i] ^= 0x41;
         builder_init(&b, ROOM);
-        docx_parse(&b, buf_span(&z));
+        office_parse(&b, buf_span(&z));
         n_read += builder_ok(&b);
         builder_deinit(&b);
         z.ptr[i] ^= 0x41;
@@ -878,9 +802,10 @@ static void test_detect(void **state)
     } cases[] = {
         { SPAN("%PDF-1.7"), "brief.txt", DOC_PDF },
         { SPAN("\n\nrubbish %PDF-1.4"), "x", DOC_PDF },
-        { SPAN("PK\3\4...."), "x.docx", DOC_DOCX },
+        { SPAN("PK\3\4...."), "x.docx", DOC_PACKAGE },
         { SPAN("\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1"), "x.doc", DOC_UNKNOWN },
-        { SPAN("{\\rtf1"), "x.rtf", DOC_UNKNOWN },
+        { SPAN("{\\rtf1"), "x.doc", DOC_RTF },
+        { SPAN("PK\3\4...."), "x.xlsx", DOC_PACKAGE },
         { SPAN("\xFF\xD8\xFF\xE0"), "foto.txt", DOC_UNKNOWN },
         { SPAN("# Titel"), "x.MD", DOC_MARKDOWN },
         { SPAN("# Titel"), "x.txt", DOC_TEXT },
