@@ -14,7 +14,7 @@ import unittest
 SOURCE = pathlib.Path(os.environ["KONTOR_SOURCE"])
 PROGRAM = pathlib.Path(os.environ["KONTOR_BIN"])
 OWNER = {"status.h": "base", "version.h": "base", "engine.h": "engine", "store.h": "store", "office.h": "office", "media.h": "media", "chat.h": "engine",
-         "constrain.h": "constrain", "schema.h": "constrain"}
+         "constrain.h": "constrain", "schema.h": "constrain", "cache.h": "engine"}
 
 
 def arrows():
