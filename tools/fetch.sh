@@ -57,6 +57,34 @@ pip_download() { # name==version sha256
     return 1
 }
 
+# A source archive. Before pip hands it over it asks the package's build system for its metadata, which would mean to
+# fetch and run that; a stand-in of its name answers instead, and nothing of the package runs.
+sdist_download() { # name==version sha256
+    mkdir -p "$part/stand-in/hatchling"
+    cat >"$part/stand-in/hatchling/build.py" <<END
+import os
+
+
+def prepare_metadata_for_build_wheel(folder, config_settings=None):
+    name = "${1%%==*}-${1##*==}.dist-info"
+    os.mkdir(os.path.join(folder, name))
+    with open(os.path.join(folder, name, "METADATA"), "w") as f:
+        f.write("Metadata-Version: 2.1\\nName: ${1%%==*}\\nVersion: ${1##*==}\\n")
+    return name
+END
+    for python in python3 /usr/bin/python3; do
+        if "$python" -m pip --version >/dev/null 2>&1; then
+            printf '%s --hash=sha256:%s\n' "$1" "$2" >"$part/requirements.txt"
+            PYTHONPATH=$part/stand-in "$python" -m pip download -q --disable-pip-version-check --no-input --no-deps \
+                --no-binary :all: --no-build-isolation --require-hashes --retries 5 -d "$part" \
+                -r "$part/requirements.txt" >"$part/log" 2>&1 </dev/null
+            return
+        fi
+    done
+    echo "python3 has no pip; 'make deps' installs it" >"$part/log"
+    return 1
+}
+
 # npm from this machine when there is one, else from its pinned archive: unpacked, used once, thrown away.
 npm_download() { # name==version
     if command -v npm >/dev/null; then

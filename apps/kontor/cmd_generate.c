@@ -237,6 +237,7 @@ static enum kt_status generate(const struct job *j, struct kt_generate_result *r
 static int run(int argc, char **argv)
 {
     struct job j = { .n = 256 };
+    bool show_grammar = false;
     const struct opt opts[] = {
         { "--model", "-m", OPT_STR, &j.model },
         { "--prompt", "-p", OPT_STR, &j.prompt },
@@ -251,12 +252,17 @@ static int run(int argc, char **argv)
         LOOK_OPTS(j.look),
         REPLY_OPTS(j.reply),
         FORM_OPTS(j.form_args),
+        { "--show-grammar", NULL, OPT_FLAG, &show_grammar },
         INFER_MEMORY_OPTS(j.memory),
         INFER_SAMPLING_OPTS(j.sampling),
     };
     if (!cli_parse(&cmd_generate, argc, argv, opts, ARRAY_LEN(opts), NULL) ||
         !infer_memory_parse(&j.memory, &cmd_generate))
         return EXIT_USAGE;
+    if (show_grammar) {
+        struct kt_error why;
+        return form_show(&j.form_args, &why) ? cli_fail("generate", &why) : EXIT_DONE;
+    }
     if (!j.prompt == !j.tokens_path)
         return cli_usage(&cmd_generate, "needs a prompt: -p TEXT, or --tokens FILE");
     if ((j.raw || j.tokens_path) && (j.reply.think || j.reply.no_think || j.reply.tools_path))
@@ -299,6 +305,7 @@ const struct command cmd_generate = {
     "  --temp T          0 (default): always the most likely token; else sample at temperature T\n"
     "  --top-k K, --top-p P, --min-p P, --presence X, --seed S    how to sample, in this order of "
     "filters\n" LOOK_HELP REPLY_HELP FORM_HELP
+    "  --show-grammar    print the grammar that --schema becomes, and nothing else\n"
     "  --stop TEXT       end before TEXT; may be given several times\n"
     "  --ignore-stop     go on after the model's own end of the answer, for measuring\n"
     "  --speculate KIND  guess tokens and verify several in one step: auto (default), off, lookup "

@@ -8,12 +8,14 @@
 #include "kontor/engine.h"
 
 struct form_args {
-    const char *grammar, *regex, *labels;
+    const char *grammar, *regex, *labels, *schema, *space;
+    bool strict;
     struct str_list sources;
 };
 #define FORM_OPTS(a)                                                                               \
     { "--grammar", NULL, OPT_STR, &(a).grammar }, { "--regex", NULL, OPT_STR, &(a).regex },        \
-        { "--labels", NULL, OPT_STR, &(a).labels },                                                \
+        { "--labels", NULL, OPT_STR, &(a).labels }, { "--schema", NULL, OPT_STR, &(a).schema },    \
+        { "--strict", NULL, OPT_FLAG, &(a).strict }, { "--space", NULL, OPT_STR, &(a).space },     \
     {                                                                                              \
         "--source", NULL, OPT_STR_LIST, &(a).sources                                               \
     }
@@ -21,6 +23,11 @@ struct form_args {
     "  --grammar FILE    the answer is a text of this grammar (docs/CONSTRAIN.md)\n"               \
     "  --regex PATTERN   ... matches this regular expression as a whole\n"                         \
     "  --labels A,B,C    ... is one of these\n"                                                    \
+    "  --schema FILE     ... is JSON that satisfies this JSON Schema\n"                            \
+    "  --strict          with --schema: objects have the properties that are named, and no "       \
+    "others\n"                                                                                     \
+    "  --space S         with --schema: one (default; a space may follow : and ,), none, or "      \
+    "lines\n"                                                                                      \
     "  --source FILE     a text that the answer may quote: where the grammar says @quote, or, "    \
     "without a\n"                                                                                  \
     "                    grammar, between quotation marks; may be given several times\n"
@@ -36,6 +43,8 @@ struct form {
 KT_MUST_CHECK enum kt_status form_open(struct form *f, const struct form_args *a,
                                        struct kt_error *err);
 void form_deinit(struct form *f);
+/* The grammar that --schema becomes, to standard output. */
+KT_MUST_CHECK enum kt_status form_show(const struct form_args *a, struct kt_error *err);
 /* Into a request, that begins in a thought or not. */
 void form_apply(const struct form *f, bool thinking, struct kt_generate_request *rq);
 

@@ -140,8 +140,8 @@ class Pins(unittest.TestCase):
                 self.assertRegex(words[-1], r"^[0-9a-f]{64}$")
                 if words[0] == "package":
                     self.assertEqual(len(words), 7)
-                    self.assertIn(words[1], ("build", "models", "check", "bench"))
-                    self.assertIn(words[3], ("pip", "npm"))
+                    self.assertIn(words[1], ("build", "models", "check", "long", "bench"))
+                    self.assertIn(words[3], ("pip", "npm", "sdist"))
                     self.assertRegex(words[4], r"^[a-z0-9.-]+==[0-9][0-9A-Za-z.]*$")
                     packages.add(words[2])
                 elif words[0] == "file":
