@@ -311,18 +311,30 @@ static void refuse(struct http_request *rq, int status, const char *why, void *c
         http_reply(rq, 503, "text/plain", "out of memory\n", 14);
 }
 
+/* What a client calls its method may be anything. */
+static const char *known_method(const char *method)
+{
+    static const char *const KNOWN[] = {
+        "GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH"
+    };
+    for (size_t i = 0; i < ARRAY_LEN(KNOWN); i++)
+        if (strcmp(method, KNOWN[i]) == 0)
+            return KNOWN[i];
+    return "other";
+}
+
 static void done(struct http_request *rq, size_t route_idx, void *ctx)
 {
     struct api *a = ctx;
     struct call *c = http_data(rq);
-    int status = http_gone(rq) && http_status(rq) != 200 ? 0 : http_status(rq);
+    int status = http_sent(rq) || http_status(rq) == 200 ? http_status(rq) : 0;
     uint64_t ns = http_age_ns(rq);
     atomic_fetch_add(&a->counts.requests[status / 100 > 5 ? 5 : status / 100], 1);
     atomic_fetch_add(&a->counts.seconds_us, ns / 1000);
     atomic_fetch_add(&a->counts.n_seconds, 1);
     log_event(LOG_INFO, "http.request", LOG_WORD("id", http_id(rq)),
               LOG_WORD("client_id", http_client_id(rq) ? http_client_id(rq) : "-"),
-              LOG_WORD("method", http_method(rq)),
+              LOG_WORD("method", known_method(http_method(rq))),
               LOG_WORD("route", route_idx < n_routes ? routes[route_idx].path : "-"),
               LOG_I64("user", c ? c->who.user : -1), LOG_I64("status", status),
               LOG_U64("ms", ns / 1000000), LOG_END);

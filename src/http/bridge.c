@@ -270,12 +270,13 @@ static void *on_target(void *cls, const char *target, struct MHD_Connection *mhd
 static void on_completed(void *cls, struct MHD_Connection *mhd, void **slot,
                          enum MHD_RequestTerminationCode code)
 {
-    (void)mhd, (void)code;
+    (void)mhd;
     struct http_server *s = cls;
     struct http_request *rq = *slot;
     *slot = NULL;
     if (!rq)
         return;
+    rq->sent = code == MHD_REQUEST_TERMINATED_COMPLETED_OK;
     pthread_mutex_lock(&s->lock);
     rq->conn->request = NULL;
     rq->conn->wants_body = false;

@@ -132,6 +132,7 @@ bool http_gone(const struct http_request *rq);
 
 /* Of the answer, for done(). */
 int http_status(const struct http_request *rq); /* 0: none was begun */
+bool http_sent(const struct http_request *rq);  /* to its last byte; else the client had left */
 uint64_t http_age_ns(const struct http_request *rq);
 
 #endif

@@ -85,6 +85,7 @@ struct http_request {
     uint64_t start_ns;
     bool begun;   /* before() was asked */
     bool refused; /* answered before the body */
+    bool sent;    /* the answer, to its last byte */
     struct buf body;
     size_t body_max, body_charged, discarded;
 

@@ -156,6 +156,11 @@ int http_status(const struct http_request *rq)
     return rq->status;
 }
 
+bool http_sent(const struct http_request *rq)
+{
+    return rq->sent;
+}
+
 uint64_t http_age_ns(const struct http_request *rq)
 {
     return clock_now_ns() - rq->start_ns;

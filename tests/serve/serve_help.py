@@ -30,11 +30,11 @@ def kontor(home, *args, text=None, check=True):
 
 
 class Server:
-    def __init__(self, *args, models=False, home=None, env=None, sockets=()):
-        """models: True for both, "embed" for the finding one alone."""
+    def __init__(self, *args, models=False, home=None, env=None, sockets=(), before=()):
+        """models: True for both, "embed" for the finding one alone. before: a command that runs the program."""
         self.own_home = home is None
         self.home = pathlib.Path(home or tempfile.mkdtemp(prefix="kontor-serve-"))
-        command = [PROGRAM, "serve", *([] if sockets else ["--listen", "127.0.0.1:0"]), *map(str, args)]
+        command = [*before, PROGRAM, "serve", *([] if sockets else ["--listen", "127.0.0.1:0"]), *map(str, args)]
         if models:
             command += ["--embed-model", str(EMBED_MODEL)]
         if models is True:

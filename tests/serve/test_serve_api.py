@@ -25,7 +25,8 @@ def routes():
     """[(method, path, need, right, handler)] of the table."""
     text = (SOURCE / "src" / "api" / "routes.c").read_text(encoding="utf-8")
     found = [(m[0], m[1], m[4], m[5], m[6]) for m in ROUTE.findall(text)]
-    assert len(found) >= 25, found
+    table = text[text.index("routes[] = {"):text.index("};", text.index("routes[] = {"))]
+    assert len(found) == len(re.findall(r"\bhandle_\w+ \}", table)) >= 25, "a line of the table is written in another way"
     return found
 
 
@@ -54,7 +55,11 @@ class Openapi(unittest.TestCase):
 
 
 class Rights(unittest.TestCase):
-    """Every route as every role, with a matter of the caller's and a foreign one."""
+    """Every route as every role, with a matter of the caller's, a foreign one, and one that is not.
+
+    Roles: an administrator, members by key, a member by a browser's session with and without its token, and those who were somebody: a
+    key that was taken back, a session that was ended, the key of a user who was removed. Each route is also asked under another
+    host's name and from another page."""
 
     @classmethod
     def setUpClass(cls):
@@ -69,17 +74,38 @@ class Rights(unittest.TestCase):
         kontor(server.home, "user", "grant", "bert", "--matter", "fremd", "--write")
         listed = server.call("GET", "/api/matters", key=server.key["boss"])[1]["matters"]
         server.matter = {m["name"]: m["id"] for m in listed}
+        kontor(server.home, "user", "passwd", "anna", "--password", text="ein langes Passwort\n")
+        server.headers = {"nobody": {}, "wrong key": {"Authorization": "Bearer kt-" + "A" * 43}}
+        for name, key in server.key.items():
+            server.headers[name] = {"Authorization": "Bearer " + key}
+        for role in ("anna's browser", "ended session"):
+            who, headers = server.call("POST", "/api/login", {"name": "anna", "password": "ein langes Passwort"})[1:]
+            server.headers[role] = {"Cookie": headers["Set-Cookie"].split(";")[0], "X-CSRF-Token": who["csrf_token"]}
+        server.headers["no token"] = {"Cookie": server.headers["anna's browser"]["Cookie"]}
+        assert server.call("POST", "/api/logout", {}, headers=server.headers["ended session"])[0] == 200
+        for role, name in (("key taken back", "anna"), ("removed user", "carl")):
+            if name == "carl":
+                kontor(server.home, "user", "add", name, "--admin")
+            server.headers[role] = {"Authorization": "Bearer " + kontor(server.home, "user", "key", name, "--label", "b").stdout.strip()}
+            assert server.call("GET", "/api/session", headers=server.headers[role])[0] == 200
+        kontor(server.home, "user", "key", "anna", "--label", "b", "--delete")
+        kontor(server.home, "user", "remove", "carl")
 
     @classmethod
     def tearDownClass(cls):
         assert cls.server.stop() == 0, cls.server.log()
 
-    def expected(self, need, right, role, may):
+    NOBODIES = ("nobody", "wrong key", "ended session", "key taken back", "removed user")
+    MEMBERS = ("boss", "anna", "bert", "no token", "anna's browser")
+
+    def expected(self, method, need, right, role, may):
         """The status the gatekeeper gives, or None: the handler's business."""
         if need == "NOTHING":
             return None
-        if role in ("nobody", "wrong key"):
+        if role in self.NOBODIES:
             return 401
+        if role == "no token" and method != "GET":
+            return 403
         if need == "ADMIN" and role != "boss":
             return 403
         if right == "NONE":
@@ -90,28 +116,39 @@ class Rights(unittest.TestCase):
 
     def test_matrix(self):
         tried = 0
-        rights = {"boss": {}, "anna": {"Anna ./. Bert": "read"}, "bert": {"fremd": "write"}}
+        rights = {"bert": {"fremd": "write"}}
+        rights["anna"] = rights["no token"] = rights["anna's browser"] = {"Anna ./. Bert": "read"}
         for method, path, need, right, handler in routes():
-            if handler == "matter_destroy":
-                continue  # has its own test
-            for role in ("nobody", "wrong key", "boss", "anna", "bert"):
-                for matter in ("Anna ./. Bert", "fremd", "no such"):
+            if handler in ("matter_destroy", "logout"):
+                continue  # have their own tests
+            for role in self.NOBODIES + self.MEMBERS:
+                for matter in ("Anna ./. Bert", "fremd", "no such") if right != "NONE" else ("no such",):
                     may = rights.get(role, {}).get(matter, "none")
                     mid = self.server.matter.get(matter, "0" * 32)
-                    url = path.replace("{matter}", mid).replace("{model}", "x").replace("{document}", "1").replace("{response}", "resp_1")
+                    url = re.sub(r"\{\w+\}", "1", path.replace("{matter}", mid))
                     if right != "NONE" and "{matter}" not in path:
                         url += "?matter=" + mid
-                    key = {"nobody": None, "wrong key": "kt-" + "A" * 43}.get(role, self.server.key.get(role))
                     body = {} if method in ("POST", "PUT") else None
-                    status, answer, _ = self.server.call(method, url, body, key)
-                    wanted = self.expected(need, right, role, may)
+                    status, answer, _ = self.server.call(method, url, body, headers=self.server.headers[role])
+                    wanted = self.expected(method, need, right, role, may)
                     tried += 1
                     with self.subTest(f"{method} {path} as {role} on '{matter}'"):
                         if wanted:
                             self.assertEqual(status, wanted, answer)
                         else:
                             self.assertNotIn(status, (401, 500, 403), answer)
-        self.assertGreater(tried, 300)
+        self.assertGreater(tried, 500)
+
+    def test_no_route_answers_under_another_name_or_to_another_page(self):
+        for method, path, _, _, _ in routes():
+            url = re.sub(r"\{\w+\}", "1", path)
+            body = {} if method in ("POST", "PUT") else None
+            for bad, wanted in (({"Host": "evil.example"}, 421), ({"Origin": "http://evil.example"}, 403),
+                                ({"Sec-Fetch-Site": "cross-site"}, 403), ({"Sec-Fetch-Site": "same-site"}, 403)):
+                headers = {**self.server.headers["anna's browser"], **bad}
+                self.assertEqual(self.server.call(method, url, body, headers=headers)[0], wanted, f"{method} {path} {bad}")
+        # a key in the address would stand in logs and histories: it is none
+        self.assertEqual(self.server.call("GET", "/api/session?key=" + self.server.key["anna"])[0], 401)
 
     def test_a_matter_of_others_is_not_even_there(self):
         for name, sees in (("anna", ["Anna ./. Bert"]), ("bert", ["fremd"])):
