@@ -40,15 +40,28 @@ KT_API void kt_cache_destroy(struct kt_cache *c);
 KT_API KT_MUST_CHECK enum kt_status kt_context_use_cache(struct kt_context *c,
                                                          struct kt_cache *cache, const char *scope,
                                                          struct kt_error *err);
-/* Drop all checkpoints of the scope. */
+/* From now on what is kept in the context's scope is also in files in the folder 'dir', which is there, and what
+ * such files hold is found again: also by a later run of the program, with the same model and the same key. They are
+ * named cache-*.kc and sealed with 'key' (libsodium); of one scope they take at most bytes_max, 0: 4 GiB. They are written
+ * in the background, and the last ones while the cache is destroyed. A file that is damaged, or that the key does
+ * not open, is removed. Takes milliseconds the first time, nothing afterwards. */
+enum { KT_CACHE_KEY_BYTES = 32 };
+KT_API KT_MUST_CHECK enum kt_status
+kt_context_keep_files(struct kt_context *c, const char *dir,
+                      const uint8_t key[static KT_CACHE_KEY_BYTES], uint64_t bytes_max,
+                      struct kt_error *err);
+/* Drop all checkpoints of the scope, and of all scopes whose names begin with its name and '/', with their files
+ * if they have any. */
 KT_API void kt_cache_forget(struct kt_cache *c, const char *scope);
 
 struct kt_cache_counts {
-    size_t n_checkpoints, n_scopes;
+    size_t n_checkpoints, n_scopes; /* in memory */
     uint64_t bytes, bytes_max;
     uint64_t lookups, hits; /* prompts; those that began at a checkpoint */
     uint64_t tokens_saved;  /* by them */
     uint64_t kept, evicted; /* checkpoints */
+    size_t n_files;
+    uint64_t file_bytes, written, read; /* files */
 };
 KT_API void kt_cache_count(struct kt_cache *c, struct kt_cache_counts *out);
 

@@ -9,52 +9,14 @@
  * for each byte it takes; being used renews the value. So whatever nobody asks for sinks below the level, cheap
  * ones for their size first. When a checkpoint goes, those that continue it become worth more.
  *
- *   'lock' guards everything here but what a checkpoint consists of, which never changes. Copying into and out of
- *   checkpoints, which takes milliseconds, happens outside of it: 'n_users' holds them meanwhile. */
-#include "engine/cache.h"
+ * In a scope with files a checkpoint that goes from memory stays known if it is in one, and comes back when it is
+ * asked for (cache_disk.c). */
+#include "engine/cache_priv.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/size.h"
-
-enum { CHECKPOINTS_MAX = 4096 }; /* looked through one after the other */
-
-struct scope;
-
-struct checkpoint {
-    struct scope *scope;       /* NULL: dropped while somebody holds it */
-    struct checkpoint *parent; /* the longest beginning of it that is kept, or NULL */
-    size_t n_users;
-    uint64_t hash;
-    size_t n, n_seen;
-    int32_t *tokens;
-    struct seen_run *seen;
-    struct model_state *state;
-    float *logits;
-    size_t own_bytes; /* without pages */
-    size_t weight;    /* with the pages that its parent has not: what it costs */
-    double value;
-};
-
-struct scope {
-    struct scope *next;
-    char name[KT_CACHE_SCOPE_MAX + 1];
-    struct state_types types;
-    struct checkpoint **list;
-    size_t n, cap;
-};
-
-struct kt_cache {
-    struct kt_engine *engine;
-    uint64_t bytes_max;
-    pthread_mutex_t lock;
-    struct scope *scopes;
-    size_t n_checkpoints;
-    uint64_t bytes;
-    double level;
-    struct kt_cache_counts sums;
-};
 
 enum kt_status kt_cache_create(struct kt_cache **out, struct kt_engine *e,
                                const struct kt_cache_options *opts, struct kt_error *err)
@@ -66,6 +28,7 @@ enum kt_status kt_cache_create(struct kt_cache **out, struct kt_engine *e,
     c->engine = e;
     c->bytes_max = opts->memory_bytes;
     pthread_mutex_init(&c->lock, NULL);
+    pthread_cond_init(&c->work, NULL);
     *out = c;
     return KT_OK;
 }
@@ -153,10 +116,10 @@ static struct scope *find_scope(struct kt_cache *c, const char *name, struct sta
     return NULL;
 }
 
-static struct scope *need_scope(struct kt_cache *c, const char *name, struct state_types types)
+struct scope *cache_scope(struct kt_cache *c, const char *name, struct state_types types, bool make)
 {
     struct scope *s = find_scope(c, name, types);
-    if (s || !(s = calloc(1, sizeof(*s))))
+    if (s || !make || !(s = calloc(1, sizeof(*s))))
         return s;
     s->types = types;
     strncpy(s->name, name, KT_CACHE_SCOPE_MAX);
@@ -165,9 +128,9 @@ static struct scope *need_scope(struct kt_cache *c, const char *name, struct sta
     return s;
 }
 
-static void drop_scope_if_empty(struct kt_cache *c, struct scope *s)
+void cache_drop_scope_if_empty(struct kt_cache *c, struct scope *s)
 {
-    if (s->n)
+    if (s->n || s->set)
         return;
     struct scope **at = &c->scopes;
     while (*at != s)
@@ -179,6 +142,19 @@ static void drop_scope_if_empty(struct kt_cache *c, struct scope *s)
 
 /* ---- what a checkpoint is worth --------------------------------------------------------------- */
 
+/* What a checkpoint takes in memory without its pages, and one of those. */
+static size_t own_bytes(const struct kt_cache *c, const struct checkpoint *k,
+                        struct state_types types, size_t *page)
+{
+    struct state_sizes z;
+    size_t logits = k->has_logits ? c->engine->n_vocab * sizeof(float) : 0;
+    if (NEVER(!state_sizes(&z, model_shape_of(c->engine->model), k->n, types)))
+        return SIZE_MAX / 2;
+    *page = z.page;
+    return sizeof(*k) + k->n * sizeof(*k->tokens) + k->n_seen * sizeof(*k->seen) + logits +
+           z.block - size_align(z.parts, 64);
+}
+
 static void renew(const struct kt_cache *c, struct checkpoint *k)
 {
     size_t before = k->parent ? k->parent->n : 0;
@@ -187,28 +163,48 @@ static void renew(const struct kt_cache *c, struct checkpoint *k)
 
 static void weigh(struct checkpoint *k)
 {
-    size_t page = model_page_tokens(), before = k->parent ? k->parent->n / page : 0;
-    k->weight =
-        k->own_bytes + ((k->n + page - 1) / page - before) * model_state_page_bytes(k->state);
+    size_t n = model_page_tokens(), before = k->parent ? k->parent->n / n : 0;
+    k->weight = k->own_bytes + ((k->n + n - 1) / n - before) * k->page_bytes;
 }
 
-static struct checkpoint *longest_before(const struct scope *s, const struct checkpoint *k)
+struct checkpoint *cache_longest_before(const struct scope *s, const struct checkpoint *k,
+                                        bool filed)
 {
     const struct prefix p = { k->tokens, k->n, k->seen, k->n_seen };
     struct checkpoint *best = NULL;
-    for (size_t i = 0; i < s->n; i++)
-        if (s->list[i]->n < k->n && (!best || s->list[i]->n > best->n) && begins(s->list[i], &p))
-            best = s->list[i];
+    for (size_t i = 0; i < s->n; i++) {
+        struct checkpoint *o = s->list[i];
+        if (o->n < k->n && (!best || o->n > best->n) && (!filed || o->file[0]) && begins(o, &p))
+            best = o;
+    }
     return best;
 }
 
-/* The new one stands between others. */
-static void adopt(struct kt_cache *c, struct scope *s, struct checkpoint *k)
+void cache_count_in(struct kt_cache *c, struct checkpoint *k)
 {
-    k->parent = longest_before(s, k);
+    c->bytes += k->own_bytes + model_state_keep(k->state, true);
+}
+
+bool cache_enter(struct kt_cache *c, struct scope *s, struct checkpoint *k)
+{
+    if (s->n == s->cap) {
+        size_t cap = s->cap ? 2 * s->cap : 8;
+        struct checkpoint **list = realloc(s->list, cap * sizeof(*list));
+        if (!list)
+            return false;
+        s->list = list;
+        s->cap = cap;
+    }
+    s->list[s->n++] = k;
+    c->n_checkpoints++;
+    k->scope = s;
+    k->own_bytes = own_bytes(c, k, s->types, &k->page_bytes);
+    k->parent = cache_longest_before(s, k, false);
     weigh(k);
     renew(c, k);
-    for (size_t i = 0; i < s->n; i++) {
+    if (k->state)
+        cache_count_in(c, k);
+    for (size_t i = 0; i < s->n; i++) { /* it stands between others */
         struct checkpoint *o = s->list[i];
         const struct prefix p = { o->tokens, o->n, o->seen, o->n_seen };
         if (o != k && o->n > k->n && o->parent == k->parent && begins(k, &p)) {
@@ -216,9 +212,10 @@ static void adopt(struct kt_cache *c, struct scope *s, struct checkpoint *k)
             weigh(o);
         }
     }
+    return true;
 }
 
-static void free_checkpoint(struct checkpoint *k)
+void cache_free(struct checkpoint *k)
 {
     model_state_destroy(k->state);
     if (k->tokens)
@@ -229,11 +226,35 @@ static void free_checkpoint(struct checkpoint *k)
     free(k);
 }
 
-/* Out of the books; the memory goes when nobody holds it. */
-static void drop(struct kt_cache *c, struct scope *s, size_t i)
+/* ---- what goes; the caller holds the lock ------------------------------------------------------ */
+
+/* Its memory goes; it is known by its file. */
+static void chill(struct kt_cache *c, struct checkpoint *k)
 {
-    struct checkpoint *k = s->list[i];
-    s->list[i] = s->list[--s->n];
+    c->bytes -= k->own_bytes + model_state_keep(k->state, false);
+    model_state_destroy(k->state);
+    free(k->logits);
+    k->state = NULL;
+    k->logits = NULL;
+}
+
+void cache_unfile(struct checkpoint *k)
+{
+    cache_file_remove(k->scope->set, k->file);
+    k->scope->set->bytes -= k->file_bytes;
+    if (k->base)
+        k->base->n_dependents--;
+    k->base = NULL;
+    k->file[0] = '\0';
+}
+
+static void drop_one(struct kt_cache *c, struct checkpoint *k)
+{
+    struct scope *s = k->scope;
+    size_t at = 0;
+    while (s->list[at] != k)
+        at++;
+    s->list[at] = s->list[--s->n];
     for (size_t j = 0; j < s->n; j++) {
         struct checkpoint *o = s->list[j];
         if (o->parent != k)
@@ -242,37 +263,81 @@ static void drop(struct kt_cache *c, struct scope *s, size_t i)
         weigh(o);
         o->value += (double)(k->n - (k->parent ? k->parent->n : 0)) / (double)o->weight;
     }
-    c->bytes -= k->own_bytes + model_state_keep(k->state, false);
+    if (k->state)
+        c->bytes -= k->own_bytes + model_state_keep(k->state, false);
+    if (k->file[0])
+        cache_unfile(k);
+    else if (k->base) /* it is being written */
+        k->base->n_dependents--;
     c->n_checkpoints--;
+    k->base = NULL;
     k->scope = NULL;
     if (k->n_users == 0)
-        free_checkpoint(k);
+        cache_free(k);
 }
 
-static void evict_one(struct kt_cache *c)
+/* Whoever needs k, directly or not, and is needed by nobody. */
+static struct checkpoint *last_dependent(const struct checkpoint *k)
 {
-    struct scope *scope = NULL;
-    size_t at = 0;
+    const struct scope *s = k->scope;
+    for (size_t i = 0; i < s->n && k->n_dependents;)
+        if (s->list[i]->base == k) {
+            k = s->list[i];
+            i = 0;
+        } else {
+            i++;
+        }
+    return (struct checkpoint *)(uintptr_t)k;
+}
+
+void cache_drop(struct kt_cache *c, struct checkpoint *k)
+{
+    for (struct checkpoint *o; (o = last_dependent(k)) != k;) {
+        if (o->state && o->file[0]) {
+            cache_unfile(o);
+            o->to_write = true;
+        } else {
+            drop_one(c, o);
+        }
+    }
+    drop_one(c, k);
+}
+
+/* The least valuable of those in memory that nobody holds. */
+static bool evict_one(struct kt_cache *c)
+{
+    struct checkpoint *least = NULL;
     for (struct scope *s = c->scopes; s; s = s->next)
-        for (size_t i = 0; i < s->n; i++)
-            if (!scope || s->list[i]->value < scope->list[at]->value) {
-                scope = s;
-                at = i;
-            }
-    c->level = MAX(c->level, scope->list[at]->value);
+        for (size_t i = 0; i < s->n; i++) {
+            struct checkpoint *k = s->list[i];
+            if (k->state && k->n_users == 0 && (!least || k->value < least->value))
+                least = k;
+        }
+    if (!least)
+        return false;
+    struct scope *s = least->scope;
+    c->level = MAX(c->level, least->value);
     c->sums.evicted++;
-    drop(c, scope, at);
-    drop_scope_if_empty(c, scope);
+    if (least->file[0])
+        chill(c, least);
+    else
+        cache_drop(c, least);
+    cache_drop_scope_if_empty(c, s);
+    return true;
 }
 
-static void make_room(struct kt_cache *c, uint64_t bytes)
+void cache_make_room(struct kt_cache *c, uint64_t bytes)
 {
-    while (c->n_checkpoints &&
-           (c->bytes + bytes > c->bytes_max || c->n_checkpoints >= CHECKPOINTS_MAX))
-        evict_one(c);
+    while (c->bytes + bytes > c->bytes_max && evict_one(c)) {
+    }
 }
 
 /* ---- looking ---------------------------------------------------------------------------------- */
+
+uint64_t cache_hash(const struct prefix *p)
+{
+    return hash_prefix(p, NULL);
+}
 
 static struct checkpoint *find_exact(const struct scope *s, const struct prefix *p, uint64_t hash)
 {
@@ -301,13 +366,46 @@ static void look_in(const struct kt_cache *c, struct cache_hit *out, const struc
         struct checkpoint *k = s->list[i];
         bool maybe = k->n <= p->n && k->hash == hashes[k->n];
         size_t common = common_with(k, p), n = good_part(c, k, p, common);
-        if (maybe && common == k->n && (k->n < p->n || k->logits))
+        if (maybe && common == k->n && (k->n < p->n || k->has_logits))
             n = k->n;
-        if (n > out->n) {
+        if (n > out->n || (n == out->n && out->at && k->state && !out->at->state)) {
             out->at = k;
             out->n = n;
         }
         out->common = MAX(out->common, common);
+    }
+}
+
+/* The best that is in memory or comes back from its file; what does not is not looked at again. */
+static void look(struct kt_cache *c, struct cache_hit *out, const char *scope,
+                 struct state_types types, const struct prefix *p, const uint64_t *hashes)
+{
+    for (;;) {
+        *out = (struct cache_hit){ 0 };
+        const struct scope *s = cache_scope(c, scope, types, false);
+        if (s)
+            look_in(c, out, s, p, hashes);
+        struct checkpoint *k = out->at;
+        if (!k)
+            return;
+        k->n_users++;
+        if (k->state)
+            return;
+        pthread_mutex_unlock(&c->lock);
+        struct kt_error err;
+        enum kt_status st = cache_thaw(c, k, &err);
+        pthread_mutex_lock(&c->lock);
+        if (!st && k->state)
+            return;
+        k->n_users--;
+        if (k->scope && (st == KT_E_FORMAT || st == KT_E_NOTFOUND)) {
+            cache_drop(c, k);
+        } else if (!k->scope && k->n_users == 0) {
+            cache_free(k);
+        } else if (k->scope) { /* no room, or the disk fails: as if there were nothing */
+            *out = (struct cache_hit){ .common = out->common };
+            return;
+        }
     }
 }
 
@@ -320,12 +418,9 @@ enum kt_status cache_find(struct kt_cache *c, struct cache_hit *out, const char 
         return kt_fail(err, KT_E_NOMEM, "cache: out of memory");
     hash_prefix(p, hashes);
     pthread_mutex_lock(&c->lock);
-    const struct scope *s = find_scope(c, scope, types);
-    if (s)
-        look_in(c, out, s, p, hashes);
+    look(c, out, scope, types, p, hashes);
     c->sums.lookups++;
     if (out->at) {
-        out->at->n_users++;
         renew(c, out->at);
         c->sums.hits++;
         c->sums.tokens_saved += out->n;
@@ -348,23 +443,21 @@ void cache_release(struct kt_cache *c, struct checkpoint *k)
     bool last = --k->n_users == 0 && !k->scope;
     pthread_mutex_unlock(&c->lock);
     if (last)
-        free_checkpoint(k);
-}
-
-bool cache_has(struct kt_cache *c, const char *scope, struct state_types types,
-               const struct prefix *p, bool logits)
-{
-    uint64_t hash = hash_prefix(p, NULL);
-    pthread_mutex_lock(&c->lock);
-    struct checkpoint *k = find_exact(find_scope(c, scope, types), p, hash);
-    bool has = k && (k->logits || !logits);
-    if (has)
-        renew(c, k);
-    pthread_mutex_unlock(&c->lock);
-    return has;
+        cache_free(k);
 }
 
 /* ---- keeping ---------------------------------------------------------------------------------- */
+
+/* Is there one of exactly this beginning (with logits, if 'logits')? It counts as used then. */
+static bool is_kept(struct kt_cache *c, const char *scope, struct state_types types,
+                    const struct prefix *p, uint64_t hash, bool logits)
+{
+    struct checkpoint *k = find_exact(cache_scope(c, scope, types, false), p, hash);
+    bool has = k && (k->has_logits || !logits);
+    if (has)
+        renew(c, k);
+    return has;
+}
 
 static void *copy_of(const void *p, size_t n, size_t size)
 {
@@ -372,94 +465,74 @@ static void *copy_of(const void *p, size_t n, size_t size)
     return copy ? memcpy(copy, p, n * size) : NULL;
 }
 
-static struct checkpoint *make(const struct kt_cache *c, const struct prefix *p,
+static struct checkpoint *make(const struct kt_cache *c, const struct prefix *p, uint64_t hash,
                                const struct model_state *state, const float *logits)
 {
     struct checkpoint *k = calloc(1, sizeof(*k));
     if (!k)
         return NULL;
     size_t n_logits = logits ? c->engine->n_vocab : 0;
-    k->hash = hash_prefix(p, NULL);
+    k->hash = hash;
     k->n = p->n;
     k->n_seen = p->n_seen;
+    k->has_logits = logits != NULL;
+    k->next_position = model_state_next_position(state);
     k->tokens = copy_of(p->tokens, p->n, sizeof(*p->tokens));
     k->seen = copy_of(p->seen, p->n_seen, sizeof(*p->seen));
     k->logits = copy_of(logits, n_logits, sizeof(*logits));
     bool ok = k->tokens && (k->seen || !p->n_seen) && (k->logits || !n_logits) &&
               model_state_freeze(&k->state, state, NULL) == KT_OK;
     if (!ok) {
-        free_checkpoint(k);
+        cache_free(k);
         return NULL;
     }
-    k->own_bytes = sizeof(*k) + p->n * sizeof(*p->tokens) + p->n_seen * sizeof(*p->seen) +
-                   n_logits * sizeof(*logits) + model_state_own_bytes(k->state);
     return k;
 }
 
-static bool push(struct scope *s, struct checkpoint *k)
-{
-    if (s->n == s->cap) {
-        size_t cap = s->cap ? 2 * s->cap : 8;
-        struct checkpoint **list = realloc(s->list, cap * sizeof(*list));
-        if (!list)
-            return false;
-        s->list = list;
-        s->cap = cap;
-    }
-    s->list[s->n++] = k;
-    return true;
-}
-
-/* Takes k. Nothing else may be evicted for what would not fit anyway. */
+/* Takes k. */
 static void enter(struct kt_cache *c, const char *name, struct state_types types,
                   struct checkpoint *k)
 {
     const struct prefix p = { k->tokens, k->n, k->seen, k->n_seen };
-    struct scope *s = need_scope(c, name, types);
+    struct scope *s = cache_scope(c, name, types, true);
     struct checkpoint *same = find_exact(s, &p, k->hash);
-    for (size_t i = 0; same && i < s->n; i++) {
-        if (s->list[i] == same) { /* it has no logits: cache_keep() was asked in spite of it */
-            drop(c, s, i);
-            break;
-        }
-    }
-    if (!s || !push(s, k)) {
-        free_checkpoint(k);
-        if (s)
-            drop_scope_if_empty(c, s);
+    if (same && same->n_dependents) { /* others need its file: the logits are not worth theirs */
+        cache_free(k);
         return;
     }
-    k->scope = s;
-    c->n_checkpoints++;
-    c->bytes += k->own_bytes + model_state_keep(k->state, true);
-    adopt(c, s, k);
+    k->n_users++; /* nothing of what follows may be its end */
+    if (same)
+        cache_drop(c, same); /* it has no logits, or came in between */
+    if (!s || c->n_checkpoints >= CHECKPOINTS_MAX || !cache_enter(c, s, k)) {
+        cache_free(k);
+        if (s)
+            cache_drop_scope_if_empty(c, s);
+        return;
+    }
+    k->to_write = s->set != NULL;
     c->sums.kept++;
-    k->n_users++; /* it may be the one that goes */
-    make_room(c, 0);
-    if (--k->n_users == 0 && !k->scope)
-        free_checkpoint(k);
-}
-
-/* What it will take at most, with the pages that others have, too, if 'all'. */
-static uint64_t estimate(const struct kt_cache *c, const struct prefix *p,
-                         const struct model_state *state, bool logits, bool all)
-{
-    size_t page = model_page_tokens(), n_pages = all ? (p->n + page - 1) / page : 1;
-    return sizeof(struct checkpoint) + p->n * sizeof(*p->tokens) + p->n_seen * sizeof(*p->seen) +
-           (logits ? c->engine->n_vocab * sizeof(float) : 0) + model_state_own_bytes(state) +
-           n_pages * model_state_page_bytes(state);
+    cache_make_room(c, 0);
+    k->n_users--;
+    cache_make_room(c, 0); /* itself, if others are held */
+    cache_wake_writer(c);
 }
 
 void cache_keep(struct kt_cache *c, const char *scope, const struct prefix *p,
                 const struct model_state *state, struct state_types types, const float *logits)
 {
-    bool fits = estimate(c, p, state, logits != NULL, true) <= c->bytes_max;
-    if (p->n == 0 || !fits || cache_has(c, scope, types, p, logits != NULL))
+    if (p->n == 0)
         return;
+    const struct checkpoint like = { .n = p->n, .n_seen = p->n_seen, .has_logits = logits != NULL };
+    size_t page, per_page = model_page_tokens(), own = own_bytes(c, &like, types, &page);
+    uint64_t hash = hash_prefix(p, NULL);
+    /* Nothing else goes for what would not fit anyway. */
+    bool fits = own + (p->n + per_page - 1) / per_page * (uint64_t)page <= c->bytes_max;
     pthread_mutex_lock(&c->lock);
-    make_room(c, estimate(c, p, state, logits != NULL, false));
+    bool wanted = fits && !is_kept(c, scope, types, p, hash, logits != NULL);
+    if (wanted)
+        cache_make_room(c, own + page);
     pthread_mutex_unlock(&c->lock);
-    struct checkpoint *k = make(c, p, state, logits);
+    struct checkpoint *k = wanted ? make(c, p, hash, state, logits) : NULL;
     if (!k)
         return;
     pthread_mutex_lock(&c->lock);
@@ -469,32 +542,47 @@ void cache_keep(struct kt_cache *c, const char *scope, const struct prefix *p,
 
 /* ---- forgetting and counting ------------------------------------------------------------------ */
 
-/* NULL: all scopes. */
-static void forget(struct kt_cache *c, const char *name)
+/* 'name' itself, or something in it. NULL: any. */
+static bool is_within(const char *scope, const char *name)
 {
-    for (struct scope *s = c->scopes, *next; s; s = next) {
-        next = s->next;
-        if (name && strcmp(s->name, name) != 0)
-            continue;
-        while (s->n)
-            drop(c, s, s->n - 1);
-        drop_scope_if_empty(c, s);
-    }
+    size_t n = name ? strlen(name) : 0;
+    return !name || (strncmp(scope, name, n) == 0 && (scope[n] == '\0' || scope[n] == '/'));
 }
 
 void kt_cache_forget(struct kt_cache *c, const char *scope)
 {
     pthread_mutex_lock(&c->lock);
-    forget(c, scope);
+    for (struct scope *s = c->scopes, *next; s; s = next) {
+        next = s->next;
+        if (!is_within(s->name, scope))
+            continue;
+        while (s->n)
+            cache_drop(c, s->list[s->n - 1]);
+        cache_unset(c, s);
+        cache_drop_scope_if_empty(c, s);
+    }
     pthread_mutex_unlock(&c->lock);
 }
 
+/* Files stay. */
 void kt_cache_destroy(struct kt_cache *c)
 {
     if (!c)
         return;
-    forget(c, NULL);
+    cache_stop_writer(c);
+    while (c->scopes) {
+        struct scope *s = c->scopes;
+        for (size_t i = 0; i < s->n; i++) {
+            if (s->list[i]->state)
+                model_state_keep(s->list[i]->state, false);
+            cache_free(s->list[i]);
+        }
+        s->n = 0;
+        cache_unset(c, s);
+        cache_drop_scope_if_empty(c, s);
+    }
     pthread_mutex_destroy(&c->lock);
+    pthread_cond_destroy(&c->work);
     free(c);
 }
 
@@ -502,10 +590,15 @@ void kt_cache_count(struct kt_cache *c, struct kt_cache_counts *out)
 {
     pthread_mutex_lock(&c->lock);
     *out = c->sums;
-    out->n_checkpoints = c->n_checkpoints;
     out->bytes = c->bytes;
     out->bytes_max = c->bytes_max;
-    for (const struct scope *s = c->scopes; s; s = s->next)
+    for (const struct scope *s = c->scopes; s; s = s->next) {
         out->n_scopes++;
+        out->file_bytes += s->set ? s->set->bytes : 0;
+        for (size_t i = 0; i < s->n; i++) {
+            out->n_checkpoints += s->list[i]->state != NULL;
+            out->n_files += s->list[i]->file[0] != '\0';
+        }
+    }
     pthread_mutex_unlock(&c->lock);
 }

@@ -40,12 +40,14 @@ KT_MUST_CHECK enum kt_status cache_find(struct kt_cache *c, struct cache_hit *ou
 struct checkpoint_view checkpoint_view(const struct checkpoint *at);
 void cache_release(struct kt_cache *c, struct checkpoint *at); /* NULL is fine */
 
-/* Is there one of exactly this beginning (with logits, if 'logits')? It counts as used then. */
-bool cache_has(struct kt_cache *c, const char *scope, struct state_types types,
-               const struct prefix *p, bool logits);
 /* Keep a copy of 'state', which has the tokens of p; logits: [n_vocab] or NULL. It is not kept, which is no failure,
  * when it does not fit the budget or there is no memory for it. */
 void cache_keep(struct kt_cache *c, const char *scope, const struct prefix *p,
                 const struct model_state *state, struct state_types types, const float *logits);
+
+/* What is kept in the scope is also in files: see kt_context_keep_files(). Nothing to do if it is already. */
+KT_MUST_CHECK enum kt_status
+cache_use_files(struct kt_cache *c, const char *scope, struct state_types types, const char *dir,
+                const uint8_t *key, uint64_t bytes_max, struct kt_error *err);
 
 #endif

@@ -30,6 +30,17 @@ enum kt_status kt_context_use_cache(struct kt_context *c, struct kt_cache *cache
     return KT_OK;
 }
 
+enum kt_status kt_context_keep_files(struct kt_context *c, const char *dir,
+                                     const uint8_t key[static KT_CACHE_KEY_BYTES],
+                                     uint64_t bytes_max, struct kt_error *err)
+{
+    static const uint64_t DEFAULT = (uint64_t)4 << 30;
+    if (!c->cache)
+        return kt_fail(err, KT_E_USAGE, "cache: the context uses none");
+    return cache_use_files(c->cache, c->scope, model_state_types(c->state), dir, key,
+                           bytes_max ? bytes_max : DEFAULT, err);
+}
+
 /* What the prompt's images are, as a context remembers them. *out: [feed->n_runs] heap, NULL when there are none. */
 static enum kt_status runs_of(struct seen_run **out, const struct feed *feed, struct kt_error *err)
 {

@@ -67,6 +67,22 @@ size_t model_state_page_bytes(const struct model_state *s);
 size_t model_page_tokens(void);
 size_t model_state_keep(const struct model_state *s, bool keep);
 
+/* A checkpoint as bytes: fn is called for every part of it, in one order, to read or to fill it; a status other
+ * than KT_OK ends the walk and is returned. Rows: keys and values of positions [from, to); the rest is what
+ * does not grow. */
+typedef enum kt_status (*model_bytes_fn)(void *ctx, void *bytes, size_t n, struct kt_error *err);
+KT_MUST_CHECK enum kt_status model_state_each_row(const struct model_state *s, size_t from, size_t to,
+                                                  model_bytes_fn fn, void *ctx, struct kt_error *err);
+KT_MUST_CHECK enum kt_status model_state_each_rest(const struct model_state *s, model_bytes_fn fn,
+                                                   void *ctx, struct kt_error *err);
+size_t model_state_saved_bytes(const struct model_state *s, size_t from);
+/* A checkpoint to be filled: n_tokens >= 1, of which the rows of the first n_base are those of 'base', if that is
+ * not NULL; everything else is 0. */
+KT_MUST_CHECK enum kt_status model_state_blank(struct model_state **out, const struct model *m,
+                                               struct state_types types, size_t n_tokens,
+                                               uint32_t next_position, const struct model_state *base,
+                                               size_t n_base, struct kt_error *err);
+
 /* Make room for tentative spans of up to n_rows tokens, at most TENTATIVE_MAX; what is in the state
  * stays. Costs tentative_size() bytes; without recurrent layers none. */
 enum { TENTATIVE_MAX = 64 };

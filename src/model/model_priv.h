@@ -67,6 +67,8 @@ size_t state_keys_at(const struct model_state *s, uint32_t layer, size_t kv_head
 size_t state_values_at(const struct model_state *s, uint32_t layer, size_t kv_head);
 /* Pages for n more positions, of which s is the only user. KT_E_NOMEM: what is in s stays. */
 KT_MUST_CHECK enum kt_status state_reserve(struct model_state *s, size_t n, struct kt_error *err);
+/* Give back all pages and refer to those of src that hold the first n_tokens. */
+void state_share(struct model_state *dst, const struct model_state *src, size_t n_tokens);
 /* Give back the pages from the first-th on. */
 void state_release(struct model_state *s, size_t first);
 /* How many hold positions. */

@@ -68,6 +68,16 @@ void state_release(struct model_state *s, size_t first)
     }
 }
 
+void state_share(struct model_state *dst, const struct model_state *src, size_t n_tokens)
+{
+    state_release(dst, 0);
+    for (size_t i = 0; i < dst->sizes.n_pages && i * ATTN_PAGE < n_tokens; i++) {
+        dst->pages[i] = src->pages[i];
+        dst->page_rows[i] = src->page_rows[i];
+        atomic_fetch_add_explicit(&src->pages[i]->n_users, 1, memory_order_relaxed);
+    }
+}
+
 /* The first n rows of every head. */
 static void copy_rows(const struct model_state *s, char *to, const char *from, size_t n)
 {

@@ -182,16 +182,6 @@ void model_state_cut(struct model_state *s, size_t n_tokens)
     s->n_past = n_tokens;
 }
 
-static void share_pages(struct model_state *dst, const struct model_state *src)
-{
-    state_release(dst, 0);
-    for (size_t i = 0; i < state_pages_used(src); i++) {
-        dst->pages[i] = src->pages[i];
-        dst->page_rows[i] = src->page_rows[i];
-        atomic_fetch_add_explicit(&src->pages[i]->n_users, 1, memory_order_relaxed);
-    }
-}
-
 void model_state_copy(struct model_state *dst, const struct model_state *src)
 {
     assert(dst->m == src->m);
@@ -200,7 +190,7 @@ void model_state_copy(struct model_state *dst, const struct model_state *src)
     assert(dst->types.recurrent == src->types.recurrent);
     assert(dst->n_ctx >= src->n_past);
     assert(src->tentative.n_rows == 0); /* undecided */
-    share_pages(dst, src);
+    state_share(dst, src, src->n_past);
     memcpy(dst->recurrent, src->recurrent, src->sizes.recurrent);
     memcpy(dst->conv, src->conv, src->sizes.conv);
     tentative_replay_into(dst, src);
