@@ -96,6 +96,7 @@ static enum kt_status ask(struct asker *a, const char *question, struct kt_answe
         .chat = a->m.context,
         .chat_engine = a->m.chat,
         .n_passages = (size_t)a->passages,
+        .n_ctx = a->m.context ? CONTEXT_TOKENS : 0,
         .seed = a->seed,
     };
     return kt_office_ask(a->o.matter, question, &ao, answer, err);

@@ -65,6 +65,7 @@ struct kt_answer {
     bool supported; /* false: the files do not answer this; text says so, citations may be empty */
     struct kt_citation *citations;
     size_t n_citations;
+    size_t n_passages;    /* that the model was shown; fewer than asked for when its context is small */
     double support_score; /* 0..1, what 'supported' was decided from */
     double coverage, cosine; /* its witnesses (docs/ASK.md); cosine NAN without an embedder */
 };
@@ -75,6 +76,9 @@ struct kt_ask_options {
     struct kt_context *chat;    /* NULL: no model; the answer is the best passages, quoted */
     const struct kt_engine *chat_engine;
     size_t n_passages; /* 0: 4 */
+    /* Tokens that 'chat' holds; 0: not known. With it, passages that do not fit are left out or shortened around the sentence
+     * that answers best; KT_E_LIMIT when not even that fits. */
+    size_t n_ctx;
     uint64_t seed;
     bool (*on_text)(void *ctx, const char *text,
                     size_t len); /* the answer as it grows; may be NULL */

@@ -21,6 +21,7 @@
 #include <string.h>
 
 #include "base/size.h"
+#include "office/fit.h"
 #include "office/sentences.h"
 #include "office/support.h"
 
@@ -50,6 +51,8 @@ struct ask {
     struct kt_hit *hits;
     size_t n_hits, n_passages;
     struct sentences sentences; /* best first */
+    struct shown shown[PASSAGES_MAX];
+    size_t n_shown;
     struct support support;
 };
 
@@ -213,13 +216,14 @@ static enum kt_status answer_by_sentence(struct ask *a, struct kt_answer *out, s
     return out->text ? KT_OK : kt_fail(err, KT_E_NOMEM, "out of memory for the answer");
 }
 
-static void describe_passage(struct buf *p, const struct kt_hit *h, size_t number)
+static void describe_passage(struct buf *p, const struct kt_hit *h, const struct shown *s,
+                             size_t number)
 {
     buf_printf(p, "[%zu] ", number);
     if (h->title && h->title[0])
         buf_append_str(p, h->title);
     buf_append_str(p, ":\n");
-    buf_append(p, h->text, h->text_len);
+    buf_append(p, h->text + s->start, s->end - s->start);
     buf_append_str(p, "\n\n");
 }
 
@@ -237,8 +241,8 @@ static enum kt_status build_prompt(struct ask *a, bool small, int32_t **ids, siz
                                  "the question, reply: NOT FOUND";
     struct buf user = { 0 };
     buf_append_str(&user, "Passages:\n\n");
-    for (size_t i = 0; i < a->n_passages; i++)
-        describe_passage(&user, &a->hits[i], i + 1);
+    for (size_t i = 0; i < a->n_shown; i++)
+        describe_passage(&user, &a->hits[a->shown[i].hit], &a->shown[i], i + 1);
     buf_append_str(&user, "Question: ");
     buf_append_span(&user, a->question);
     if (user.failed) {
@@ -254,6 +258,28 @@ static enum kt_status build_prompt(struct ask *a, bool small, int32_t **ids, siz
         kt_chat_tokens(a->opts->chat_engine, msgs, ARRAY_LEN(msgs), ids, n_ids, err);
     buf_deinit(&user);
     return st;
+}
+
+/* The same with no more of the passages than leaves room for n_answer tokens. */
+static enum kt_status build_fitting_prompt(struct ask *a, bool small, size_t n_answer,
+                                           int32_t **ids, size_t *n_ids, struct kt_error *err)
+{
+    a->n_shown = a->n_passages;
+    for (size_t i = 0; i < a->n_shown; i++)
+        a->shown[i] = (struct shown){ i, 0, a->hits[i].text_len };
+    for (;;) {
+        enum kt_status st = build_prompt(a, small, ids, n_ids, err);
+        if (st || !a->opts->n_ctx || *n_ids + n_answer <= a->opts->n_ctx)
+            return st;
+        free(*ids);
+        *ids = NULL;
+        if (!shown_less(a->shown, &a->n_shown, a->hits, &a->sentences.items[0]))
+            return kt_fail(
+                err, KT_E_LIMIT,
+                "the question, the sentence that may answer it and the answer take %zu tokens, the "
+                "context holds %zu; ask shorter, or give the model a larger context",
+                *n_ids + n_answer, a->opts->n_ctx);
+    }
 }
 
 static enum kt_status append_tokens(const struct kt_engine *e, const char *text, int32_t **ids,
@@ -356,7 +382,7 @@ static enum kt_status answer_by_small_model(struct ask *a, struct kt_answer *out
     int32_t *ids = NULL;
     size_t n_ids = 0;
     struct buf text = { 0 };
-    enum kt_status st = build_prompt(a, true, &ids, &n_ids, err);
+    enum kt_status st = build_fitting_prompt(a, true, QUOTE_TOKENS + 8, &ids, &n_ids, err);
     if (!st)
         st = append_tokens(a->opts->chat_engine, "\"", &ids, &n_ids, err);
     for (size_t i = 0; !st && i < MIN(a->sentences.n, (size_t)2); i++) {
@@ -383,8 +409,9 @@ static enum kt_status number_quotes(struct ask *a, struct kt_answer *out,
     for (size_t i = 0; i < g->n_quotes && !st; i++) {
         const struct kt_quote *q = &g->quotes[i];
         struct span said = { g->text + q->out_start, q->out_end - q->out_start };
-        size_t origin = a->hits[q->src_idx].place.start;
-        st = cite(a, out, q->src_idx, origin + q->src_start, origin + q->src_end, said, err);
+        const struct shown *s = &a->shown[q->src_idx];
+        size_t origin = a->hits[s->hit].place.start + s->start;
+        st = cite(a, out, s->hit, origin + q->src_start, origin + q->src_end, said, err);
         if (st)
             break;
         buf_append(&text, g->text + at, q->out_start - at);
@@ -407,15 +434,16 @@ static enum kt_status answer_by_large_model(struct ask *a, struct kt_answer *out
     struct kt_generate_result g = { 0 };
     int32_t *ids = NULL;
     size_t n_ids = 0;
-    for (size_t i = 0; i < a->n_passages; i++)
-        src[i] = (struct kt_quote_source){ a->hits[i].text, a->hits[i].text_len };
-    enum kt_status st = build_prompt(a, false, &ids, &n_ids, err);
+    enum kt_status st = build_fitting_prompt(a, false, ANSWER_TOKENS, &ids, &n_ids, err);
+    for (size_t i = 0; i < a->n_shown; i++)
+        src[i] = (struct kt_quote_source){ a->hits[a->shown[i].hit].text + a->shown[i].start,
+                                           a->shown[i].end - a->shown[i].start };
     if (!st) {
         struct writing w = {
             .prompt = ids,
             .n_prompt = n_ids,
             .src = src,
-            .n_src = a->n_passages,
+            .n_src = a->n_shown,
             .quote_min_bytes = 12,
             .n_max = ANSWER_TOKENS,
             .on_text = a->opts->on_text,
@@ -469,6 +497,7 @@ static enum kt_status run(struct ask *a, struct kt_answer *out, struct kt_error 
     if (!out->supported)
         return answer_unsupported(a, out, err);
     st = a->opts->chat ? answer_by_model(a, out, err) : answer_by_sentence(a, out, err);
+    out->n_passages = a->opts->chat ? a->n_shown : a->n_passages;
     if (!st && out->n_citations == 0)
         st = answer_unsupported(a, out, err);
     return st;

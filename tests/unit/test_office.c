@@ -16,7 +16,9 @@
 #include "base/files.h"
 #include "base/rng.h"
 #include "base/size.h"
+#include "base/utf8.h"
 #include "office/chunk.h"
+#include "office/fit.h"
 #include "office/scan.h"
 #include "office/support.h"
 
@@ -302,6 +304,41 @@ static void a_scan_lists_each_file_once_and_leaves_out_the_rest(void **state)
     assert_int_equal(system(path), 0);
 }
 
+/* ---- what is shown when not everything fits --------------------------------------------------- */
+
+/* Less and less until there is no less: always characters, always with the best sentence, and the end is that sentence. */
+static void less_and_less_is_shown_around_the_best_sentence(void **state)
+{
+    (void)state;
+    struct buf text = { 0 };
+    for (int i = 0; i < 40; i++)
+        buf_printf(&text, "Satz %d über Äpfel, Öfen und Übriges. ", i);
+    size_t at = span_find(buf_span(&text), SPAN("Satz 23 "), 0);
+    char one[] = "one", three[] = "three";
+    struct kt_hit hits[3] = { { .text = one, .text_len = 3 },
+                              { .text = text.ptr, .text_len = text.len },
+                              { .text = three, .text_len = 5 } };
+    struct sentence best = { .hit = 1, .text = { text.ptr + at, 41 } };
+    struct shown list[3] = { { 0, 0, 3 }, { 1, 0, text.len }, { 2, 0, 5 } };
+    size_t n = 3, n_steps = 0, before = SIZE_MAX;
+    assert_true(shown_less(list, &n, hits, &best));
+    assert_int_equal(n, 2);
+    assert_int_equal(list[1].hit, 1);
+    assert_true(shown_less(list, &n, hits, &best)); /* the best one's passage is the last to go */
+    assert_int_equal(n, 1);
+    assert_int_equal(list[0].hit, 1);
+    while (shown_less(list, &n, hits, &best)) {
+        struct span shown = span_sub(buf_span(&text), list[0].start, list[0].end);
+        assert_true(list[0].start <= at && at + best.text.len <= list[0].end);
+        assert_true(utf8_valid(shown));
+        assert_true(shown.len < before);
+        before = shown.len;
+        assert_true(++n_steps < 50);
+    }
+    assert_true(before < best.text.len + 8);
+    buf_deinit(&text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -313,6 +350,7 @@ int main(void)
         cmocka_unit_test(an_empty_document_has_no_chunks),
         cmocka_unit_test(coverage_sees_inflection_umlauts_and_compounds),
         cmocka_unit_test(hostile_questions_are_bounded),
+        cmocka_unit_test(less_and_less_is_shown_around_the_best_sentence),
         cmocka_unit_test(a_scan_lists_each_file_once_and_leaves_out_the_rest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
