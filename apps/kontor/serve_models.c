@@ -113,6 +113,8 @@ static enum kt_status open_chat(struct opening *o, const char *path, struct kt_e
             err, KT_E_USAGE,
             "two models are called '%s', and clients choose by name; rename one of the files",
             m.name);
+    if (!st && !(m.path = strdup(path)))
+        st = kt_fail(err, KT_E_NOMEM, "serve: out of memory");
     if (st) {
         kt_engine_close(m.engine);
         free(m.name);

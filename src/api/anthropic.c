@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "api/api_priv.h"
+#include "api/shape.h"
 #include "api/talk.h"
 
 static const struct param MESSAGE_PARAMS[] = {
@@ -23,8 +24,13 @@ static const struct param MESSAGE_PARAMS[] = {
     { "tool_choice", PARAM_USED, NULL, NULL },
     { "thinking", PARAM_USED, NULL, NULL },
     { "output_config", PARAM_USED, NULL, NULL },
-    { "output_format", PARAM_ONLY, NULL, "this server's output is not constrained yet" },
+    { "output_format", PARAM_USED, NULL, NULL },
     { "container", PARAM_ONLY, NULL, "nothing is run" },
+    { "inference_geo", PARAM_IGNORED, NULL, NULL },
+    { "speed", PARAM_IGNORED, NULL, NULL },
+    { "diagnostics", PARAM_IGNORED, NULL, NULL },
+    { "user_profile_id", PARAM_IGNORED, NULL, NULL },
+    { "workspace_id", PARAM_IGNORED, NULL, NULL },
     { "mcp_servers", PARAM_ONLY, "[]", "nothing here asks the network" },
 };
 
@@ -233,6 +239,22 @@ static void run(struct message *m)
         reply_whole(m, reply);
 }
 
+/* output_config.format, or, as earlier clients call it, output_format. */
+static bool read_shape(struct message *m)
+{
+    struct call *c = m->g.call;
+    const json_t *config = param_object(c, "output_config"),
+                 *older = param_object(c, "output_format");
+    const json_t *format = json_object_get(config, "format");
+    format = json_is_null(format) ? NULL : format;
+    if (config && !json_is_object(config)) {
+        reply_error(c, 400, NULL, NULL, "output_config", "output_config: expected an object");
+        return false;
+    }
+    return format ? shape_read(c, &m->talk, format, "output_config.format", &m->g.grammar)
+                  : shape_read(c, &m->talk, older, "output_format", &m->g.grammar);
+}
+
 void handle_messages(struct call *c)
 {
     struct message m = { .g = { .call = c } };
@@ -241,7 +263,8 @@ void handle_messages(struct call *c)
               param_required(c, "max_tokens") &&
               param_int(c, "max_tokens", 1, INT32_MAX, &m.g.n_max) && generation_params(&m.g) &&
               generation_stop(&m.g, "stop_sequences") && param_bool(c, "stream", &m.stream) &&
-              param_required(c, "messages") && api_talk_read_anthropic(&m.talk, c);
+              param_required(c, "messages") && api_talk_read_anthropic(&m.talk, c) &&
+              read_shape(&m);
     generation_from_talk(&m.g, &m.talk);
     m.g.on_begin = on_begin;
     m.g.on_text = on_text;

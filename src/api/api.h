@@ -37,6 +37,7 @@ struct http_server *api_http(struct api *a);
 void api_set_crew(struct api *a, struct crew *crew);
 
 /* What is kept of users that are gone goes, too; and what was kept before there were users. */
-KT_MUST_CHECK enum kt_status api_forget_users(struct kept *k, struct access *a, struct kt_error *err);
+KT_MUST_CHECK enum kt_status api_forget_users(struct kept *k, struct access *a,
+                                              struct kt_error *err);
 
 #endif

@@ -4,6 +4,7 @@
  *   json.c        bodies in: bounded, strict; parameters by table
  *   reply.c       answers and errors, in the style of the client's API; server-sent events
  *   talk*.c       conversations in, replies out, with tools, thoughts and images
+ *   shape.c       what the answer must look like
  *   generate.c    what is asked of a generation, in all dialects
  *   run.c         one answer, its thoughts bounded
  *   notes.c       what is remembered of each token: thoughts counted, log-probabilities
@@ -13,6 +14,7 @@
  *   office.c      matters, search, ask
  *   documents.c   documents of a matter
  *   uploads.c     files that are sent, and kept
+ *   spool.c       bytes of a request as files in memory
  *   passage.c     the text around a place
  *   page.c        the page for people (web/)
  *   session.c     log in and out
@@ -96,6 +98,7 @@ struct call {
     struct crew *crew;     /* held while the handler runs */
     struct desk *desk;     /* of the model that is meant: the first, until the body names another */
     const char *chat_name; /* ... and its name; NULL: none writes */
+    const char *chat_path; /* ... and where it lies, which says how it looks at images */
     char matter[KT_MATTER_ID_LEN + 1]; /* checked: the caller has route->right to it */
     json_t *body;
     uint64_t pool_turn; /* of the handle that was taken */
@@ -137,6 +140,8 @@ bool param_int(struct call *c, const char *name, int64_t min, int64_t max, int64
 bool param_bool(struct call *c, const char *name, bool *out);
 bool param_string(struct call *c, const char *name, const char **out);
 bool param_required(struct call *c, const char *name);
+/* NULL when it is absent or null; not yet known to be an object. */
+json_t *param_object(struct call *c, const char *name);
 
 /* ---- generate.c ---- */
 struct api_talk;
@@ -155,6 +160,8 @@ struct generation {
     bool logprobs; /* wanted */
     int64_t n_top;
     int64_t n_think_max; /* tokens of a thought, after which it is ended; 0: as it comes */
+    struct kt_grammar
+        *grammar; /* what the answer must be; NULL: anything; destroyed with the generation */
     /* of the one that runs; NULL when the answer is sent whole */
     bool (*on_begin)(struct generation *g); /* the turn has come */
     bool (*on_text)(struct generation *g, const char *text, size_t len);

@@ -53,6 +53,7 @@ bool model_is_chat(struct call *c)
         return refuse_model(c, asked, "write text");
     c->desk = m->desk;
     c->chat_name = m->name;
+    c->chat_path = m->path;
     return true;
 }
 

@@ -121,7 +121,7 @@ bool params_check(struct call *c, const struct param *table, size_t n)
     return params_check_both(c, table, n, NULL, 0);
 }
 
-static json_t *present(struct call *c, const char *name)
+json_t *param_object(struct call *c, const char *name)
 {
     json_t *v = json_object_get(c->body, name);
     return json_is_null(v) ? NULL : v;
@@ -129,7 +129,7 @@ static json_t *present(struct call *c, const char *name)
 
 bool param_required(struct call *c, const char *name)
 {
-    if (present(c, name))
+    if (param_object(c, name))
         return true;
     reply_error(c, 400, NULL, "missing_required_parameter", name, "the parameter '%s' is missing",
                 name);
@@ -138,7 +138,7 @@ bool param_required(struct call *c, const char *name)
 
 bool param_number(struct call *c, const char *name, double min, double max, double *out)
 {
-    json_t *v = present(c, name);
+    json_t *v = param_object(c, name);
     if (!v)
         return true;
     double x = json_number_value(v);
@@ -153,7 +153,7 @@ bool param_number(struct call *c, const char *name, double min, double max, doub
 
 bool param_int(struct call *c, const char *name, int64_t min, int64_t max, int64_t *out)
 {
-    json_t *v = present(c, name);
+    json_t *v = param_object(c, name);
     if (!v)
         return true;
     json_int_t x = json_integer_value(v);
@@ -169,7 +169,7 @@ bool param_int(struct call *c, const char *name, int64_t min, int64_t max, int64
 
 bool param_bool(struct call *c, const char *name, bool *out)
 {
-    json_t *v = present(c, name);
+    json_t *v = param_object(c, name);
     if (!v)
         return true;
     if (!json_is_boolean(v)) {
@@ -182,7 +182,7 @@ bool param_bool(struct call *c, const char *name, bool *out)
 
 bool param_string(struct call *c, const char *name, const char **out)
 {
-    json_t *v = present(c, name);
+    json_t *v = param_object(c, name);
     if (!v)
         return true;
     if (!json_is_string(v) || strlen(json_string_value(v)) != json_string_length(v)) {

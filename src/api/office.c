@@ -340,6 +340,7 @@ static enum kt_status ask(void *arg, struct kt_context *context, struct kt_error
                                 .chat = context,
                                 .chat_engine = desk_chat(d),
                                 .n_passages = a->n_passages,
+                                .n_ctx = context ? desk_n_ctx(d) : 0,
                                 .seed = a->seed,
                                 .on_text = ask_text,
                                 .ctx = a };
@@ -367,8 +368,9 @@ static json_t *answer_json(const struct kt_answer *a)
     json_t *list = json_array();
     for (size_t i = 0; i < a->n_citations; i++)
         json_array_append_new(list, citation_json(&a->citations[i]));
-    return json_pack("{s:o,s:b,s:o,s:{s:f,s:o,s:o}}", "answer", text_json(a->text, strlen(a->text)),
-                     "supported", (int)a->supported, "citations", list, "support", "score",
+    return json_pack("{s:o,s:b,s:I,s:o,s:{s:f,s:o,s:o}}", "answer",
+                     text_json(a->text, strlen(a->text)), "supported", (int)a->supported,
+                     "passages", (json_int_t)a->n_passages, "citations", list, "support", "score",
                      a->support_score, "coverage", number_or_null(a->coverage), "cosine",
                      number_or_null(a->cosine));
 }

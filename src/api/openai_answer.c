@@ -22,6 +22,7 @@ static const struct param COMMON[] = {
     { "stop", PARAM_USED, NULL, NULL },
     { "n", PARAM_USED, NULL, NULL },
     { "logprobs", PARAM_USED, NULL, NULL },
+    { "response_format", PARAM_USED, NULL, NULL },
     { "user", PARAM_IGNORED, NULL, NULL },
     { "frequency_penalty", PARAM_ONLY, "0", "only presence_penalty is" },
     { "logit_bias", PARAM_ONLY, "{}", "probabilities are not biased token by token" },

@@ -1,7 +1,6 @@
 /* api/openai_chat.c: /v1/chat/completions. */
 #include "api/openai_answer.h"
-
-#define NOT_YET "this server's output is not constrained yet"
+#include "api/shape.h"
 
 static const struct param PARAMS[] = {
     { "messages", PARAM_USED, NULL, NULL },
@@ -21,7 +20,6 @@ static const struct param PARAMS[] = {
     { "verbosity", PARAM_IGNORED, NULL, NULL },
     { "parallel_tool_calls", PARAM_USED, NULL, NULL },
     { "store", PARAM_ONLY, "false", "only responses are stored" },
-    { "response_format", PARAM_ONLY, "{\"type\":\"text\"}", NOT_YET },
     { "functions", PARAM_ONLY, "[]", "use tools" },
     { "function_call", PARAM_ONLY, "\"none\"", "use tools" },
     { "modalities", PARAM_ONLY, "[\"text\"]", "only text is written" },
@@ -35,8 +33,10 @@ void handle_chat(struct call *c)
 {
     struct api_talk talk = { 0 };
     struct answer a = { .g = { .call = c }, .is_chat = true };
-    bool ok = answer_read(&a, "chatcmpl", PARAMS, ARRAY_LEN(PARAMS)) &&
-              param_required(c, "messages") && api_talk_read_openai(&talk, c);
+    bool ok =
+        answer_read(&a, "chatcmpl", PARAMS, ARRAY_LEN(PARAMS)) && param_required(c, "messages") &&
+        api_talk_read_openai(&talk, c) &&
+        shape_read(c, &talk, param_object(c, "response_format"), "response_format", &a.g.grammar);
     generation_from_talk(&a.g, &talk);
     if (ok && answer_run(&a))
         answer_finish(&a);

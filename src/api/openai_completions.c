@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "api/openai_answer.h"
+#include "api/shape.h"
 
 static const struct param PARAMS[] = {
     { "prompt", PARAM_USED, NULL, NULL },
@@ -73,7 +74,9 @@ void handle_completions(struct call *c)
     struct answer a = { .g = { .call = c } };
     struct prompt prompts[CHOICES_MAX] = { 0 };
     json_t *prompt = json_object_get(c->body, "prompt");
-    bool ok = answer_read(&a, "cmpl", PARAMS, ARRAY_LEN(PARAMS)) && param_required(c, "prompt");
+    bool ok =
+        answer_read(&a, "cmpl", PARAMS, ARRAY_LEN(PARAMS)) && param_required(c, "prompt") &&
+        shape_read(c, NULL, param_object(c, "response_format"), "response_format", &a.g.grammar);
     if (a.g.n_max == 0)
         a.g.n_max = 16; /* this route's own default */
     size_t n = n_prompts(prompt);

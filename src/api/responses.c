@@ -1,5 +1,6 @@
 /* api/responses.c: /v1/responses: what is asked for, and the answer as a whole. */
 #include "api/responses.h"
+#include "api/shape.h"
 
 #include <sodium.h>
 #include <string.h>
@@ -25,8 +26,7 @@ static const struct param PARAMS[] = {
     { "service_tier", PARAM_IGNORED, NULL, NULL },
     { "stream_options", PARAM_IGNORED, NULL, NULL },
     { "include", PARAM_USED, NULL, NULL },
-    { "text", PARAM_ONLY, "{\"format\":{\"type\":\"text\"}}",
-      "this server's output is not constrained yet" },
+    { "text", PARAM_USED, NULL, NULL },
     { "truncation", PARAM_ONLY, "\"disabled\"", "conversations are not cut" },
     { "parallel_tool_calls", PARAM_USED, NULL, NULL },
     { "store", PARAM_USED, NULL, NULL },
@@ -101,7 +101,13 @@ static bool read_params(struct response *r)
               read_include(r) && read_metadata(c) &&
               param_int(c, "top_logprobs", 0, KT_TOP_MAX, &r->g.n_top) && response_read_input(r);
     r->g.logprobs = r->g.logprobs || r->g.n_top;
-    return ok && api_talk_read_responses(&r->talk, c, r->input);
+    const json_t *text = param_object(c, "text");
+    if (ok && text && !json_is_object(text)) {
+        reply_error(c, 400, NULL, "invalid_type", "text", "'text' takes an object");
+        return false;
+    }
+    return ok && api_talk_read_responses(&r->talk, c, r->input) &&
+           shape_read(c, &r->talk, json_object_get(text, "format"), "text.format", &r->g.grammar);
 }
 
 static void begin(struct response *r, struct call *c)

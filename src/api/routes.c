@@ -289,6 +289,7 @@ static void crew_take(struct call *c)
     pthread_mutex_unlock(&a->crew_lock);
     c->desk = c->crew->desk;
     c->chat_name = c->crew->n_chats ? c->crew->chats[0].name : NULL;
+    c->chat_path = c->crew->n_chats ? c->crew->chats[0].path : NULL;
 }
 
 static void handle(struct http_request *rq, size_t route_idx, void *ctx)

@@ -67,10 +67,10 @@ static const char *which_stop(const struct generation *g, const struct kt_genera
     return found ? found : g->stop[0];
 }
 
-/* A part of the answer, from a prompt. n_max 0: what fits. */
+/* A part of the answer, from a prompt, which ends in a thought or not. n_max 0: what fits. */
 static enum kt_status run_part(struct generation *g, const int32_t *prompt, size_t n_prompt,
-                               size_t n_max, uint64_t seed, struct kt_generate_result *out,
-                               struct kt_error *err)
+                               size_t n_max, uint64_t seed, bool thinking,
+                               struct kt_generate_result *out, struct kt_error *err)
 {
     struct desk *d = g->call->desk;
     struct kt_generate_request rq = {
@@ -87,6 +87,8 @@ static enum kt_status run_part(struct generation *g, const int32_t *prompt, size
                       .seed = seed },
         .stop = g->stop,
         .n_stop = g->n_stop,
+        .grammar = g->grammar,
+        .thinking = thinking,
         .on_token = on_token,
         .logprobs = g->logprobs,
         .n_top = (uint32_t)g->n_top,
@@ -170,7 +172,8 @@ static enum kt_status go_on_after_thought(struct generation *g, uint64_t seed, s
     memcpy(prompt, g->prompt, g->n_prompt * sizeof(*prompt));
     memcpy(prompt + g->n_prompt, r->tokens, r->n_tokens * sizeof(*prompt));
     g->notes_base = g->n_written;
-    st = run_part(g, prompt, n, g->n_max ? (size_t)g->n_max - r->n_tokens : 0, ~seed, &rest, err);
+    st = run_part(g, prompt, n, g->n_max ? (size_t)g->n_max - r->n_tokens : 0, ~seed, false, &rest,
+                  err);
     if (!st)
         st = join(r, &rest, err);
     kt_generate_result_deinit(&rest);
@@ -209,8 +212,8 @@ enum kt_status generation_run(struct generation *g, size_t index, struct kt_erro
     notes_begin(&g->notes, desk_chat(g->call->desk), !g->talk, g->talk && g->talk->prompt.thinking,
                 g->logprobs, (size_t)g->n_top);
     kt_generate_result_deinit(&g->result);
-    enum kt_status st =
-        run_part(g, g->prompt, g->n_prompt, (size_t)g->n_max, seed, &g->result, err);
+    enum kt_status st = run_part(g, g->prompt, g->n_prompt, (size_t)g->n_max, seed,
+                                 g->talk && g->talk->prompt.thinking, &g->result, err);
     if (!st && g->result.finish == KT_FINISH_CANCELLED && g->thought_cut && !caller_gone(g->call))
         st = go_on_after_thought(g, seed, err);
     if (!st && g->result.finish == KT_FINISH_CANCELLED && g->call_made && give_held(g))
@@ -221,5 +224,6 @@ enum kt_status generation_run(struct generation *g, size_t index, struct kt_erro
 void generation_deinit(struct generation *g)
 {
     notes_deinit(&g->notes);
+    kt_grammar_destroy(g->grammar);
     kt_generate_result_deinit(&g->result);
 }

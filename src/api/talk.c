@@ -1,7 +1,6 @@
 /* api/talk.c: what the two dialects' conversations have in common, and replies. */
 #include "api/talk.h"
 
-#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,9 +18,9 @@ bool api_talk_nomem(struct api_talk *t)
     return false;
 }
 
-bool api_talk_begin(struct api_talk *t, struct call *c, size_t n_messages)
+bool api_talk_begin(struct api_talk *t, struct call *c, const char *param, size_t n_messages)
 {
-    *t = (struct api_talk){ .call = c, .n_msgs_max = n_messages };
+    *t = (struct api_talk){ .call = c, .param = param, .n_msgs_max = n_messages };
     t->msgs = arena_array(&t->arena, n_messages, sizeof(*t->msgs));
     return t->msgs ? true : api_talk_nomem(t);
 }
@@ -32,6 +31,7 @@ void api_talk_deinit(struct api_talk *t)
     for (size_t i = 0; i < t->n_media; i++)
         kt_media_close(t->media[i]);
     free(t->tools);
+    free(t->allowed);
     arena_deinit(&t->arena);
 }
 
@@ -41,42 +41,6 @@ struct kt_chat_message *api_talk_message(struct api_talk *t, const char *role)
         return NULL;
     struct kt_chat_message *m = &t->msgs[t->n_msgs++];
     *m = (struct kt_chat_message){ .role = role };
-    return m;
-}
-
-static bool stop_decoding(void *ctx)
-{
-    return caller_gone(ctx);
-}
-
-struct kt_media *api_talk_image(struct api_talk *t, const char *base64, size_t len)
-{
-    struct kt_media *m = NULL;
-    struct kt_error err;
-    struct kt_engine_info info;
-    kt_engine_info(desk_chat(t->call->desk), &info);
-    if (!info.sees || t->n_media == IMAGES_MAX) {
-        reply_error(t->call, 400, NULL, "unsupported_content", "messages",
-                    info.sees ? "more than %d images in one conversation"
-                              : "this model does not see images (%d at most with one that does)",
-                    IMAGES_MAX);
-        return NULL;
-    }
-    size_t n = 0, cap = len / 4 * 3 + 3;
-    unsigned char *bytes = malloc(cap);
-    if (!bytes) {
-        api_talk_nomem(t);
-        return NULL;
-    }
-    struct kt_media_options o = { .cancelled = stop_decoding, .ctx = t->call };
-    if (sodium_base642bin(bytes, cap, base64, len, "\r\n", &n, NULL,
-                          sodium_base64_VARIANT_ORIGINAL))
-        api_talk_refuse(t, "messages", "an image is not valid base64");
-    else if (kt_media_open_image_bytes(&m, bytes, n, "an image of the request", &o, &err))
-        reply_kt_error(t->call, &err);
-    else
-        t->media[t->n_media++] = m;
-    free(bytes);
     return m;
 }
 

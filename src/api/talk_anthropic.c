@@ -38,13 +38,7 @@ static bool read_image(struct api_talk *t, const json_t *block, struct kt_chat_p
     if (!type || strcmp(type, "base64") != 0 || !json_is_string(data))
         return api_talk_refuse(t, "messages",
                                "an image's source is of type base64; addresses are not fetched");
-    struct kt_media *m = api_talk_image(t, json_string_value(data), json_string_length(data));
-    struct kt_media_info info;
-    if (!m)
-        return false;
-    kt_media_info(m, &info);
-    *out = (struct kt_chat_part){ .kind = KT_CHAT_IMAGE, .input = info.input };
-    return true;
+    return api_talk_image(t, json_string_value(data), json_string_length(data), out);
 }
 
 /* What a message becomes while its blocks are read: tools' answers are messages of their own and come first. */
@@ -82,6 +76,37 @@ static bool read_tool_use(struct reading *r, const json_t *block)
     return true;
 }
 
+/* A string, or blocks of text and images. */
+static bool read_tool_result(struct api_talk *t, const json_t *content)
+{
+    struct kt_chat_message *m = api_talk_message(t, "tool");
+    size_t n = json_array_size(content);
+    bool has_image = false;
+    for (size_t i = 0; i < n; i++) {
+        const char *type = json_string_value(json_object_get(json_array_get(content, i), "type"));
+        has_image = has_image || (type && strcmp(type, "image") == 0);
+    }
+    if (!has_image)
+        return join_text(t, content, "messages", &m->text, &m->text_len);
+    struct kt_chat_part *parts = arena_array(&t->arena, n, sizeof(*parts));
+    if (!parts)
+        return api_talk_nomem(t);
+    m->parts = parts;
+    m->n_parts = n;
+    for (size_t i = 0; i < n; i++) {
+        const json_t *block = json_array_get(content, i), *text = json_object_get(block, "text");
+        if (!json_is_string(text)) {
+            if (!read_image(t, block, &parts[i]))
+                return false;
+            continue;
+        }
+        parts[i] = (struct kt_chat_part){ .kind = KT_CHAT_TEXT,
+                                          .text = json_string_value(text),
+                                          .text_len = json_string_length(text) };
+    }
+    return true;
+}
+
 static bool read_block(struct reading *r, const json_t *block)
 {
     struct api_talk *t = r->talk;
@@ -100,10 +125,8 @@ static bool read_block(struct reading *r, const json_t *block)
         struct kt_chat_message *m = own_message(r);
         return read_image(t, block, &r->parts[m->n_parts]) && ++m->n_parts;
     }
-    if (strcmp(type, "tool_result") == 0) {
-        struct kt_chat_message *m = api_talk_message(t, "tool");
-        return join_text(t, json_object_get(block, "content"), "messages", &m->text, &m->text_len);
-    }
+    if (strcmp(type, "tool_result") == 0)
+        return read_tool_result(t, json_object_get(block, "content"));
     if (strcmp(type, "tool_use") == 0)
         return read_tool_use(r, block);
     if (strcmp(type, "thinking") == 0) {
@@ -152,43 +175,36 @@ static bool read_message(struct api_talk *t, const json_t *message, size_t index
 /* Each tool in the form that the engine's layouts are made from. */
 static bool read_tools(struct api_talk *t)
 {
-    const json_t *tools = json_object_get(t->call->body, "tools");
+    json_t *tools = json_object_get(t->call->body, "tools"), *tool;
     const json_t *choice = json_object_get(t->call->body, "tool_choice");
-    const char *word = json_string_value(json_object_get(choice, "type"));
+    size_t i;
     t->one_call = json_is_true(json_object_get(choice, "disable_parallel_tool_use"));
-    if (json_is_object(choice) &&
-        (!word || (strcmp(word, "auto") != 0 && strcmp(word, "none") != 0)))
-        return api_talk_refuse(
-            t, "tool_choice",
-            "'tool_choice' takes auto or none: this server's output is not constrained yet");
     if (tools && !json_is_null(tools) && !json_is_array(tools))
         return api_talk_refuse(t, "tools", "'tools' takes an array");
-    if (json_array_size(tools) == 0 || (word && strcmp(word, "none") == 0))
-        return true;
-    json_t *list = json_array(), *tool;
-    size_t i;
+    json_t *list = json_array();
     bool ok = true;
     json_array_foreach(tools, i, tool)
     {
         json_t *name = json_object_get(tool, "name"),
-               *schema = json_object_get(tool, "input_schema");
-        json_t *description = json_object_get(tool, "description");
+               *schema = json_object_get(tool, "input_schema"),
+               *description = json_object_get(tool, "description"),
+               *strict = json_object_get(tool, "strict");
         ok = ok && json_is_string(name) && json_is_object(schema);
         json_t *f = json_pack("{s:O?}", "name", name);
         if (description)
             json_object_set(f, "description", description);
         if (schema)
             json_object_set(f, "parameters", schema);
+        if (json_is_boolean(strict))
+            json_object_set(f, "strict", strict);
         json_array_append_new(list, json_pack("{s:s,s:o}", "type", "function", "function", f));
     }
-    t->tools = ok ? json_dumps(list, JSON_COMPACT) : NULL;
+    if (ok)
+        return api_talk_tools(t, list);
     json_decref(list);
-    if (!ok)
-        return api_talk_refuse(
-            t, "tools",
-            "a tool has a name and an input_schema; tools that the server itself "
-            "would run are not there");
-    return t->tools ? true : api_talk_nomem(t);
+    return api_talk_refuse(t, "tools",
+                           "a tool has a name and an input_schema; tools that the server itself "
+                           "would run are not there");
 }
 
 /* {"type": "enabled", "budget_tokens": n}, {"type": "adaptive"}, which output_config.effort bounds, or disabled, as when nothing
@@ -244,7 +260,7 @@ bool api_talk_read_anthropic(struct api_talk *t, struct call *c)
                     MESSAGES_MAX);
         return false;
     }
-    if (!api_talk_begin(t, c, count_messages(messages)) ||
+    if (!api_talk_begin(t, c, "messages", count_messages(messages)) ||
         !join_text(t, json_object_get(c->body, "system"), "system", &system, &system_len))
         return false;
     if (system_len) {

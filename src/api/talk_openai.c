@@ -10,43 +10,39 @@ static const char *string_of(const json_t *v)
     return s && strlen(s) == json_string_length(v) ? s : NULL;
 }
 
-/* "data:image/png;base64,AAAA". Other addresses are not fetched: nothing a client says makes this server call out. */
-static bool read_image(struct api_talk *t, const json_t *part, struct kt_chat_part *out)
+/* An address stands in an object of its own in chat completions, by itself in responses. */
+static const json_t *url_in(const json_t *part, const char *key)
 {
-    const json_t *v = json_object_get(part, "image_url");
-    const char *url = string_of(json_is_object(v) ? json_object_get(v, "url") : v);
-    const char *data = url && strncmp(url, "data:image/", 11) == 0 ? strstr(url, ";base64,") : NULL;
-    if (!data || data - url > 64)
-        return api_talk_refuse(
-            t, "messages",
-            "an image is given as data:image/...;base64,...; addresses are not fetched");
-    data += strlen(";base64,");
-    struct kt_media *m = api_talk_image(t, data, strlen(data));
-    if (!m)
-        return false;
-    struct kt_media_info info;
-    kt_media_info(m, &info);
-    *out = (struct kt_chat_part){ .kind = KT_CHAT_IMAGE, .input = info.input };
-    return true;
+    const json_t *v = json_object_get(part, key);
+    return json_is_object(v) ? json_object_get(v, "url") : v;
 }
 
+static bool is_text(const char *type)
+{
+    return strcmp(type, "text") == 0 || strcmp(type, "input_text") == 0 ||
+           strcmp(type, "output_text") == 0;
+}
+
+/* Videos are not OpenAI's: as a file in the words of others who serve such models, as frames in Qwen's own. */
 static bool read_part(struct api_talk *t, const json_t *part, struct kt_chat_part *out)
 {
     const char *type = json_string_value(json_object_get(part, "type"));
-    const json_t *text = json_object_get(part, "text");
-    if (type &&
-        (strcmp(type, "text") == 0 || strcmp(type, "input_text") == 0 ||
-         strcmp(type, "output_text") == 0) &&
-        json_is_string(text)) {
+    const json_t *text = json_object_get(part, "text"), *fps = json_object_get(part, "fps");
+    if (type && is_text(type) && json_is_string(text)) {
         *out = (struct kt_chat_part){ .kind = KT_CHAT_TEXT,
                                       .text = json_string_value(text),
                                       .text_len = json_string_length(text) };
         return true;
     }
     if (type && (strcmp(type, "image_url") == 0 || strcmp(type, "input_image") == 0))
-        return read_image(t, part, out);
-    reply_error(t->call, 400, NULL, "unsupported_content", "messages",
-                "content is of type 'text' or 'image_url'");
+        return api_talk_image_url(t, url_in(part, "image_url"), out);
+    if (type && strcmp(type, "video_url") == 0)
+        return api_talk_video_url(t, url_in(part, "video_url"), out);
+    if (type && strcmp(type, "video") == 0)
+        return api_talk_video_frames(t, json_object_get(part, "video"),
+                                     fps ? json_number_value(fps) : 2, out);
+    reply_error(t->call, 400, NULL, "unsupported_content", t->param,
+                "content is of type text, image_url (input_image), video_url or video (frames)");
     return false;
 }
 
@@ -62,8 +58,7 @@ bool api_talk_content(struct api_talk *t, const json_t *content, struct kt_chat_
         return true;
     }
     if (!json_is_array(content))
-        return api_talk_refuse(t, "messages",
-                               "a message's content is a string or an array of parts");
+        return api_talk_refuse(t, t->param, "a message's content is a string or an array of parts");
     m->n_parts = json_array_size(content);
     struct kt_chat_part *parts = arena_array(&t->arena, m->n_parts + 1, sizeof(*parts));
     m->parts = parts;
@@ -129,27 +124,12 @@ static bool read_message(struct api_talk *t, const json_t *message)
            read_calls(t, json_object_get(message, "tool_calls"), m);
 }
 
-/* "auto" leaves it to the model, which is what happens; "none" hides the tools. To force a call the output would have
- * to be constrained. */
 static bool read_tools(struct api_talk *t)
 {
-    const json_t *tools = json_object_get(t->call->body, "tools");
-    const json_t *choice = json_object_get(t->call->body, "tool_choice");
-    const char *word = json_string_value(choice);
-    if (choice && !json_is_null(choice) &&
-        (!word || (strcmp(word, "auto") != 0 && strcmp(word, "none") != 0))) {
-        reply_error(t->call, 400, NULL, "unsupported_parameter", "tool_choice",
-                    "'tool_choice' takes \"auto\" or \"none\": this server's output is not "
-                    "constrained yet");
-        return false;
-    }
-    if (!tools || json_is_null(tools) || json_array_size(tools) == 0 ||
-        (word && strcmp(word, "none") == 0))
-        return !tools || json_is_null(tools) || json_is_array(tools)
-                   ? true
-                   : api_talk_refuse(t, "tools", "'tools' takes an array");
-    t->tools = json_dumps(tools, JSON_COMPACT);
-    return t->tools ? true : api_talk_nomem(t);
+    json_t *tools = json_object_get(t->call->body, "tools");
+    if (tools && !json_is_null(tools) && !json_is_array(tools))
+        return api_talk_refuse(t, "tools", "'tools' takes an array");
+    return api_talk_tools(t, json_is_array(tools) ? json_incref(tools) : json_array());
 }
 
 /* "reasoning_effort", Qwen's own {"enable_thinking": false} beside the template, and a bound in tokens. */
@@ -183,7 +163,7 @@ bool api_talk_read_openai(struct api_talk *t, struct call *c)
                     MESSAGES_MAX);
         return false;
     }
-    if (!api_talk_begin(t, c, n))
+    if (!api_talk_begin(t, c, "messages", n))
         return false;
     for (size_t i = 0; i < n; i++)
         if (!read_message(t, json_array_get(messages, i)))

@@ -64,41 +64,28 @@ static bool read_item(struct api_talk *t, const json_t *item, size_t n_items)
 /* Here a tool's function is not an object of its own. */
 static bool read_tools(struct api_talk *t)
 {
+    static const char *const KEYS[] = { "name", "description", "parameters", "strict" };
     json_t *tools = json_object_get(t->call->body, "tools"), *tool;
-    const char *choice = NULL;
-    json_t *v = json_object_get(t->call->body, "tool_choice");
-    if (v && !json_is_null(v)) {
-        choice = json_string_value(v);
-        if (!choice || (strcmp(choice, "auto") != 0 && strcmp(choice, "none") != 0))
-            return api_talk_refuse(t, "tool_choice",
-                                   "'tool_choice' takes \"auto\" or \"none\": this server's output "
-                                   "is not constrained yet");
-    }
+    size_t i;
     if (tools && !json_is_null(tools) && !json_is_array(tools))
         return api_talk_refuse(t, "tools", "'tools' takes an array");
-    if (json_array_size(tools) == 0 || (choice && strcmp(choice, "none") == 0))
-        return true;
     json_t *list = json_array();
     bool ok = true;
-    size_t i;
     json_array_foreach(tools, i, tool)
     {
         const char *type = text_of(tool, "type");
         ok = ok && type && strcmp(type, "function") == 0;
         json_t *f = json_object();
-        static const char *const KEYS[] = { "name", "description", "parameters" };
         for (size_t k = 0; k < ARRAY_LEN(KEYS); k++)
-            if (json_object_get(tool, KEYS[k]))
+            if (json_object_get(tool, KEYS[k]) && !json_is_null(json_object_get(tool, KEYS[k])))
                 json_object_set(f, KEYS[k], json_object_get(tool, KEYS[k]));
         json_array_append_new(list, json_pack("{s:s,s:o}", "type", "function", "function", f));
     }
-    t->tools = ok ? json_dumps(list, JSON_COMPACT) : NULL;
+    if (ok)
+        return api_talk_tools(t, list);
     json_decref(list);
-    if (!ok)
-        return api_talk_refuse(
-            t, "tools",
-            "tools are of type function; those that a server runs itself are not there");
-    return t->tools ? true : api_talk_nomem(t);
+    return api_talk_refuse(
+        t, "tools", "tools are of type function; those that a server runs itself are not there");
 }
 
 static bool read_reasoning(struct api_talk *t)
@@ -123,7 +110,7 @@ bool api_talk_read_responses(struct api_talk *t, struct call *c, const json_t *i
                     MESSAGES_MAX);
         return false;
     }
-    if (!param_string(c, "instructions", &instructions) || !api_talk_begin(t, c, n + 1))
+    if (!param_string(c, "instructions", &instructions) || !api_talk_begin(t, c, "input", n + 1))
         return false;
     if (instructions) {
         struct kt_chat_message *m = api_talk_message(t, "system");

@@ -1,49 +1,12 @@
 /* api/uploads.c: files that are sent: indexed, kept as they came, given back, read again. The right to the matter was decided in
  * routes.c. */
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "api/api_priv.h"
+#include "api/spool.h"
 #include "base/files.h"
 #include "kontor/office.h"
-
-/* Readers are given files, not bytes. So the body lies in a file for as long as it is read: in memory (/dev/shm), in
- * a folder of its own that nobody else may enter, so that no document is ever in the clear on a disk. */
-struct spool {
-    char dir[64];
-    char *path;
-};
-
-static enum kt_status spool_write(struct spool *s, const char *name, struct span bytes,
-                                  struct kt_error *err)
-{
-    strcpy(s->dir, "/dev/shm/kontor-XXXXXX");
-    if (!mkdtemp(s->dir)) {
-        s->dir[0] = 0;
-        return kt_fail_errno(err, errno, "/dev/shm: no folder for an upload");
-    }
-    s->path = path_join(s->dir, name);
-    int fd =
-        s->path ? open(s->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600) : -1;
-    if (fd < 0)
-        return s->path ? kt_fail_errno(err, errno, "/dev/shm: no file for an upload")
-                       : kt_fail(err, KT_E_NOMEM, "out of memory");
-    enum kt_status st = file_write_fd(fd, bytes.ptr, bytes.len, "an upload", err);
-    close(fd);
-    return st;
-}
-
-static void spool_remove(struct spool *s)
-{
-    if (s->path)
-        unlink(s->path);
-    if (s->dir[0])
-        rmdir(s->dir);
-    free(s->path);
-}
 
 /* A file's name and nothing that could be a path. The name was decoded as UTF-8. */
 static bool is_file_name(const char *name)

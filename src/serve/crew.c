@@ -24,6 +24,7 @@ void crew_parts_close(struct crew *c)
     for (size_t i = 0; i < c->n_chats; i++) {
         kt_engine_close(c->chats[i].engine);
         free(c->chats[i].name);
+        free(c->chats[i].path);
     }
     kt_engine_close(c->embed);
     kt_engine_close(c->rank);

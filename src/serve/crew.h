@@ -17,6 +17,7 @@ enum { CREW_CHATS_MAX = 8 };
 
 struct crew_chat {
     char *name; /* as clients name it */
+    char *path; /* of the model; NULL: not known */
     struct kt_engine *engine;
     struct desk *desk;
 };

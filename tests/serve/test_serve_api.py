@@ -290,8 +290,19 @@ class Models(unittest.TestCase):
         talk = [{"role": "user", "content": "a"}]
         for name, value, code in [
             ("tools", [{"type": "function", "function": {"name": "f", "parameters": {}}}], "unsupported_parameter"),
-            ("tool_choice", "required", "unsupported_parameter"),
-            ("response_format", {"type": "json_schema"}, "unsupported_parameter"),
+            ("tool_choice", "required", "invalid_value"),  # of no tools
+            ("tool_choice", {"type": "function"}, "invalid_value"),
+            ("tool_choice", 1, "invalid_value"),
+            ("response_format", {"type": "json_schema"}, "invalid_value"),
+            ("response_format", {"type": "json_schema", "json_schema": {"name": "x", "schema": {"$ref": "http://example.com/x"}}}, "invalid_value"),
+            ("response_format", {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "nothing"}}}, "invalid_value"),
+            ("response_format", {"type": "regex", "pattern": "("}, "invalid_value"),
+            ("response_format", {"type": "regex"}, "invalid_value"),
+            ("response_format", {"type": "grammar", "grammar": "root ::= x"}, "invalid_value"),
+            ("response_format", {"type": "choice", "choices": []}, "invalid_value"),
+            ("response_format", {"type": "choice", "choices": [1]}, "invalid_value"),
+            ("response_format", {"type": "much"}, "invalid_value"),
+            ("response_format", "json", "invalid_value"),
             ("logprobs", 3, "invalid_type"),
             ("top_logprobs", 2, "invalid_value"),
             ("reasoning_effort", "much", "invalid_value"),

@@ -11,6 +11,7 @@ import os
 import pathlib
 import sys
 import tempfile
+from typing import Literal
 import unittest
 
 CLIENTS = pathlib.Path(os.environ["KONTOR_TESTDATA"]).parent / "clients"
@@ -18,6 +19,7 @@ sys.path.insert(0, str(CLIENTS))
 
 import anthropic  # noqa: E402
 import openai  # noqa: E402
+import pydantic  # noqa: E402
 from prometheus_client.parser import text_string_to_metric_families  # noqa: E402
 
 from serve_help import CHAT, EMBED, MODELS, PATIENCE, Server, events, kontor  # noqa: E402
@@ -142,6 +144,40 @@ class OpenAI(unittest.TestCase):
         with self.assertRaises(openai.BadRequestError) as caught:
             self.client.responses.create(**ask, previous_response_id="resp_1")
         self.assertEqual((caught.exception.param, caught.exception.code), ("previous_response_id", "previous_response_not_found"))
+
+    def test_answers_of_a_form(self):
+        """What the client's own helpers parse into a class; and the forms that the dialect does not have."""
+        class Place(pydantic.BaseModel):
+            model_config = pydantic.ConfigDict(extra="forbid")
+            city: str = pydantic.Field(max_length=12)
+            people: int = pydantic.Field(ge=0, le=99)
+            kind: Literal["village", "town"]
+
+        talk = dict(model=CHAT, messages=TALK)
+        parsed = self.client.chat.completions.parse(**talk, response_format=Place, max_tokens=60, seed=5).choices[0].message.parsed
+        self.assertIn(parsed.kind, ("village", "town"))
+        answer = self.client.responses.parse(model=CHAT, input=TALK[0]["content"], text_format=Place, max_output_tokens=60)
+        self.assertIsInstance(answer.output_parsed, Place)
+        text = ""
+        for chunk in self.client.chat.completions.create(**talk, response_format={"type": "json_object"}, max_tokens=200, seed=2, stream=True):
+            text += chunk.choices[0].delta.content or ""
+        self.assertIsInstance(json.loads(text), dict)
+        for form, wanted in (({"type": "regex", "pattern": "[A-Z][a-z]{1,9}, [0-9]{2}"}, r"[A-Z][a-z]{1,9}, [0-9]{2}"),
+                             ({"type": "choice", "choices": ["ja", "nein"]}, "ja|nein"),
+                             ({"type": "grammar", "grammar": 'root ::= "a" b+\nb ::= "b" | "c"'}, "a[bc]+")):
+            whole = self.client.chat.completions.create(**talk, response_format=form, max_tokens=20, n=3, seed=1, temperature=1.5, logprobs=True)
+            for choice in whole.choices:
+                if choice.finish_reason == "stop":
+                    self.assertRegex(choice.message.content, f"^(?:{wanted})$")
+                self.assertEqual("".join(t.token for t in choice.logprobs.content), choice.message.content)
+            self.assertIn("stop", {c.finish_reason for c in whole.choices})
+        plain = self.client.completions.create(model=CHAT, prompt="It is", max_tokens=5,
+                                               extra_body={"response_format": {"type": "choice", "choices": [" true", " false"]}})
+        self.assertIn(plain.choices[0].text, (" true", " false"))
+        with self.assertRaises(openai.BadRequestError) as caught:
+            self.client.chat.completions.create(**talk, response_format={"type": "json_schema", "json_schema": {
+                "name": "x", "schema": {"type": "object", "$dynamicRef": "#x"}}})
+        self.assertEqual(caught.exception.param, "response_format")
 
     def test_events_of_a_response_come_in_order(self):
         ask = dict(model=CHAT, input="Say hi", max_output_tokens=3, temperature=0, include=["message.output_text.logprobs"], top_logprobs=2)
@@ -283,6 +319,20 @@ class Anthropic(unittest.TestCase):
         m = self.client.messages.create(**ask, stop_sequences=["never", whole[4:7]])
         self.assertEqual((m.stop_reason, m.stop_sequence, m.content[0].text), ("stop_sequence", whole[4:7], whole[:4]))
 
+    def test_answers_of_a_form(self):
+        class Place(pydantic.BaseModel):
+            model_config = pydantic.ConfigDict(extra="forbid")
+            city: str = pydantic.Field(max_length=12)
+            people: int = pydantic.Field(ge=0, le=99)
+
+        schema = Place.model_json_schema()
+        whole = self.client.messages.create(model=CHAT, max_tokens=60, messages=TALK,
+                                            output_config={"format": {"type": "json_schema", "schema": schema}})
+        Place.model_validate_json(whole.content[0].text)
+        with self.assertRaises(anthropic.BadRequestError) as caught:
+            self.client.messages.create(model=CHAT, max_tokens=60, messages=TALK, output_config={"format": {"type": "json_schema"}})
+        self.assertIn("output_config.format", caught.exception.message)
+
     def test_counting(self):
         n = self.client.messages.count_tokens(model=CHAT, messages=TALK).input_tokens
         m = self.client.messages.create(model=CHAT, max_tokens=1, messages=TALK)
@@ -314,6 +364,11 @@ class Office(unittest.TestCase):
         self.assertTrue(whole["citations"])
         for c in whole["citations"]:
             self.assertIn(" ".join(c["quote"].split()), " ".join(lease.read_text(encoding="utf-8").split()))
+        # more passages than a context of 1,024 tokens holds: some are left out, the answer is the same
+        many = SERVER.call("POST", "/api/ask?matter=" + mid, {**body, "passages": 16}, SERVER.key)
+        self.assertEqual(many[0], 200, many)
+        self.assertEqual((many[1]["supported"], many[1]["citations"]), (True, whole["citations"]))
+        self.assertLess(many[1]["passages"], 16)
         name, data = events(SERVER.call("POST", "/api/ask?matter=" + mid, {**body, "stream": True}, SERVER.key)[1])[-1]
         self.assertEqual((name, json.loads(data)), ("answer", whole))
 
