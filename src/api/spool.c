@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -14,7 +15,7 @@ enum kt_status spool_write(struct spool *s, const char *name, struct span bytes,
                            struct kt_error *err)
 {
     if (!s->dir[0]) {
-        strcpy(s->dir, "/dev/shm/kontor-XXXXXX");
+        snprintf(s->dir, sizeof(s->dir), "/dev/shm/kontor-%ld-XXXXXX", (long)getpid());
         if (!mkdtemp(s->dir)) {
             s->dir[0] = 0;
             return kt_fail_errno(err, errno, "/dev/shm: no folder for what was sent");

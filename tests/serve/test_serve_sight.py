@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Images and videos through the server: in the three dialects, with a small random model that sees.
+"""Images, videos and calls of tools through the server: in the three dialects, with a small random model that sees.
 
 Method: what the command line makes of the same pictures and words (tests/e2e/test_look.py) is what the server must make of them;
 the dialects agree with each other, another picture changes the answer's probabilities, and nothing is fetched: an address of a
@@ -147,7 +147,7 @@ class Images(unittest.TestCase):
             status, answer, _ = chat([{"type": "image_url", "image_url": {"url": "data:image/png;base64," + data}}, TEXT])
             self.assertEqual((status, answer["error"]["param"]), (400, "messages"), answer)
         self.assertEqual(chat([image(A)] * 17 + [TEXT])[0], 400)
-        self.assertEqual(list(pathlib.Path("/dev/shm").glob("kontor-*")), [])
+        self.assertEqual(list(pathlib.Path("/dev/shm").glob(f"kontor-{SERVER.process.pid}-*")), [])
 
 
 class Videos(unittest.TestCase):
@@ -178,7 +178,102 @@ class Videos(unittest.TestCase):
         one = json.loads(look.kontor("generate", "-m", look.MODEL, "--json", "-n", 1, "--temp", 0, "-p", "What?", "--no-think",
                                           "--video", look.PICTURES / "clip.mp4").stdout)
         self.assertEqual(whole["usage"]["prompt_tokens"], one["tokens_prompt"])
-        self.assertEqual(list(pathlib.Path("/dev/shm").glob("kontor-*")), [])
+        self.assertEqual(list(pathlib.Path("/dev/shm").glob(f"kontor-{SERVER.process.pid}-*")), [])
+
+
+class Calls(unittest.TestCase):
+    """A random model would never call a tool by itself: what comes is the constraint's work."""
+
+    PLACE = {"type": "object", "properties": {"city": {"type": "string", "maxLength": 6}, "days": {"type": "integer", "minimum": 1, "maximum": 9}},
+             "required": ["city", "days"], "additionalProperties": False}
+    SWITCH = {"type": "object", "properties": {"on": {"type": "boolean"}}, "required": ["on"], "additionalProperties": False}
+
+    @classmethod
+    def setUpClass(cls):
+        cls.openai = openai.OpenAI(base_url=SERVER.url + "/v1", api_key="any", max_retries=0, timeout=PATIENCE)
+        cls.anthropic = anthropic.Anthropic(base_url=SERVER.url, api_key="any", max_retries=0, timeout=PATIENCE)
+        cls.chat_tools = [{"type": "function", "function": {"name": n, "parameters": p}} for n, p in (("place", cls.PLACE), ("switch", cls.SWITCH))]
+        cls.flat_tools = [{"type": "function", "name": n, "parameters": p, "strict": True} for n, p in (("place", cls.PLACE), ("switch", cls.SWITCH))]
+        cls.blocks = [{"name": n, "input_schema": p} for n, p in (("place", cls.PLACE), ("switch", cls.SWITCH))]
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.openai.close()
+        cls.anthropic.close()
+
+    def check(self, name, arguments):
+        if name == "switch":
+            self.assertIsInstance(arguments["on"], bool)
+        else:
+            self.assertEqual((name, set(arguments)), ("place", {"city", "days"}))
+            self.assertTrue(1 <= arguments["days"] <= 9 and len(arguments["city"]) <= 6, arguments)
+
+    def test_chat(self):
+        def ask(**more):
+            return self.openai.chat.completions.create(model="sighted", messages=[{"role": "user", "content": "x"}], tools=self.chat_tools, seed=1,
+                                                       max_tokens=400, parallel_tool_calls=False, **{"reasoning_effort": "none", **more})
+
+        switch = {"type": "function", "function": {"name": "switch"}}
+        for choice, names in (("required", {"place", "switch"}), (switch, {"switch"}), (
+                {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": [switch]}}, {"switch"})):
+            for seed in (1, 2):
+                whole = ask(tool_choice=choice, extra_body={"seed": seed}).choices[0]
+                self.assertEqual((whole.finish_reason, whole.message.content, len(whole.message.tool_calls)), ("tool_calls", None, 1))
+                f = whole.message.tool_calls[0].function
+                self.assertIn(f.name, names)
+                self.check(f.name, json.loads(f.arguments))
+        streamed = [c for chunk in ask(tool_choice=choice, stream=True) for c in chunk.choices[0].delta.tool_calls or []]
+        self.assertEqual([(c.index, c.function.name) for c in streamed], [(0, "switch")])
+        self.check("switch", json.loads(streamed[0].function.arguments))
+        thought = ask(tool_choice=switch, reasoning_effort="low", extra_body={"thinking_budget": 3})
+        self.assertEqual(thought.choices[0].message.tool_calls[0].function.name, "switch")
+        self.assertGreaterEqual(thought.usage.completion_tokens_details.reasoning_tokens, 3)
+        # JSON, or a call: both may come, nothing else
+        form = {"type": "json_schema", "json_schema": {"name": "x", "strict": True, "schema": {"enum": ["yes", "no"]}}}
+        m = ask(response_format=form).choices[0].message
+        self.assertTrue(m.tool_calls or json.loads(m.content) in ("yes", "no"), m)
+        # several at once, when the client wants them: as many as fit
+        many = ask(tool_choice=switch, extra_body={"parallel_tool_calls": True, "temperature": 2}).choices[0]
+        for call in many.message.tool_calls:
+            self.check("switch", json.loads(call.function.arguments))
+        for bad in ("place2", ""):
+            with self.assertRaises(openai.BadRequestError) as caught:
+                ask(tool_choice={"type": "function", "function": {"name": bad}})
+            self.assertEqual(caught.exception.param, "tool_choice")
+        with self.assertRaises(openai.BadRequestError) as caught:
+            self.openai.chat.completions.create(model="sighted", messages=[{"role": "user", "content": "x"}], tool_choice="required",
+                                                tools=[{"type": "function", "function": {"name": "f", "parameters": {"$ref": "http://x.example/"}}}])
+        self.assertEqual(caught.exception.param, "tools")
+
+    def test_responses(self):
+        def ask(**more):
+            return self.openai.responses.create(model="sighted", input="x", tools=self.flat_tools, max_output_tokens=400, parallel_tool_calls=False,
+                                                reasoning={"effort": "none"}, **more)
+
+        whole = ask(tool_choice={"type": "function", "name": "place"})
+        self.assertEqual([(i.type, i.name) for i in whole.output], [("function_call", "place")])
+        self.check("place", json.loads(whole.output[0].arguments))
+        kinds = [e.type.removeprefix("response.") for e in ask(tool_choice="required", stream=True)]
+        self.assertEqual(kinds, ["created", "in_progress", "output_item.added", "function_call_arguments.delta", "function_call_arguments.done",
+                                 "output_item.done", "completed"])
+        # what was called and answered goes on from the kept response
+        answer = [{"type": "function_call_output", "call_id": whole.output[0].call_id, "output": "12 degrees"}]
+        self.assertEqual(self.openai.responses.create(model="sighted", input=answer, previous_response_id=whole.id, max_output_tokens=1,
+                                                      tools=self.flat_tools).previous_response_id, whole.id)
+
+    def test_messages(self):
+        for choice, names in (({"type": "any"}, {"place", "switch"}), ({"type": "tool", "name": "place"}, {"place"})):
+            ask = dict(model="sighted", max_tokens=400, messages=[{"role": "user", "content": "x"}], tools=self.blocks,
+                       tool_choice={**choice, "disable_parallel_tool_use": True})
+            whole = self.anthropic.messages.create(**ask)
+            self.assertEqual(([b.type for b in whole.content], whole.stop_reason), (["tool_use"], "tool_use"))
+            self.assertIn(whole.content[0].name, names)
+            self.check(whole.content[0].name, whole.content[0].input)
+            with self.anthropic.messages.stream(**ask) as stream:
+                last = stream.get_final_message()
+            self.check(last.content[0].name, last.content[0].input)
+        with self.assertRaises(anthropic.BadRequestError):
+            self.anthropic.messages.create(**{**ask, "tool_choice": {"type": "tool", "name": "nobody"}})
 
 
 if __name__ == "__main__":
