@@ -12,6 +12,7 @@
 #include <sodium.h>
 
 #include "api/api_priv.h"
+#include "api/spool.h"
 #include "base/clock.h"
 #include "base/log.h"
 
@@ -376,6 +377,7 @@ enum kt_status api_start(struct api **out, const struct api_options *opts, struc
     struct api *a = calloc(1, sizeof(*a));
     if (!a)
         return kt_fail(err, KT_E_NOMEM, "api: out of memory");
+    spool_sweep();
     a->opts = *opts;
     a->started_unix = clock_unix_s();
     pthread_mutex_init(&a->matters.lock, NULL);

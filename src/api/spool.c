@@ -4,9 +4,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/files.h"
@@ -33,17 +35,41 @@ enum kt_status spool_write(struct spool *s, const char *name, struct span bytes,
     return st;
 }
 
-void spool_remove(struct spool *s)
+static void remove_folder(const char *dir)
 {
-    DIR *d = s->dir[0] ? opendir(s->dir) : NULL;
+    DIR *d = opendir(dir);
     struct dirent *e;
     while (d && (e = readdir(d)))
         if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
             unlinkat(dirfd(d), e->d_name, 0);
     if (d)
         closedir(d);
+    rmdir(dir);
+}
+
+void spool_remove(struct spool *s)
+{
     if (s->dir[0])
-        rmdir(s->dir);
+        remove_folder(s->dir);
     free(s->path);
     *s = (struct spool){ 0 };
+}
+
+void spool_sweep(void)
+{
+    DIR *d = opendir("/dev/shm");
+    struct dirent *e;
+    while (d && (e = readdir(d))) {
+        struct stat sb;
+        char path[300];
+        long pid = 0;
+        if (sscanf(e->d_name, "kontor-%ld-", &pid) != 1 || pid <= 1 || kill((pid_t)pid, 0) == 0 ||
+            errno != ESRCH || fstatat(dirfd(d), e->d_name, &sb, AT_SYMLINK_NOFOLLOW) ||
+            !S_ISDIR(sb.st_mode) || sb.st_uid != geteuid())
+            continue;
+        snprintf(path, sizeof(path), "/dev/shm/%s", e->d_name);
+        remove_folder(path);
+    }
+    if (d)
+        closedir(d);
 }

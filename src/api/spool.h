@@ -18,5 +18,7 @@ KT_MUST_CHECK enum kt_status spool_write(struct spool *s, const char *name, stru
                                          struct kt_error *err);
 /* The folder with everything in it. Also after a failure, and of an empty spool. */
 void spool_remove(struct spool *s);
+/* What servers that were killed left there. */
+void spool_sweep(void);
 
 #endif

@@ -9,7 +9,9 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import socket
+import subprocess
 import tempfile
 import time
 import unittest
@@ -622,6 +624,18 @@ class Office(unittest.TestCase):
         self.assertEqual(removed[0], 200)
         self.assertEqual(server.call("POST", "/api/search?matter=" + mid, {"query": "Gesamtfläche"})[1]["hits"], [])
         self.assertNotIn("Gesamtfläche", server.log())
+
+
+    def test_what_a_killed_server_left_in_memory_goes(self):
+        dead = subprocess.Popen(["true"])
+        dead.wait()
+        left = [pathlib.Path(tempfile.mkdtemp(prefix=f"kontor-{pid}-", dir="/dev/shm")) for pid in (dead.pid, os.getpid())]
+        for folder in left:
+            (folder / "letter.txt").write_text("in the clear")
+        server = Server()
+        self.addCleanup(server.stop)
+        self.assertEqual([f.exists() for f in left], [False, True], "of those that live nothing is taken")
+        shutil.rmtree(left[1])
 
 
 class Ranker(unittest.TestCase):
