@@ -20,8 +20,8 @@ import http.client
 import json
 import os
 import re
+import signal
 import socket
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -196,8 +196,8 @@ def alone(server, args):
     end = time.monotonic()
     stop_users(users)
     gaps = [g for u in users for g in u.gaps(start, end)]
-    return {"tokens_s": sum(u.count(start, end) for u in users) / (end - start), "gap_max_s": max(gaps),
-            "gap_p95_s": percentile(gaps, 0.95), "gap_median_s": statistics.median(gaps),
+    return {"tokens_s": sum(u.count(start, end) for u in users) / (end - start), "gap_max_s": max(gaps, default=float("nan")),
+            "gap_p95_s": percentile(gaps, 0.95), "gap_median_s": percentile(gaps, 0.5),
             "first_s": max(u.first_after() for u in users)}
 
 
@@ -227,7 +227,7 @@ def mixed(server, args, per_word):
     stop_users(users)
     check([doc, short])
     gaps = [g for u in users for g in u.gaps(start, end)]
-    return {"gap_max_s": max(gaps), "gap_p95_s": percentile(gaps, 0.95), "gap_median_s": statistics.median(gaps),
+    return {"gap_max_s": max(gaps, default=float("nan")), "gap_p95_s": percentile(gaps, 0.95), "gap_median_s": percentile(gaps, 0.5),
             "first_s": end - start, "prompt": doc.usage.get("prompt_tokens", 0), "seconds": end - start,
             "answer_tokens": sum(u.count(start, end) for u in users), "short_first_s": short.first_after()}
 
@@ -298,6 +298,7 @@ def main():
     ap.add_argument("--memory", type=int, default=0, help="Kontor's --memory")
     ap.add_argument("--json", action="store_true")
     args = ap.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("serving: ended"))  # and the server with it
     data = {"model": os.path.basename(args.model), "users": args.users, "prompt": args.prompt, "threads": args.threads, "servers": {}}
     with tempfile.TemporaryDirectory(prefix="kontor-serving-") as home:
         for name, start in [("kontor", kontor)] + ([("llama.cpp", llama)] if args.llama_server else []):

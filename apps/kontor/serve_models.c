@@ -155,7 +155,7 @@ enum kt_status serve_crew_open(struct crew **out, const struct serve_options *so
                                    .n_waiting = so->waiting };
     *out = NULL;
     enum kt_status st = open_all(&o, so, err);
-    uint64_t need = o.bytes_new + limits.memory_bytes, have = serve_memory_free();
+    uint64_t need = MAX(o.bytes_new, limits.memory_bytes), have = serve_memory_free();
     if (!st && before && have && need > have)
         st =
             kt_fail(err, KT_E_LIMIT,

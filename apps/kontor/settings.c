@@ -54,7 +54,7 @@ static const char DEFAULT_TEXT[] =
     ";rerank_model = /srv/models/Qwen3-Reranker-0.6B\n"
     "; Folders that administrators may index through the server.\n"
     ";root = /srv/akten\n"
-    "; Tokens of a conversation; memory for the last conversations in MB; answers at the same time; requests that may\n"
+    "; Tokens of a conversation; memory for models and conversations in MB; answers at the same time; requests that may\n"
     "; wait.\n"
     ";ctx = 8192\n"
     ";memory = 4000\n"

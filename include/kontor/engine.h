@@ -141,6 +141,13 @@ KT_API KT_MUST_CHECK enum kt_status kt_context_shared_bytes(const struct kt_engi
                                                             const struct kt_context_options *opts,
                                                             uint64_t *bytes, struct kt_error *err);
 
+/* What an engine takes beside its contexts, at most: its files, when all of their pages are in memory; looking at an
+ * image that fits a prompt of n_ctx tokens, and what is kept of images; reading texts for vectors and ranks. */
+struct kt_engine_memory {
+    uint64_t weights, seeing, texts;
+};
+KT_API void kt_engine_memory(const struct kt_engine *e, size_t n_ctx, struct kt_engine_memory *out);
+
 /* For whom the context works next, when others work, too, or may come at any time: its prompts are then read in
  * slices of at most a third of a second, less while somebody's answer is being written. Slices go to the better
  * class first, in a class to the user who has had least. Without this call a context that is alone reads its

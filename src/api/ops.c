@@ -96,6 +96,8 @@ void handle_metrics(struct call *c)
     metric(&b, "warm_contexts", "gauge", "Conversations kept in memory.", (double)n.warm);
     metric(&b, "warm_contexts_max", "gauge", "Conversations that fit the memory.",
            (double)n.warm_max);
+    metric(&b, "memory_limit_bytes", "gauge", "What models and conversations stay below.",
+           (double)n.memory_limit);
     metric(&b, "warm_bytes_max", "gauge", "Memory that they may take.", (double)n.warm_bytes);
     metric(&b, "prompt_tokens_total", "counter", "Tokens of prompts.", (double)n.tokens_prompt);
     metric(&b, "cached_tokens_total", "counter",

@@ -19,6 +19,11 @@ size_t engine_text_max(const struct kt_engine *e)
     return s->arch == ARCH_BERT ? n : MIN(n, (size_t)N_DECODER_MAX);
 }
 
+size_t engine_text_rows(const struct kt_engine *e)
+{
+    return MIN(engine_text_max(e), (size_t)N_DECODER_STEP);
+}
+
 enum kt_status engine_text_state(struct kt_engine *e, struct model_state **state, size_t n_tokens,
                                  struct kt_error *err)
 {
@@ -39,8 +44,7 @@ enum kt_status engine_text_prepare(struct kt_engine *e, size_t n_tokens, struct 
     size_t n_max = engine_text_max(e);
     enum kt_status st = KT_OK;
     if (!e->embed_run)
-        st = model_run_create(&e->embed_run, e->model,
-                              bert ? n_max : MIN(n_max, (size_t)N_DECODER_STEP), err);
+        st = model_run_create(&e->embed_run, e->model, bert ? n_max : engine_text_rows(e), err);
     return st || bert ? st : engine_text_state(e, &e->embed_state, n_tokens, err);
 }
 

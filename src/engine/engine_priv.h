@@ -105,6 +105,8 @@ struct state_types engine_state_types(enum kt_kv_type kv, enum kt_state_type sta
     "Given a web search query, retrieve relevant passages that answer the query"
 /* The most tokens of one text. */
 size_t engine_text_max(const struct kt_engine *e);
+/* ... and of one step of a decoder that reads it. */
+size_t engine_text_rows(const struct kt_engine *e);
 /* Make what reading a text of n_tokens (at most the above) needs. */
 KT_MUST_CHECK enum kt_status engine_text_prepare(struct kt_engine *e, size_t n_tokens,
                                                  struct kt_error *err);

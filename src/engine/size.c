@@ -7,6 +7,44 @@
 /* The same defaults as kt_context_create(). */
 enum { N_CTX_DEFAULT = 4096, N_BATCH_DEFAULT = 512 };
 
+/* The scratch memory of the tower for an image of n_vectors, and the vectors kept. */
+static uint64_t seeing_bytes(const struct kt_engine *e, size_t n_vectors)
+{
+    size_t side = 1, scratch = 0;
+    n_vectors = MIN(n_vectors, (size_t)VISION_PATCHES_MAX / (VISION_MERGE * VISION_MERGE));
+    while ((side + 1) * (side + 1) <= n_vectors)
+        side++;
+    struct vision_grid g = { .n_pairs = 1, .rows = (uint32_t)side, .cols = (uint32_t)side };
+    if (!e->sight.tower ||
+        !vision_scratch_size(&scratch, vision_shape_of(e->sight.tower), &g, pool_threads(e->pool)))
+        return 0;
+    return scratch + SIGHT_BYTES_MAX;
+}
+
+/* One state for what is read, and for a reranker one of what all documents begin with. */
+static uint64_t texts_bytes(const struct kt_engine *e)
+{
+    const struct model_shape *s = model_shape_of(e->model);
+    size_t n = engine_text_max(e), scratch = 0;
+    struct state_sizes state = { 0 };
+    bool bert = s->arch == ARCH_BERT, reads = bert || s->pooling != POOL_NONE;
+    if (!reads || !scratch_size(&scratch, s, bert ? n : engine_text_rows(e), pool_threads(e->pool)))
+        return 0;
+    if (!bert && !state_sizes(&state, s, n, engine_state_types(KT_KV_F16, KT_STATE_F32)))
+        return 0;
+    return scratch + state.total * (s->pooling == POOL_RANK ? 2 : 1);
+}
+
+void kt_engine_memory(const struct kt_engine *e, size_t n_ctx, struct kt_engine_memory *out)
+{
+    *out = (struct kt_engine_memory){
+        .weights =
+            model_file_bytes(e->file) + (e->sight.file ? model_file_bytes(e->sight.file) : 0),
+        .seeing = seeing_bytes(e, n_ctx),
+        .texts = texts_bytes(e),
+    };
+}
+
 enum kt_status kt_context_shared_bytes(const struct kt_engine *e,
                                        const struct kt_context_options *opts, uint64_t *bytes,
                                        struct kt_error *err)

@@ -29,6 +29,7 @@ struct crew {
     struct kt_engine *embed, *rank; /* NULL: none */
     char *embed_name, *rank_name;   /* NULL: none */
     char embedder_id[65];           /* hex id of the embedding weights; "" */
+    uint64_t memory_limit;          /* of all of it, in bytes (budget.h) */
     struct desk *desk;              /* the first; there is one also when no model writes */
     atomic_size_t n_holders;
 };

@@ -6,9 +6,10 @@
 
 #include "base/clock.h"
 #include "base/size.h"
+#include "serve/budget.h"
 #include "serve/serve_priv.h"
 
-enum { N_CTX_DEFAULT = 8192, N_WAITING_DEFAULT = 64, N_STREAMS_DEFAULT = 8 };
+enum { N_WAITING_DEFAULT = 64, N_STREAMS_DEFAULT = 8 };
 
 static_assert((int)SERVE_INTERACTIVE == (int)KT_CLASS_INTERACTIVE, "one order");
 static_assert((int)SERVE_BACKGROUND == (int)KT_CLASS_BACKGROUND, "one order");
@@ -22,20 +23,6 @@ struct desk {
     pthread_mutex_t lock; /* guards the sums */
     struct desk_counts sums;
 };
-
-/* What the system says is there without pushing anything out, in bytes. */
-static uint64_t free_memory(void)
-{
-    unsigned long long kib = 0;
-    char line[128];
-    FILE *f = fopen("/proc/meminfo", "r");
-    while (f && fgets(line, sizeof(line), f))
-        if (sscanf(line, "MemAvailable: %llu kB", &kib) == 1)
-            break;
-    if (f)
-        fclose(f);
-    return (uint64_t)kib * 1024;
-}
 
 enum kt_status desk_open(struct desk **out, const struct desk_options *opts, struct kt_error *err)
 {
@@ -52,14 +39,20 @@ enum kt_status desk_open(struct desk **out, const struct desk_options *opts, str
     if (opts->chat) {
         struct kt_engine_info info;
         kt_engine_info(opts->chat, &info);
-        size_t n_ctx = opts->n_ctx ? opts->n_ctx : N_CTX_DEFAULT;
-        uint64_t memory = opts->memory_bytes ? opts->memory_bytes : free_memory() / 2;
+        uint64_t memory = opts->memory_bytes ? opts->memory_bytes : budget_free_bytes() / 2;
         if (info.is_encoder)
             st = kt_fail(err, KT_E_UNSUPPORTED,
                          "the chat model makes vectors, it does not write text; name another");
         else
-            st = warm_open(&d->warm, opts->chat, MIN(n_ctx, (size_t)info.n_ctx_train), memory, err);
+            st = warm_open(&d->warm, opts->chat, opts->n_ctx, memory, err);
     }
+    /* What was asked for is not made less silently. */
+    if (!st && opts->chat && opts->n_streams > d->warm.n_max)
+        st = kt_fail(err, KT_E_LIMIT,
+                     "%zu answers at once need memory for %zu conversations, and there is some for "
+                     "%zu; use a smaller --ctx or --streams, or give %.0f MB more with --memory",
+                     opts->n_streams, opts->n_streams, d->warm.n_max,
+                     (double)((opts->n_streams - d->warm.n_max) * d->warm.context_bytes) / 1e6 + 1);
     size_t n_streams = opts->n_streams ? opts->n_streams : N_STREAMS_DEFAULT;
     size_t n_places = opts->chat && !st ? d->warm.n_max : n_streams;
     if (!st) {

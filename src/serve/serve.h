@@ -28,7 +28,7 @@ struct desk_options {
     struct kt_engine *embed; /* NULL: none */
     struct kt_engine *rank;  /* NULL: the finding model ranks, too */
     size_t n_ctx;            /* of a conversation; 0: 8192, or what the model was trained for */
-    uint64_t memory_bytes;   /* for warm contexts; 0: half of what is free */
+    uint64_t memory_bytes;   /* for contexts and steps; 0: half of what is free */
     size_t n_streams;        /* answers at once, at most; 0: 8, or what fits the memory */
     size_t n_waiting;        /* at most, in each queue; 0: 64 */
 };
@@ -71,6 +71,7 @@ struct desk_counts {
     size_t waiting, running; /* of both queues */
     size_t warm, warm_max;   /* contexts */
     uint64_t warm_bytes;     /* that they may take together */
+    uint64_t memory_limit;   /* that all of it, models too, stays below; 0: not known here */
     uint64_t tokens_prompt, tokens_cached, tokens_generated;
     uint64_t refused, cancelled, paused;
     double prompt_s, decode_s;

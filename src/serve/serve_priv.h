@@ -53,7 +53,7 @@ enum lane_word lane_go_on(struct lane *l, struct job *j);
 
 /* ---- warm.c: contexts that are kept; the caller holds a lock, but for the slot that is theirs ---- */
 
-enum { SCOPE_BYTES = 64, WARM_MAX = 64 };
+enum { SCOPE_BYTES = 64, WARM_MAX = 64, N_CTX_DEFAULT = 8192 };
 
 struct warm {
     struct kt_context *context;
@@ -75,6 +75,10 @@ struct warm_set {
     uint64_t clock;
 };
 
+/* What one context of *n_ctx tokens takes (0: the default; becomes what it will have) beside scratch memory for steps. */
+KT_MUST_CHECK enum kt_status warm_bytes(const struct kt_engine *e, size_t *n_ctx, uint64_t *steps,
+                                        uint64_t *one, struct kt_error *err);
+/* memory_bytes: for all contexts and for steps. */
 KT_MUST_CHECK enum kt_status warm_open(struct warm_set *w, struct kt_engine *e, size_t n_ctx,
                                        uint64_t memory_bytes, struct kt_error *err);
 void warm_close(struct warm_set *w);

@@ -130,32 +130,46 @@ size_t warm_count(const struct warm_set *w)
     return n;
 }
 
-/* Between two chunks of a prompt nobody is looked at, so a chunk should take a fraction of a second: few
- * rows for a large model, many for a small one, which also uses them better. */
-static size_t chunk_for(uint64_t weight_bytes)
+/* Steps have no more rows than this: more would not make them faster by a row, and take memory. How many of them are a
+ * prompt's is decided by the time they take. */
+enum { STEP_ROWS = 256 };
+
+static struct kt_context_options options_for(const struct kt_engine *e, size_t n_ctx)
 {
-    uint64_t n = ((uint64_t)48 << 30) / (weight_bytes + 1);
-    return (size_t)MIN(MAX(n, (uint64_t)32), (uint64_t)256);
+    struct kt_engine_info info;
+    kt_engine_info(e, &info);
+    n_ctx = MIN(n_ctx ? n_ctx : (size_t)N_CTX_DEFAULT, (size_t)info.n_ctx_train);
+    return (struct kt_context_options){ .n_ctx = n_ctx, .n_batch = STEP_ROWS };
+}
+
+enum kt_status warm_bytes(const struct kt_engine *e, size_t *n_ctx, uint64_t *steps, uint64_t *one,
+                          struct kt_error *err)
+{
+    struct kt_context_options o = options_for(e, *n_ctx);
+    enum kt_status st = kt_context_bytes(e, &o, one, err);
+    if (!st)
+        st = kt_context_shared_bytes(e, &o, steps, err);
+    *one -= st ? 0 : *steps;
+    *n_ctx = o.n_ctx;
+    return st;
 }
 
 enum kt_status warm_open(struct warm_set *w, struct kt_engine *e, size_t n_ctx,
                          uint64_t memory_bytes, struct kt_error *err)
 {
-    struct kt_engine_info info;
-    kt_engine_info(e, &info);
-    *w = (struct warm_set){ .engine = e };
-    w->options.n_ctx = n_ctx;
-    w->options.n_batch = chunk_for(info.weight_bytes);
-    enum kt_status st = kt_context_bytes(e, &w->options, &w->context_bytes, err);
+    uint64_t steps;
+    *w = (struct warm_set){ .engine = e, .options = options_for(e, n_ctx) };
+    enum kt_status st = warm_bytes(e, &n_ctx, &steps, &w->context_bytes, err);
     if (st)
         return st;
-    w->n_max = (size_t)MIN(memory_bytes / w->context_bytes, (uint64_t)WARM_MAX);
+    uint64_t left = memory_bytes > steps ? memory_bytes - steps : 0;
+    w->n_max = (size_t)MIN(left / w->context_bytes, (uint64_t)WARM_MAX);
     if (w->n_max == 0)
         return kt_fail(
             err, KT_E_LIMIT,
             "a conversation of %zu tokens takes %llu MB, %llu MB are there for conversations; "
             "use a smaller --ctx, or give more with --memory",
-            n_ctx, (unsigned long long)(w->context_bytes / 1000000 + 1),
+            n_ctx, (unsigned long long)((w->context_bytes + steps) / 1000000 + 1),
             (unsigned long long)(memory_bytes / 1000000));
     return KT_OK;
 }
