@@ -124,7 +124,7 @@ static enum kt_status answer_turn(struct chat *c, struct kt_error *err)
                                           .on_text = show,
                                           .on_progress = go_on,
                                           .callback_ctx = c };
-        form_apply(&c->form, p.thinking, &rq);
+        form_apply(&c->form, p.thinking, p.may_think, &rq);
         st = kt_generate(c->context, &rq, &r, err);
     }
     kt_chat_prompt_deinit(&p);

@@ -29,7 +29,7 @@ struct prompt {
     size_t n;
     struct kt_vision_input *media; /* [n_media] */
     size_t n_media;
-    bool thinking; /* it ends inside a thought */
+    bool thinking, may_think; /* it ends inside a thought; or one may follow */
 };
 
 static bool show(void *ctx, const char *text, size_t len)
@@ -62,7 +62,12 @@ static enum kt_status chat_prompt(struct prompt *p, const struct job *j, const s
     enum kt_status st = kt_chat_build(e, &msg, 1, o, &built, err);
     free(parts);
     if (!st)
-        *p = (struct prompt){ built.ids, built.n_ids, built.media, built.n_media, built.thinking };
+        *p = (struct prompt){ .ids = built.ids,
+                              .n = built.n_ids,
+                              .media = built.media,
+                              .n_media = built.n_media,
+                              .thinking = built.thinking,
+                              .may_think = built.may_think };
     return st;
 }
 
@@ -154,7 +159,7 @@ static enum kt_status answer(const struct job *j, struct kt_engine *e, const str
             .on_progress = go_on,
             .callback_ctx = view,
         };
-        form_apply(&j->form, p->thinking, &rq);
+        form_apply(&j->form, p->thinking, p->may_think, &rq);
         st = kt_generate(c, &rq, r, err);
     }
     kt_context_destroy(c);

@@ -128,10 +128,11 @@ void form_deinit(struct form *f)
     *f = (struct form){ 0 };
 }
 
-void form_apply(const struct form *f, bool thinking, struct kt_generate_request *rq)
+void form_apply(const struct form *f, bool thinking, bool may_think, struct kt_generate_request *rq)
 {
     rq->grammar = f->grammar;
     rq->thinking = thinking;
+    rq->may_think = may_think;
     rq->quotes = f->n_sources ? f->sources : NULL;
     rq->n_quotes = f->n_sources;
 }

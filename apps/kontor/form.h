@@ -45,7 +45,8 @@ KT_MUST_CHECK enum kt_status form_open(struct form *f, const struct form_args *a
 void form_deinit(struct form *f);
 /* The grammar that --schema becomes, to standard output. */
 KT_MUST_CHECK enum kt_status form_show(const struct form_args *a, struct kt_error *err);
-/* Into a request, that begins in a thought or not. */
-void form_apply(const struct form *f, bool thinking, struct kt_generate_request *rq);
+/* Into a request, whose prompt ends in a thought, or may be followed by one. */
+void form_apply(const struct form *f, bool thinking, bool may_think,
+                struct kt_generate_request *rq);
 
 #endif

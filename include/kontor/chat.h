@@ -70,7 +70,8 @@ struct kt_chat_prompt {
      * pixels are still the caller's. An image that the layout leaves out is not among them. */
     struct kt_vision_input *media;
     size_t n_media;
-    bool thinking; /* the prompt ends inside a thought: for kt_reply_parser_create() */
+    bool thinking;  /* the prompt ends inside a thought: for kt_reply_parser_create(), kt_generate_request */
+    bool may_think; /* it does not, and the model may open one by itself: for kt_generate_request         */
 };
 
 /* The conversation as tokens. 'opts' may be NULL. The result is the caller's to deinit after success;

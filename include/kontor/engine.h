@@ -200,7 +200,9 @@ enum kt_finish { KT_FINISH_STOP, KT_FINISH_LENGTH, KT_FINISH_CANCELLED, KT_FINIS
  * A grammar: the answer is one of its texts, or the beginning of one if it ended for another reason than KT_FINISH_STOP.
  * It ends at once when nothing can follow. Where the grammar says @quote, a quotation of 'quotes' stands, if there are
  * any. With 'thinking' the answer begins inside a thought (kt_chat_prompt.thinking): that is free, and the grammar
- * begins behind "</think>" and two line ends. kt_reply_parser parts the two. KT_E_LIMIT: the grammar is too ambiguous. */
+ * begins behind "</think>" and two line ends. With 'may_think' (kt_chat_prompt.may_think) the model decides: an answer
+ * that begins with "<think>" goes on so, any other is the grammar's. kt_reply_parser parts thought and answer.
+ * KT_E_LIMIT: the grammar is too ambiguous. */
 struct kt_generate_request {
     const int32_t *prompt; /* the whole prefix */
     size_t n_prompt;
@@ -214,7 +216,7 @@ struct kt_generate_request {
     size_t n_stop;
     bool ignore_stop_tokens;              /* for measuring */
     const struct kt_grammar *grammar;     /* NULL: free text                */
-    bool thinking;                        /* with a grammar; see above      */
+    bool thinking, may_think;             /* with a grammar; see above      */
     const struct kt_quote_source *quotes; /* [n_quotes]; NULL: unrestricted */
     size_t n_quotes;
     bool start_in_quote;    /* the prompt already ends with an opening mark */

@@ -38,7 +38,7 @@ struct automaton {
     struct store store;
     uint32_t start;
     enum kt_status status;
-    size_t work; /* threads looked at since automaton_allow_work() */
+    size_t work; /* threads that may be looked at */
 
     /* while one is made */
     struct item *todo;
@@ -119,11 +119,22 @@ static void seen_widen(struct automaton *a)
     a->n_slots = want;
 }
 
+/* One thread more is looked at. */
+static bool spend(struct automaton *a)
+{
+    if (a->work == 0) {
+        give_up(a, KT_E_LIMIT);
+        return false;
+    }
+    a->work--;
+    return true;
+}
+
 /* To be entered, if it was not yet and leads anywhere. */
 static void enter(struct automaton *a, uint32_t state, uint32_t count, uint32_t frame)
 {
     struct item it = { state, count, frame };
-    if (!bit_has(a->productive, state) || a->status)
+    if (!bit_has(a->productive, state) || a->status || !spend(a))
         return;
     if (a->n_seen * 2 >= a->n_slots)
         seen_widen(a);
@@ -133,12 +144,14 @@ static void enter(struct automaton *a, uint32_t state, uint32_t count, uint32_t 
     for (; a->stamp[i] == a->round; i = (i + 1) & (a->n_slots - 1))
         if (memcmp(&a->seen[i], &it, sizeof(it)) == 0)
             return;
+    if (a->n_seen == AUTOMATON_SEEN_MAX) {
+        give_up(a, KT_E_LIMIT);
+        return;
+    }
     a->seen[i] = it;
     a->stamp[i] = a->round;
     a->n_seen++;
     a->todo[a->n_todo++] = it;
-    if (++a->work > AUTOMATON_WORK_MAX || a->n_seen > 16 * AUTOMATON_THREADS_MAX)
-        give_up(a, KT_E_LIMIT);
 }
 
 static void add_thread(struct automaton *a, struct thread t)
@@ -169,7 +182,7 @@ static void call(struct automaton *a, uint32_t rule, struct back back)
         a->local_of[rule] = (uint32_t)a->n_locals;
         a->locals[a->n_locals++] = (struct local){ .rule = rule, .calls = NONE, .number = NONE };
     }
-    if (!ROOM(a, calls, a->n_calls, cap_calls))
+    if (!spend(a) || !ROOM(a, calls, a->n_calls, cap_calls))
         return;
     struct local *l = &a->locals[a->local_of[rule]];
     a->calls[a->n_calls] = (struct call){ back, l->calls };
@@ -390,7 +403,7 @@ static uint32_t make(struct automaton *a, uint32_t config, uint8_t byte)
 {
     begin_round(a);
     size_t n = a->store.configs[config].n, first = a->store.configs[config].first;
-    a->work += n;
+    a->work -= MIN(n, a->work);
     for (size_t i = 0; i < n && !a->status; i++)
         take_byte(a, a->store.threads[first + i], byte);
     enter_all(a);
@@ -437,13 +450,18 @@ enum kt_status automaton_create(struct automaton **out, const struct kt_grammar 
     a->quotes = quotable ? o->quotes : NULL;
     a->quote_min = o->quote_min;
     a->quote_max = o->quote_max;
+    a->work = AUTOMATON_WORK_MAX;
     a->local_of = calloc(g->n_rules, sizeof(*a->local_of));
     a->local_round = calloc(g->n_rules, sizeof(*a->local_round));
     if (!a->local_of || !a->local_round || !store_init(&a->store, g->n_byte_classes)) {
         give_up(a, KT_E_NOMEM);
     } else {
         begin_round(a);
-        enter(a, o->thinking ? g->start_thinking : g->start, 0, FRAME_ROOT);
+        enter(a,
+              o->thinking    ? g->start_thinking
+              : o->may_think ? g->start_either
+                             : g->start,
+              0, FRAME_ROOT);
         enter_all(a);
         a->start = a->status ? (uint32_t)CONFIG_DEAD : number_config(a);
     }
@@ -548,7 +566,7 @@ enum kt_status automaton_status(const struct automaton *a, struct kt_error *err)
 
 void automaton_allow_work(struct automaton *a)
 {
-    a->work = 0;
+    a->work = MIN(a->work + AUTOMATON_WORK_TOKEN, (size_t)AUTOMATON_WORK_MAX);
 }
 
 const struct thread *automaton_threads(const struct automaton *a, uint32_t config, size_t *n)

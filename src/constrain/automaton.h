@@ -21,7 +21,8 @@ struct automaton;
 struct automaton_options {
     const struct quote_text *quotes;
     size_t quote_min, quote_max;
-    bool thinking; /* a thought comes first, which may be anything */
+    bool thinking;  /* a thought is open, which may be anything */
+    bool may_think; /* or: one may be opened first              */
 };
 KT_MUST_CHECK enum kt_status automaton_create(struct automaton **out, const struct kt_grammar *g,
                                               const struct automaton_options *o,
@@ -43,7 +44,7 @@ int automaton_only_byte(const struct automaton *a, uint32_t config);
 /* Forget what 'config' does not need, if there is much. Returns its new number; 'tidied' says whether numbers changed. */
 uint32_t automaton_tidy(struct automaton *a, uint32_t config, bool *tidied);
 enum kt_status automaton_status(const struct automaton *a, struct kt_error *err);
-/* Work for one more mask may be done. */
+/* The text is a token longer: some more work may be done (limits.h). */
 void automaton_allow_work(struct automaton *a);
 
 /* ---- inside, for masks and quotations ---- */

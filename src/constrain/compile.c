@@ -403,6 +403,8 @@ enum kt_status program_compile(struct kt_grammar *g, const struct ast *a, struct
     uint32_t root = program_state(g, (struct pstate){ .kind = ST_JUMP, .klass = NO_CLASS });
     g->start = root;
     g->start_thinking = compile_thought(g, root);
+    g->start_either =
+        split(g, root, compile_words(g, &(struct span){ "<think>", 7 }, 1, g->start_thinking));
     if (g->n_states > GRAMMAR_STATES_MAX)
         return kt_fail(err, KT_E_LIMIT, "grammar: it becomes more than %d states; make it smaller",
                        GRAMMAR_STATES_MAX);

@@ -21,8 +21,13 @@ enum kt_status constraint_create(struct constraint **out, struct token_trie *v,
         return kt_fail(err, KT_E_NOMEM, "constraint: out of memory");
     enum kt_status st;
     if (o->grammar) {
-        struct guide_options go = { o->thinking, o->ignore_stops, o->quotes,
-                                    o->n_quotes, o->quote_min,    o->quote_max };
+        struct guide_options go = { .thinking = o->thinking,
+                                    .may_think = o->may_think,
+                                    .ignore_stops = o->ignore_stops,
+                                    .quotes = o->quotes,
+                                    .n_quotes = o->n_quotes,
+                                    .quote_min = o->quote_min,
+                                    .quote_max = o->quote_max };
         st = guide_create(&c->guide, v, o->grammar, &go, err);
     } else {
         struct quote_options qo = { o->quote_min, o->quote_max, o->start_in_quote };

@@ -11,7 +11,7 @@ struct constraint;
 
 struct constraint_options {
     const struct kt_grammar *grammar; /* NULL: free text with quotations                        */
-    bool thinking;                    /* with a grammar: a thought comes first                  */
+    bool thinking, may_think;         /* with a grammar: in a thought; or one may come first    */
     const struct kt_quote_source *quotes;  /* [n_quotes] copied */
     size_t n_quotes, quote_min, quote_max; /* lengths; 0: 1 and 400 */
     bool start_in_quote;                   /* without a grammar */

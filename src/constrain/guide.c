@@ -144,7 +144,6 @@ enum kt_status guide_mask(struct guide *u, uint64_t *mask, bool *any, struct kt_
     struct kept_mask *k = find_kept(u);
     u->n_walked = 0;
     if (k->config != u->config) {
-        automaton_allow_work(u->automaton);
         make_mask(u, mask);
         enum kt_status st = automaton_status(u->automaton, err);
         if (st)
@@ -269,7 +268,6 @@ bool guide_failed(const struct guide *u)
 /* Move *c by the ids, as far as they are allowed; how many. */
 static size_t go_along(struct guide *u, uint32_t *c, const int32_t *ids, size_t n)
 {
-    automaton_allow_work(u->automaton);
     for (size_t i = 0; i < n; i++) {
         struct span bytes = u->trie->bytes(u->trie->ctx, ids[i]);
         uint32_t to = *c;
@@ -325,7 +323,6 @@ size_t guide_ahead(struct guide *u, char *out, size_t n_max)
     uint32_t c = u->config;
     size_t n = 0;
     int byte = -1;
-    automaton_allow_work(u->automaton);
     while (n < n_max && c != CONFIG_DEAD && (byte = automaton_only_byte(u->automaton, c)) >= 0) {
         out[n++] = (char)byte;
         c = automaton_step(u->automaton, c, (uint8_t)byte);
@@ -366,7 +363,7 @@ enum kt_status guide_create(struct guide **out, struct token_trie *v, const stru
     u->trie = v;
     u->g = g;
     u->ignore_stops = o->ignore_stops;
-    struct automaton_options ao = { .thinking = o->thinking };
+    struct automaton_options ao = { .thinking = o->thinking, .may_think = o->may_think };
     enum kt_status st = KT_OK;
     if (!(u->slices = calloc(g->n_classes + 1, sizeof(*u->slices))))
         st = kt_fail(err, KT_E_NOMEM, "grammar: out of memory");

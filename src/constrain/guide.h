@@ -15,7 +15,7 @@
 struct guide;
 
 struct guide_options {
-    bool thinking;
+    bool thinking, may_think;              /* as for the automaton */
     bool ignore_stops;                     /* stop tokens never follow */
     const struct kt_quote_source *quotes;  /* [n_quotes] copied */
     size_t n_quotes, quote_min, quote_max; /* 0: 1 and 400 */

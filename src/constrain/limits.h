@@ -20,8 +20,11 @@ enum {
      * tokens; above the second, the grammar is refused. */
     AUTOMATON_KEEP_BYTES = 24 << 20,
     AUTOMATON_MAX_BYTES = 192 << 20,
-    /* Threads looked at for one mask: half a second or so. */
-    AUTOMATON_WORK_MAX = 40 << 20,
+    /* Threads looked at, each some 20 ns: at most this many more for a token, and that many saved up. JSON takes some
+     * thousands. And different ones for one byte, which take memory. */
+    AUTOMATON_WORK_TOKEN = 500000,
+    AUTOMATON_WORK_MAX = 8000000,
+    AUTOMATON_SEEN_MAX = 1 << 17,
 };
 
 #endif

@@ -58,8 +58,9 @@ struct kt_grammar {
     /* Bits: the state can lead to an end; without and with something to quote. */
     uint64_t *productive[2];
     bool has_quote;
-    uint32_t start;          /* state                                                        */
-    uint32_t start_thinking; /* state: any text up to </think> and two line ends, and then it */
+    uint32_t start;          /* state                                                           */
+    uint32_t start_thinking; /* state: any text up to </think>, two line ends, and then 'start' */
+    uint32_t start_either;   /* state: 'start', or <think> and then 'start_thinking'            */
     uint8_t byte_class[256]; /* bytes that no state tells apart                              */
     size_t n_byte_classes;
     bool failed; /* out of memory, while it is made */

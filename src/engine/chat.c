@@ -184,6 +184,7 @@ static enum kt_status encode(const struct kt_engine *e, const struct talk *t, si
         out->ids = ids.ids;
         out->n_ids = ids.n;
         out->thinking = rq.generate && e->layout == CHAT_QWEN35 && rq.thinking == CHAT_THINK_ON;
+        out->may_think = rq.generate && chat_may_think(e->tokenizer, e->layout, rq.thinking);
     } else {
         token_vec_deinit(&ids);
     }

@@ -81,6 +81,7 @@ static enum kt_status open_constraint(struct generation *g, struct kt_error *err
         return st;
     struct constraint_options o = { .grammar = rq->grammar,
                                     .thinking = rq->thinking,
+                                    .may_think = rq->may_think,
                                     .quotes = rq->quotes,
                                     .n_quotes = rq->n_quotes,
                                     .quote_min = rq->quote_min_bytes,

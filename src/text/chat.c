@@ -150,6 +150,11 @@ static bool chatml_thinks(const struct tokenizer *t)
     return can_think(t) && template_has(t, "enable_thinking");
 }
 
+bool chat_may_think(const struct tokenizer *t, enum chat_layout layout, enum chat_thinking thinking)
+{
+    return layout == CHAT_CHATML && thinking != CHAT_THINK_OFF && chatml_thinks(t);
+}
+
 static void chatml_assistant(struct writer *w, struct span text, bool after_question, bool last)
 {
     struct span thought, said;

@@ -45,6 +45,9 @@ struct chat_message {
 enum chat_layout chat_layout_of(const struct model_file *f, const struct tokenizer *t);
 const char *chat_layout_name(enum chat_layout l);
 
+/* May a model of this layout begin its turn with a thought that the layout did not open? */
+bool chat_may_think(const struct tokenizer *t, enum chat_layout layout, enum chat_thinking thinking);
+
 struct chat_request {
     const struct chat_message *msgs;
     size_t n_msgs;

@@ -286,6 +286,67 @@ static void test_refusals(void **state)
     }
 }
 
+/* ---- hostile ones ---------------------------------------------------------------------------- */
+
+static void repeat(struct buf *b, const char *s, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        buf_append_str(b, s);
+}
+
+/* 'head', 'piece' n times, 'tail'; then the text 'letter' n_text times. Compiled and read, or refused as too large. */
+struct hostile {
+    const char *head, *piece, *tail;
+    size_t n;
+    const char *letter;
+    size_t n_text;
+    enum kt_status parse, match;
+};
+
+static const struct hostile HOSTILE[] = {
+    { "root ::= ", "(", "\"a\"", 251, "a", 1, KT_E_LIMIT, KT_OK },
+    { "root ::= ", "[^x]", "", 20000, "a", 20000, KT_OK, KT_OK },
+    { "root ::= ", "\"a\"? ", "", 1000, "a", 1000, KT_OK, KT_OK },
+    { "root ::= ", "\"a\"? ", "", 30000, "a", 1, KT_OK, KT_E_LIMIT },
+    { "root ::= \"a\" root root | \"a\" | \"\"", "", "", 0, "a", 200, KT_OK, KT_OK },
+    { "root ::= (\"a\" | \"aa\" | \"aaa\"){0,1000000000}", "", "", 0, "a", 2000, KT_OK, KT_OK },
+    { "root ::= /(a|b|ab)*(a|b){200}(ab|ba|a|b)*(a|b){300}/", "", "", 0, "a", 1500, KT_OK, KT_OK },
+    { "root ::= ((((\"a\"{0,99}){0,99}){0,99}){0,99}){0,99}", "", "", 0, "a", 300, KT_OK, KT_E_LIMIT },
+    { "root ::= x\nx ::= \"a\" x \"b\" | \"c\"", "", "", 0, "a", 140000, KT_OK, KT_E_LIMIT },
+    { "root ::= \"x\"", "| \"ab\"", "", 100000, "ab", 1, KT_OK, KT_OK },
+    { "root ::= ", "a ", "", 100000, "", 0, KT_E_FORMAT, KT_OK },
+    { "root ::= a ", "\na ::= \"x\"", "", 2, "", 0, KT_E_FORMAT, KT_OK },
+    { "#", " ", "", 2000000, "", 0, KT_E_LIMIT, KT_OK },
+};
+
+static void hostile_grammars_are_bounded(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(HOSTILE); i++) {
+        const struct hostile *h = &HOSTILE[i];
+        struct buf grammar = { 0 }, text = { 0 };
+        struct kt_grammar *g;
+        struct kt_error err;
+        enum kt_grammar_match m;
+        buf_append_str(&grammar, h->head);
+        repeat(&grammar, h->piece, h->n);
+        buf_append_str(&grammar, h->tail);
+        repeat(&text, h->letter, h->n_text);
+        enum kt_status st = kt_grammar_parse(&g, grammar.ptr, grammar.len, &err);
+        if (st != h->parse)
+            fail_msg("%zu: %s: %d, expected %d", i, h->head, (int)st, (int)h->parse);
+        if (!st)
+            st = kt_grammar_match(g, text.ptr, text.len, &m, &err);
+        if (st != h->match && !h->parse)
+            fail_msg("%zu: %s: reading: %d, expected %d", i, h->head, (int)st, (int)h->match);
+        if (!h->parse && !h->match)
+            assert_int_not_equal(m, KT_GRAMMAR_NONE);
+        kt_grammar_destroy(g);
+        buf_deinit(&grammar);
+        buf_deinit(&text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -293,6 +354,7 @@ int main(void)
         cmocka_unit_test(test_regexes),
         cmocka_unit_test(test_labels),
         cmocka_unit_test(test_refusals),
+        cmocka_unit_test(hostile_grammars_are_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

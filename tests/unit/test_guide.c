@@ -344,6 +344,18 @@ static void a_thought_is_free(void **state)
     assert_true(guide_accept_bytes(u, SPAN("a</think>\n\nMiete")));
     assert_true(guide_ended(u));
     guide_destroy(u);
+    /* One that the model may open itself. */
+    struct kt_error err;
+    struct guide_options may = { .may_think = true };
+    assert_int_equal(guide_create(&u, vocab.trie, g, &may, &err), KT_OK);
+    assert_false(guide_accept_bytes(u, SPAN("<thing>")));
+    assert_false(guide_accept_bytes(u, SPAN("a thought")));
+    assert_true(guide_accept_bytes(u, SPAN("<think>\na</think>\n\nM")));
+    guide_destroy(u);
+    assert_int_equal(guide_create(&u, vocab.trie, g, &may, &err), KT_OK);
+    assert_true(guide_accept_bytes(u, SPAN("Miete")));
+    assert_true(guide_ended(u));
+    guide_destroy(u);
     kt_grammar_destroy(g);
 }
 
