@@ -213,6 +213,7 @@ static bool shows(struct chat *c, const char *line, enum kt_status *st, struct k
     bool video = strncmp(line, "/video ", 7) == 0;
     if (!video && strncmp(line, "/image ", 7) != 0)
         return false;
+    look_limit(&c->look_args, c->engine);
     *st = look_add(&c->look, &c->look_args, video, line + 7, c->model, false, err);
     return true;
 }
@@ -268,6 +269,8 @@ static enum kt_status chat_open(struct chat *c, const char *system_text, uint64_
     if (!st && system_text)
         st = talk_push(&c->talk, "system", system_text, strlen(system_text), NULL, 0, err);
     c->n_system = c->talk.n;
+    if (!st && c->look_args.images.n + c->look_args.videos.n)
+        look_limit(&c->look_args, c->engine);
     if (!st)
         st = look_open(&c->look, &c->look_args, c->model, false, err);
     return st;

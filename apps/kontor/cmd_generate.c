@@ -229,8 +229,11 @@ static enum kt_status generate(const struct job *j, struct kt_generate_result *r
     struct look l = { 0 };
     const char *model = cli_chat_model(j->model);
     enum kt_status st = infer_open_seeing(&e, model, j->look.mmproj, err);
+    struct look_args args = j->look;
+    if (!st && args.images.n + args.videos.n)
+        look_limit(&args, e);
     if (!st)
-        st = look_open(&l, &j->look, model, false, err);
+        st = look_open(&l, &args, model, false, err);
     if (!st)
         st =
             j->raw || j->tokens_path ? raw_answer(j, e, &l, r, err) : chat_answer(j, e, &l, r, err);

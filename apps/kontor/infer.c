@@ -7,9 +7,25 @@
 
 #include "base/files.h"
 #include "base/size.h"
+#include "settings.h"
 
 #define TOKEN_FILE_MAX_BYTES ((size_t)1 << 30)
 #define JSON_LINE_MAX_BYTES  ((size_t)64 << 20)
+
+enum kt_status infer_look_seconds(double *seconds, struct kt_error *err)
+{
+    const char *text = settings_get(cli_home(), "look_seconds");
+    char *end;
+    *seconds = 0;
+    if (!text)
+        return KT_OK;
+    double v = strtod(text, &end);
+    if (end == text || *end || !(v >= 0 && v <= 1e6))
+        return kt_fail(err, KT_E_USAGE,
+                       "look_seconds is '%.40s'; expected seconds for a picture, 0 for any", text);
+    *seconds = v > 0 ? v : -1;
+    return KT_OK;
+}
 
 enum kt_status infer_open_seeing(struct kt_engine **out, const char *model, const char *mmproj,
                                  struct kt_error *err)
@@ -18,7 +34,8 @@ enum kt_status infer_open_seeing(struct kt_engine **out, const char *model, cons
     if (!model)
         return kt_fail(err, KT_E_USAGE, "no model is given or configured; name one with -m MODEL");
     struct kt_engine_options eo = { .n_threads = cli_threads(), .mmproj_path = mmproj };
-    return kt_engine_open(out, model, &eo, err);
+    enum kt_status st = infer_look_seconds(&eo.look_seconds, err);
+    return st ? st : kt_engine_open(out, model, &eo, err);
 }
 
 enum kt_status infer_open(struct kt_engine **out, const char *model, struct kt_error *err)

@@ -13,6 +13,9 @@
 KT_MUST_CHECK enum kt_status infer_open(struct kt_engine **out, const char *model,
                                         struct kt_error *err);
 
+/* The setting look_seconds, as struct kt_engine_options wants it. */
+KT_MUST_CHECK enum kt_status infer_look_seconds(double *seconds, struct kt_error *err);
+
 /* With the vision part of a GGUF model; NULL: the one beside it. */
 KT_MUST_CHECK enum kt_status infer_open_seeing(struct kt_engine **out, const char *model,
                                                const char *mmproj, struct kt_error *err);

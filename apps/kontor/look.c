@@ -1,9 +1,11 @@
 /* apps/kontor/look.c: see look.h. */
 #include "look.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/files.h"
 #include "base/span.h"
 #include "base/status.h"
 
@@ -18,6 +20,24 @@ static bool cancelled(void *ctx)
     return cli_interrupted();
 }
 
+void look_limit(struct look_args *a, struct kt_engine *e)
+{
+    if (!a->max_pixels && !a->cap_pixels)
+        a->cap_pixels = kt_vision_pixels(e);
+}
+
+static void say_if_capped(const struct kt_media *m, const char *path)
+{
+    struct kt_media_info info;
+    kt_media_info(m, &info);
+    if (info.capped)
+        fprintf(stderr,
+                "%s: looked at in %u x %u pixels, not %u x %u: more would take this machine long; "
+                "--max-pixels N for more\n",
+                path_base(path), info.input.width, info.input.height, info.source_width,
+                info.source_height);
+}
+
 enum kt_status look_add(struct look *l, const struct look_args *a, bool video, const char *path,
                         const char *model, bool all_frames, struct kt_error *err)
 {
@@ -25,6 +45,7 @@ enum kt_status look_add(struct look *l, const struct look_args *a, bool video, c
                                   .source_fps = a->fps,
                                   .image_max_pixels = a->max_pixels,
                                   .video_max_pixels = a->max_pixels,
+                                  .cap_pixels = a->cap_pixels,
                                   .all_frames = all_frames,
                                   .cancelled = cancelled };
     struct kt_media **items = realloc(l->items, (l->n + 1) * sizeof(*items));
@@ -35,6 +56,7 @@ enum kt_status look_add(struct look *l, const struct look_args *a, bool video, c
                               : kt_media_open_image(&items[l->n], path, &o, err);
     if (st)
         return st;
+    say_if_capped(l->items[l->n], path);
     l->n++;
     l->n_images += !video;
     return KT_OK;

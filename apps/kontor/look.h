@@ -12,6 +12,7 @@ struct look_args {
     struct str_list images, videos;
     const char *mmproj;  /* the vision part of a GGUF model */
     uint64_t max_pixels; /* that a picture, or a whole video, becomes; 0: the model's */
+    uint64_t cap_pixels; /* see look_limit(); 0: none */
     double fps;          /* at which a folder's frames were taken; 0: its file "fps", else 24 */
 };
 #define LOOK_OPTS(a)                                                                               \
@@ -29,7 +30,8 @@ struct look_args {
     "  --fps X           how many of a folder's frames were taken a second (default: its file\n"   \
     "                    \"fps\", else 24)\n"                                                      \
     "  --max-pixels N    pictures, and whole videos, become no larger: 1,024 pixels are a token\n" \
-    "                    (default: as the model was made, 16,777,216 and 25,165,824)\n"            \
+    "                    (default: what takes this machine about 30 s, see look_seconds in\n"       \
+    "                    settings.ini; at most 16,777,216 and 25,165,824)\n"                       \
     "  --mmproj FILE     the vision part of a GGUF model (default: mmproj*.gguf beside it)\n"
 
 /* Opened: the images in their order, then the videos in theirs. */
@@ -38,6 +40,9 @@ struct look {
     size_t n, n_images;
 };
 
+/* For conversations: pictures become no larger than this machine looks at in the engine's time, unless --max-pixels
+ * says how large; what became smaller for that is said on stderr. */
+void look_limit(struct look_args *a, struct kt_engine *e);
 /* 'model' is where the model is: its folder says how large pictures become. 'all_frames': of a folder's
  * frames every one. 'out' is to be closed, whatever happens. */
 KT_MUST_CHECK enum kt_status look_open(struct look *out, const struct look_args *a,

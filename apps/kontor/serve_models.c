@@ -8,6 +8,7 @@
 #include "base/size.h"
 #include "base/span.h"
 #include "base/status.h"
+#include "infer.h"
 #include "open.h"
 #include "serve.h"
 
@@ -91,7 +92,9 @@ static enum kt_status open_one(struct opening *o, struct kt_engine **engine, cha
                                const char *path, struct kt_error *err)
 {
     struct kt_engine_options eo = { .n_threads = cli_threads() };
-    enum kt_status st = kt_engine_open(engine, path, &eo, err);
+    enum kt_status st = infer_look_seconds(&eo.look_seconds, err);
+    if (!st)
+        st = kt_engine_open(engine, path, &eo, err);
     if (st)
         return st;
     struct kt_engine_info info;

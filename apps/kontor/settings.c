@@ -37,6 +37,11 @@ static const char DEFAULT_TEXT[] =
     ";hub_token = hf_...\n"
     ";catalogue = /srv/models/catalogue.json\n"
     "\n"
+    "; Pictures are made so small that looking at one takes about so many seconds on this machine; "
+    "0: as large\n"
+    "; as the model takes them.\n"
+    ";look_seconds = 30\n"
+    "\n"
     "; What `kontor serve` does when its command line says nothing else (the same names as its "
     "options). After a\n"
     "; change: systemctl reload kontor; models change without a lost request, the rest with a "
@@ -69,7 +74,7 @@ static const struct {
 } NAMES[] = {
     { "models", "chat_model" }, { "models", "embed_model" }, { "models", "offline" },
     { "models", "hub" },        { "models", "hub_ca" },      { "models", "hub_token" },
-    { "models", "catalogue" },  { "serve", "listen" },       { "serve", "cert" },
+    { "models", "catalogue" }, { "models", "look_seconds" },  { "serve", "listen" },       { "serve", "cert" },
     { "serve", "key" },         { "serve", "host" },         { "serve", "root" },
     { "serve", "more_models" }, { "serve", "rerank_model" }, { "serve", "ctx" },
     { "serve", "memory" },      { "serve", "streams" },      { "serve", "waiting" },

@@ -28,6 +28,8 @@ struct kt_engine_options {
     /* The vision part of a GGUF model, a GGUF file of its own. NULL: the one file mmproj*.gguf beside the model, if
      * there is one and it fits. A folder has its own. */
     const char *mmproj_path;
+    /* Seconds that looking at one picture may take: see kt_vision_pixels(). 0: 30; below 0: any. */
+    double look_seconds;
 };
 
 /* Open the model at 'path': a GGUF file (the first part of a split one) or a folder with
@@ -99,6 +101,11 @@ KT_API KT_MUST_CHECK enum kt_status
 kt_vision_embed(struct kt_engine *e, const struct kt_vision_input *in, float *vectors,
                 bool (*on_progress)(void *ctx, size_t n_done, size_t n_total), void *callback_ctx,
                 struct kt_error *err);
+
+/* How large a picture may be for this machine to look at it in about the engine's look_seconds: pixels, a power of two
+ * from 2^18 to 2^24, so that small changes of speed do not show. The tower's speed is measured at the first call (some
+ * hundredths of a second). 0: no bound, or nothing to look with. Thread-safe. */
+KT_API uint64_t kt_vision_pixels(struct kt_engine *e);
 
 /* ---- generation ------------------------------------------------------------------------------ */
 

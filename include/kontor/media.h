@@ -41,6 +41,9 @@ struct kt_media_options {
     /* Pixels after resizing, of a video of all frames together; 0: the model's (65,536 to 16,777,216 and
      * 4,096 to 25,165,824). Where one end is given, the other moves along if it must. */
     uint64_t image_min_pixels, image_max_pixels, video_min_pixels, video_max_pixels;
+    /* No more than this of an image, and four times that of a video (whose frames go in pairs), unless the most is given
+     * above; 0: no bound. See kt_vision_pixels(). */
+    uint64_t cap_pixels;
     uint64_t max_source_pixels; /* of a picture as it comes; 0: 67,108,864 (8192 x 8192) */
     /* Of a video: which frames. */
     double fps;                      /* to look at a second; 0: the model's (2)      */
@@ -60,6 +63,7 @@ struct kt_media_info {
     enum kt_media_kind kind;
     struct kt_vision_input input;         /* borrowed from the kt_media */
     uint32_t source_height, source_width; /* as decoded, the right way up */
+    bool capped;     /* it is smaller because of cap_pixels */
     size_t n_tokens; /* pads: one for every 32 x 32 pixels of an image or a pair */
     const double
         *seconds; /* [n_frames / 2] of a video: the middle of each pair, from its beginning */

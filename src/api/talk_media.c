@@ -19,6 +19,7 @@ static bool stop_decoding(void *ctx)
 static struct kt_media_options options_of(struct api_talk *t)
 {
     return (struct kt_media_options){ .model_path = t->call->chat_path,
+                                      .cap_pixels = kt_vision_pixels(desk_chat(t->call->desk)),
                                       .cancelled = stop_decoding,
                                       .ctx = t->call };
 }

@@ -77,7 +77,8 @@ enum kt_status kt_engine_open(struct kt_engine **out, const char *path,
     if (!st)
         st = find_samplable(e, err);
     if (!st)
-        st = sight_open(e, path, opts ? opts->mmproj_path : NULL, err);
+        st = sight_open(e, path, opts ? opts->mmproj_path : NULL, opts ? opts->look_seconds : 0,
+                        err);
     if (st) {
         kt_engine_close(e);
         return st;

@@ -81,10 +81,11 @@ static int32_t find_pad(const struct kt_engine *e, const char *key, const char *
 }
 
 enum kt_status sight_open(struct kt_engine *e, const char *path, const char *mmproj_path,
-                          struct kt_error *err)
+                          double look_seconds, struct kt_error *err)
 {
     struct sight *s = &e->sight;
     s->image_pad = s->video_pad = -1;
+    s->look_seconds = look_seconds != 0 ? look_seconds : LOOK_SECONDS;
     if (!arch_is_qwen35(model_shape_of(e->model)->arch)) {
         return !mmproj_path
                    ? KT_OK
@@ -275,6 +276,28 @@ enum kt_status sight_see(struct kt_engine *e, const struct kt_vision_input *in,
     free(new->vectors);
     free(new);
     return st;
+}
+
+/* ---- how large a picture may be ---------------------------------------------------------------- */
+
+enum { PIXELS_OF_PATCH = VISION_PATCH * VISION_PATCH, PIXELS_LEAST_LOG = 18, PIXELS_MOST_LOG = 24 };
+
+uint64_t kt_vision_pixels(struct kt_engine *e)
+{
+    struct sight *s = &e->sight;
+    if (!s->tower || s->look_seconds < 0)
+        return 0;
+    turns_enter(e->turns, NULL);
+    if (s->ops_a_second == 0)
+        s->ops_a_second = vision_measure(s->tower);
+    double speed = s->ops_a_second;
+    turns_exit(e->turns);
+    int log = PIXELS_MOST_LOG;
+    while (log > PIXELS_LEAST_LOG &&
+           vision_ops(vision_shape_of(s->tower), (double)(1 << log) / PIXELS_OF_PATCH) >
+               s->look_seconds * speed)
+        log--;
+    return (uint64_t)1 << log;
 }
 
 /* ---- for everybody ---------------------------------------------------------------------------- */

@@ -18,6 +18,7 @@
  * pictures. */
 #define SIGHT_BYTES_MAX ((size_t)512 << 20)
 enum { SIGHT_SEEN_MAX = 256 };
+#define LOOK_SECONDS 30.0
 
 struct seen {
     struct digest key;
@@ -36,13 +37,17 @@ struct sight {
     struct seen *list[SIGHT_SEEN_MAX];
     size_t n_seen, bytes;
     uint64_t clock;
+    double look_seconds; /* for one picture; below 0: any */
+    double
+        ops_a_second; /* of the tower; 0: not measured yet; between turns_enter() and turns_exit() */
 };
 
 /* The tower of the engine's model, when there is one; the engine has its file, model and tokenizer. 'path' is the
  * model's. Fails for a tower that is damaged or, when 'mmproj_path' names it, not this model's; one that merely lies
  * beside the model is then not used, and 'why' says so. */
 KT_MUST_CHECK enum kt_status sight_open(struct kt_engine *e, const char *path,
-                                        const char *mmproj_path, struct kt_error *err);
+                                        const char *mmproj_path, double look_seconds,
+                                        struct kt_error *err);
 void sight_close(struct kt_engine *e);
 
 /* Fails with the reason why it cannot see. */

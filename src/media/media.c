@@ -66,6 +66,21 @@ static void budget_of(uint64_t *min, uint64_t *max, uint64_t want_min, uint64_t 
         *max = MAX(*min, *max);
 }
 
+static void cap(uint64_t *min, uint64_t *max, uint64_t pixels)
+{
+    *max = MIN(*max, pixels);
+    *min = MIN(*min, *max / 4);
+}
+
+static void set_caps(struct media_config *c, const struct kt_media_options *o)
+{
+    if (o->cap_pixels && !o->image_max_pixels)
+        cap(&c->image_min_pixels, &c->image_max_pixels, o->cap_pixels);
+    if (o->cap_pixels && !o->video_max_pixels)
+        cap(&c->video_min_pixels, &c->video_max_pixels,
+            4 * MIN(o->cap_pixels, (uint64_t)PIXELS_MAX));
+}
+
 static enum kt_status settings_of(struct settings *s, const struct kt_media_options *o,
                                   struct kt_error *err)
 {
@@ -88,6 +103,9 @@ static enum kt_status settings_of(struct settings *s, const struct kt_media_opti
         return st;
     budget_of(&c->image_min_pixels, &c->image_max_pixels, o->image_min_pixels, o->image_max_pixels);
     budget_of(&c->video_min_pixels, &c->video_max_pixels, o->video_min_pixels, o->video_max_pixels);
+    s->image_uncapped = c->image_max_pixels;
+    s->video_uncapped = c->video_max_pixels;
+    set_caps(c, o);
     if (o->fps != 0)
         c->fps = o->fps;
     if (o->frames_min)
@@ -151,6 +169,13 @@ enum kt_status picture_from_fd(struct buf *out, struct frames *frames, int fd, c
     return why.reason ? media_refusal_fail(err, name, &why, s->max_source_pixels) : KT_OK;
 }
 
+/* Would it have become larger with the most that there was before the cap? */
+static bool is_capped(const struct frames *f, uint64_t most, uint64_t uncapped)
+{
+    uint64_t source = (uint64_t)f->source_height * f->source_width * MAX(f->n, 1u);
+    return most < uncapped && source > most;
+}
+
 /* ---- images ---------------------------------------------------------------------------------- */
 
 static enum kt_status image_from_fd(struct kt_media **out, int fd, const char *name,
@@ -168,6 +193,7 @@ static enum kt_status image_from_fd(struct kt_media **out, int fd, const char *n
     }
     m->kind = KT_MEDIA_IMAGE;
     m->block = buf_take(&result);
+    m->capped = is_capped(&m->frames, s->config.image_max_pixels, s->image_uncapped);
     *out = m;
     return KT_OK;
 }
@@ -238,6 +264,7 @@ enum kt_status kt_media_open_video(struct kt_media **out, const char *path,
         kt_media_close(m);
         return st;
     }
+    m->capped = is_capped(&m->frames, s.config.video_max_pixels, s.video_uncapped);
     *out = m;
     return KT_OK;
 }
@@ -262,5 +289,6 @@ void kt_media_info(const struct kt_media *m, struct kt_media_info *out)
         .source_width = f->source_width,
         .n_tokens = (size_t)n_pairs * (f->height / UNIT) * (f->width / UNIT),
         .seconds = m->seconds,
+        .capped = m->capped,
     };
 }

@@ -186,6 +186,7 @@ KT_MUST_CHECK enum kt_status media_config_read(struct media_config *out, const c
 
 struct settings { /* options with their defaults filled in */
     struct media_config config;
+    uint64_t image_uncapped, video_uncapped; /* the most without cap_pixels */
     uint64_t max_source_pixels;
     double source_fps; /* 0: not said */
     bool all_frames;
@@ -201,6 +202,7 @@ struct kt_media {
     char *block;          /* what holds the pixels */
     struct frames frames; /* its rgb points into the block */
     double *seconds;      /* [n / 2] of a video */
+    bool capped;          /* by cap_pixels */
 };
 
 /* One picture, from an open file: one of 'n_frames' of a video, or 0. 'out' holds the message,

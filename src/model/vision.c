@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/size.h"
 #include "model/carve.h"
 #include "model/model_priv.h"
@@ -341,6 +342,57 @@ enum kt_status vision_encode(const struct vision *v, const struct vision_input *
     }
     free(block);
     return st;
+}
+
+/* ---- how fast ---- */
+
+double vision_ops(const struct vision_shape *s, double n_patches)
+{
+    double d = s->d, wide = VISION_BLOCK * d;
+    double layer = 8 * d * d + 4 * d * s->n_ff + 4 * d * n_patches;
+    double ends = 2 * d * VISION_PATCH_FLOATS + 2 * wide * (wide + s->d_model) / VISION_BLOCK;
+    return n_patches * (s->n_layers * layer + ends);
+}
+
+/* One layer over whatever the patches are now. */
+static double layer_seconds(struct encoder *e)
+{
+    struct kt_error err;
+    uint64_t start = clock_now_ns();
+    enum kt_status st = pass(e, keys_tile, &err);
+    if (!st)
+        st = pass(e, layer_tile, &err);
+    return st ? 0 : (double)(clock_now_ns() - start) / 1e9; /* it has nobody who could cancel it */
+}
+
+double vision_measure(const struct vision *v)
+{
+    enum { PATCHES = 64 }; /* for each thread */
+    size_t bytes, n_threads = pool_threads(v->pool);
+    struct encoder e = { .v = v, .l = v->w.layers };
+    e.grid = (struct vision_grid){ 1, (uint32_t)n_threads, PATCHES / VISION_BLOCK };
+    if (v->shape.n_layers == 0 || !vision_scratch_size(&bytes, &v->shape, &e.grid, n_threads))
+        return 0;
+    void *block = calloc(1, bytes);
+    if (!block)
+        return 0;
+    struct carver c = { .base = (char *)size_align((size_t)block, 64) };
+    layout(&e, &c, &v->shape, &e.grid, n_threads);
+    vision_angles(e.angles, &v->shape, (size_t)MAX(e.grid.rows, e.grid.cols) * VISION_MERGE);
+    for (size_t i = 0; i < e.n_patches * v->shape.d; i++)
+        e.x[i] = (float)((int)(i % 7) - 3); /* some numbers: zeros could be quicker */
+    double best = layer_seconds(&e);        /* weights come from the disk, the first time */
+    for (int i = 0; i < 2; i++) {
+        double s = layer_seconds(&e);
+        best = s < best ? s : best;
+    }
+    struct vision_shape one = v->shape;
+    one.n_layers = 1;
+    struct vision_shape ends = one; /* what is not in a layer was not done */
+    ends.n_layers = 0;
+    double n = (double)e.n_patches, ops = vision_ops(&one, n) - vision_ops(&ends, n);
+    free(block);
+    return best > 0 ? ops / best : 0;
 }
 
 /* ---- the tower ---- */

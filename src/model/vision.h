@@ -100,6 +100,13 @@ KT_MUST_CHECK enum kt_status vision_encode(const struct vision *v, const struct 
                                            float *out, vision_progress_fn progress, void *ctx,
                                            struct kt_error *err);
 
+/* Multiplications and additions for one pair of n_patches patches. Attention grows with their square. */
+double vision_ops(const struct vision_shape *s, double n_patches);
+/* How many of these the tower does a second on this machine, with the threads of its pool: one layer over some 64
+ * patches a thread, twice, and the better time. Takes some hundredths of a second, a tenth of what one small picture
+ * takes. One call at a time per pool. 0: out of memory. */
+double vision_measure(const struct vision *v);
+
 /* The same patches as the tower's first matrix reads them, for tests: rows [row0, row0 + n) of pair 'pair',
  * each VISION_PATCH_FLOATS values (channel, frame, y, x) at 'stride' floats, in block order: the four patches
  * of a vector follow each other. */

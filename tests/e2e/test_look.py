@@ -84,8 +84,9 @@ def write_script(folder, texts, after):
     (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + data + rows)
 
 
-def kontor(*args, ok=(0,), **kw):
-    p = subprocess.run([KONTOR, *map(str, args)], capture_output=True, timeout=600, env={**os.environ, "KONTOR_HOME": HOME}, **kw)
+def kontor(*args, ok=(0,), env=(), **kw):
+    p = subprocess.run([KONTOR, *map(str, args)], capture_output=True, timeout=600,
+                       env={**os.environ, "KONTOR_HOME": HOME, **dict(env)}, **kw)
     if p.returncode not in ok:
         raise AssertionError(f"kontor {' '.join(map(str, args))}: exit {p.returncode}, expected {ok}\n"
                              f"stdout: {p.stdout.decode()[-1000:]}\nstderr: {p.stderr.decode()[-1000:]}")
@@ -228,6 +229,27 @@ class Generate(Base):
         ids = json.loads(kontor("tokenize", "-m", MODEL, "--lines", "--special", input=json.dumps(text).encode() + b"\n").stdout)
         self.assertEqual(print_of(generate("--tokens", self.tokens(ids), *media)), print_of(chat))
         self.assertEqual(len(ids), chat["tokens_prompt"])
+
+    def test_a_machine_that_looks_slowly(self):
+        model, picture = self.dir / "model", self.dir / "wide.png"
+        shutil.copytree(MODEL, model)
+        (model / "preprocessor_config.json").unlink()
+        png(picture, 768, 512, 9)  # 384 tokens; at most 262,144 pixels are 608 x 416 and 247
+
+        def look(seconds, *args):
+            p = kontor("generate", "-m", model, "--json", "-n", 1, "-p", "What?", "--image", picture, *args, env={"KONTOR_LOOK_SECONDS": seconds})
+            return json.loads(p.stdout)["tokens_prompt"], p.stderr.decode()
+
+        whole, said = look("0")
+        self.assertEqual(said, "")
+        self.assertEqual(look("1000"), (whole, ""), "this tower is tiny")
+        few, said = look("1e-9")
+        self.assertEqual(whole - few, 24 * 16 - 19 * 13)
+        self.assertIn("wide.png: looked at in 608 x 416 pixels, not 768 x 512", said)
+        self.assertEqual(look("1e-9", "--max-pixels", 400000), (whole, ""))
+        for bad in ("soon", "-1", "nan"):
+            p = kontor("generate", "-m", model, "-p", "x", env={"KONTOR_LOOK_SECONDS": bad}, ok=(2,))
+            self.assertIn(b"look_seconds", p.stderr)
 
     def test_thinking(self):
         n = {how: generate("-p", "Hi", *how)["tokens_prompt"] for how in ((), ("--think",), ("--no-think",))}
