@@ -183,7 +183,21 @@ wheels_of() { # clients or browser: tools/NAME.txt to build/deps/NAME
     rm -rf "${dest:?}/$1"
     mv "$dest/$1.part" "$dest/$1"
 }
+# The same from npm: archives unpacked whole, each into the folder of its name.
+node_modules() {
+    want=$(grep '^package node ' "$pins" | sha256sum | cut -c1-64)
+    [ "$(cat "$dest/node/.made-from" 2>/dev/null)" = "$want" ] && return
+    rm -rf "$dest/node.part"
+    grep '^package node ' "$pins" | while read -r _ _ _ client name file hash; do
+        archive "$client" "$name" "$file" "$hash"
+        mkdir -p "$dest/node.part/node_modules/${name%%==*}"
+        tar -xzf "$cache/$file" -C "$dest/node.part/node_modules/${name%%==*}" --strip-components=1 --no-same-owner
+    done
+    printf '%s\n' "$want" >"$dest/node.part/.made-from"
+    rm -rf "$dest/node"
+    mv "$dest/node.part" "$dest/node"
+}
 for group; do
-    if [ "$group" = check ]; then wheels_of clients; fi
+    if [ "$group" = check ]; then wheels_of clients && node_modules; fi
     if [ "$group" = long ]; then wheels_of browser; fi
 done
