@@ -89,6 +89,14 @@ void reply_error(struct call *c, int status, const char *type, const char *code,
     va_start(ap, fmt);
     vsnprintf(message, sizeof(message), fmt, ap);
     va_end(ap);
+    /* Anthropic's errors have no field for it, its messages begin with it */
+    if (style_of(c) == STYLE_ANTHROPIC && param && !strstr(message, param)) {
+        char named[sizeof(message) + 80];
+        snprintf(named, sizeof(named), "%.64s: %s", param, message);
+        reply_json(c, status,
+                   error_json(STYLE_ANTHROPIC, status, type, code, param, named, http_id(c->rq)));
+        return;
+    }
     reply_json(c, status,
                error_json(style_of(c), status, type, code, param, message, http_id(c->rq)));
 }

@@ -56,6 +56,24 @@ class Openapi(unittest.TestCase):
                 self.assertTrue({"200", "201"} & set(operation["responses"]), path)
 
 
+    def test_the_file_names_what_is_read(self):
+        """Each parameter that a handler reads stands in the file, and none that is unknown to it."""
+        served = json.loads((SOURCE / "docs" / "openapi.json").read_text(encoding="utf-8"))["components"]["schemas"]
+        for schema, places in {"ChatRequest": [("openai_answer.c", "COMMON"), ("openai_chat.c", "PARAMS")],
+                               "CompletionRequest": [("openai_answer.c", "COMMON"), ("openai_completions.c", "PARAMS")],
+                               "ResponsesRequest": [("responses.c", "PARAMS")], "MessagesRequest": [("anthropic.c", "MESSAGE_PARAMS")],
+                               "EmbeddingRequest": [("openai_texts.c", "EMBED_PARAMS")], "RerankRequest": [("openai_texts.c", "RERANK_PARAMS")]}.items():
+            known = {}
+            for file, table in places:
+                text = (SOURCE / "src" / "api" / file).read_text(encoding="utf-8")
+                body = re.search(r"struct param %s\[\] = \{(.*?)\n\};" % table, text, re.S).group(1)
+                known |= dict(re.findall(r'\{\s*"(\w+)",\s*PARAM_(\w+)', body))
+            used = {name for name, kind in known.items() if kind == "USED"}
+            described = set(served[schema]["properties"])
+            self.assertEqual(used - described, set(), f"{schema} lacks them")
+            self.assertEqual(described - set(known), set(), f"{schema} has what no handler knows")
+
+
 class Rights(unittest.TestCase):
     """Every route as every role, with a matter of the caller's, a foreign one, and one that is not.
 

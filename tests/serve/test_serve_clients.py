@@ -11,8 +11,9 @@ import os
 import pathlib
 import sys
 import tempfile
-from typing import Literal
+import typing
 import unittest
+from typing import Literal
 
 CLIENTS = pathlib.Path(os.environ["KONTOR_TESTDATA"]).parent / "clients"
 sys.path.insert(0, str(CLIENTS))
@@ -371,6 +372,38 @@ class Office(unittest.TestCase):
         self.assertLess(many[1]["passages"], 16)
         name, data = events(SERVER.call("POST", "/api/ask?matter=" + mid, {**body, "stream": True}, SERVER.key)[1])[-1]
         self.assertEqual((name, json.loads(data)), ("answer", whole))
+
+
+class Parameters(unittest.TestCase):
+    """Whatever the clients' own types name is known: taken, ignored, or refused by its name."""
+
+    def test_none_is_unknown(self):
+        def names(*types):
+            return set().union(*(typing.get_type_hints(t) for t in types))
+
+        from anthropic.types import message_count_tokens_params, message_create_params
+        from openai.types import completion_create_params, embedding_create_params
+        from openai.types.chat import completion_create_params as chat_params
+        from openai.types.responses import response_create_params
+        for path, body, known in (
+                ("/v1/chat/completions", {"model": CHAT, "messages": TALK}, names(chat_params.CompletionCreateParamsBase)),
+                ("/v1/completions", {"model": CHAT, "prompt": "a"}, names(completion_create_params.CompletionCreateParamsBase)),
+                ("/v1/responses", {"model": CHAT, "input": "a"}, names(response_create_params.ResponseCreateParamsBase)),
+                ("/v1/embeddings", {"model": EMBED, "input": "a"}, names(embedding_create_params.EmbeddingCreateParams)),
+                ("/v1/messages", {"model": CHAT, "messages": TALK, "max_tokens": 1}, names(message_create_params.MessageCreateParamsBase)),
+                ("/v1/messages/count_tokens", {"model": CHAT, "messages": TALK}, names(message_count_tokens_params.MessageCountTokensParams))):
+            self.assertGreater(len(known), 4, path)
+            for name in sorted(known - {"model"}):
+                # null is what clients send for "not given"; an object is right for few, and refused by name then. The model is
+                # none, so that nothing has to be written.
+                for value in (None, {"x": 1}):
+                    with self.subTest(f"{path} {name}={value}"):
+                        status, answer, _ = SERVER.call("POST", path, {**body, "model": "none", name: value}, SERVER.key)
+                        text = json.dumps(answer)
+                        self.assertNotIn("unknown parameter", text)
+                        self.assertIn(status, (400, 404), text)
+                        if status == 400:
+                            self.assertIn(name, text)
 
 
 class Prometheus(unittest.TestCase):
