@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -192,12 +193,15 @@ static void on_event(struct http_server *s, struct conn *c, uint32_t events)
     }
 }
 
-/* Slow bodies: after a while they must have come at a rate that a poor line reaches. */
+/* Slow bodies: after a while they must have come at a rate that a poor line reaches. What has come and is not read yet is
+ * our slowness. */
 static bool is_too_slow(const struct conn *c, uint64_t now)
 {
     uint64_t ms = (now - c->since_ns) / 1000000u;
+    int unread = 0;
     return c->wants_body && ms > HTTP_BODY_GRACE_MS &&
-           c->body_bytes * 1000 < (uint64_t)HTTP_BODY_RATE * (ms - HTTP_BODY_GRACE_MS) + 1;
+           c->body_bytes * 1000 < (uint64_t)HTTP_BODY_RATE * (ms - HTTP_BODY_GRACE_MS) + 1 &&
+           ioctl(c->fd, FIONREAD, &unread) == 0 && unread == 0;
 }
 
 static void sweep(struct http_server *s)

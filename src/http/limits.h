@@ -17,7 +17,8 @@ enum {
     HTTP_CONNECTIONS =
         2600,              /* open at once: 2,000 idle ones, and room for those that work         */
     HTTP_PER_ADDRESS = 64, /* of one address; loopback is exempt: a proxy's clients share it      */
-    HTTP_HANDLERS = 256,   /* requests being worked on; each has a thread                         */
+    HTTP_HANDLERS =
+        2304, /* requests being worked on or waiting for a model: 2,000 that wait, and room */
     HTTP_BODIES_BYTES =
         256 << 20, /* bodies in memory at once, of all requests together                */
     HTTP_STREAM_BYTES =

@@ -16,7 +16,10 @@
 #include "base/size.h"
 #include "serve/serve_priv.h"
 
-enum { LOOK_MS = 100 }; /* how often someone who waits is asked whether they still do */
+enum {
+    LOOK_MS = 100,
+    LOOK_MAX_MS = 500
+}; /* how often someone who waits is asked whether they still do */
 
 /* ---- whose turn it is ---- */
 
@@ -153,26 +156,30 @@ static void start(struct lane *l, struct job *j)
     note_turn(l, j->visitor->user);
 }
 
-/* Let begin whoever can, and see that who cannot soon will. */
+/* Let begin whoever can, and see that who cannot soon will. Those who wait are woken only when it is for one of them: each
+ * that comes would wake all others otherwise. */
 static void decide(struct lane *l)
 {
     struct job *j;
+    bool concerns_waiting = l->closing;
     while (l->n_running < l->n_streams && (j = best_waiting(l, false))) {
         if (!j->has_place && l->n_places_taken == l->n_places) {
             struct job *paused = victim(l->first, j->visitor->class, false);
             if (paused)
-                paused->gives_up = true;
+                paused->gives_up = concerns_waiting = true;
             if (paused || !(j = best_waiting(l, true)) || j->gives_up)
                 break;
         }
         start(l, j);
+        concerns_waiting = true;
     }
     if (l->n_running == l->n_streams && (j = best_waiting(l, false))) {
         struct job *runs = victim(l->running, j->visitor->class, true);
         if (runs)
             runs->yields = true;
     }
-    pthread_cond_broadcast(&l->changed);
+    if (concerns_waiting)
+        pthread_cond_broadcast(&l->changed);
 }
 
 /* ---- for the desk ---- */
@@ -219,7 +226,9 @@ static bool wait_turn(struct lane *l, struct job *j)
             strike(l, j);
             return false;
         }
-        uint64_t t = clock_now_ns() + (uint64_t)LOOK_MS * 1000000u;
+        /* a crowd looks less often: 2,000 who looked every 100 ms would keep a processor busy */
+        uint64_t look_ms = MIN(LOOK_MS * (1 + l->n_waiting / 256), (size_t)LOOK_MAX_MS);
+        uint64_t t = clock_now_ns() + look_ms * 1000000u;
         struct timespec until = { (time_t)(t / 1000000000u), (long)(t % 1000000000u) };
         pthread_cond_timedwait(&l->changed, &l->lock, &until);
     }

@@ -184,6 +184,26 @@ class Limits(Base):
                 self.assertEqual(answer["error"]["type"], "invalid_request_error")
         self.assertLess(self.server.metric("resident_memory_bytes"), 1.5e9)
 
+    def test_a_million_messages(self):
+        """30 MB of them, the most a conversation may have in bytes: refused before a tree is made of them, which would take half a
+        gigabyte; and the same as deep as they go, with every escape, as numbers of a million digits."""
+        before = self.server.metric("resident_memory_bytes")
+        message = b'{"role":"user","content":"a"},'
+        for name, body in (("messages", b'{"model":"m","messages":[' + message * 1000000 + b'{"role":"user","content":"a"}]}'),
+                           ("depth", b'{"model":"m","messages":' + b"[" * 8000000 + b"]" * 8000000 + b"}"),
+                           ("keys", b"{" + b",".join(b'"k%d":0' % i for i in range(1000000)) + b"}"),
+                           ("an escape", b'{"model":"' + b"\\u0041" * 4000000 + b'"}'),
+                           ("digits", b'{"model":"m","max_tokens":' + b"1" * 1000000 + b"}"),
+                           ("quotes", b'{"model":"m' + b'\\"' * 4000000)):
+            with self.subTest(name):
+                start = time.monotonic()
+                status, answer, _ = self.server.call("POST", "/v1/chat/completions", body)
+                took = time.monotonic() - start
+                self.assertIn(status, (400, 404), answer)
+                self.assertLess(took, 20)
+        self.assertLess(self.server.metric("resident_memory_bytes") - before, 300e6)
+        self.assertEqual(self.server.metric("http_body_bytes"), 0)
+
 
 class Slow(unittest.TestCase):
     """500 clients that drip, and 1,500 that say nothing; one good client notices nothing."""
