@@ -11,6 +11,7 @@
 #include "base/files.h"
 #include "base/size.h"
 #include "constrain/guide.h"
+#include "kontor/schema.h"
 #include "text/tokenizer.h"
 
 static const char JSON[] =
@@ -60,6 +61,19 @@ static const char PATTERN_TEXT[] =
 static const char *const LABELS[] = { "Mietrecht",     "Arbeitsrecht", "Familienrecht", "Erbrecht",
                                       "Verkehrsrecht", "Steuerrecht",  "Sonstiges" };
 static const char LABEL_TEXT[] = "Verkehrsrecht";
+
+static const char SCHEMA[] = "{\"type\": \"object\", \"properties\": {\"vendor\": {\"type\": "
+                             "\"string\", \"minLength\": 1, \"maxLength\": 200}, "
+                             "\"date\": {\"type\": \"string\", \"pattern\": "
+                             "\"^[0-9]{4}-[0-9]{2}-[0-9]{2}$\"}, \"total\": {\"type\": \"number\", "
+                             "\"minimum\": 0}, \"kind\": {\"enum\": [\"invoice\", \"reminder\", "
+                             "\"contract\", \"other\"]}, \"items\": {\"type\": "
+                             "\"array\", \"maxItems\": 20, \"items\": {\"type\": \"object\", "
+                             "\"properties\": {\"what\": {\"type\": \"string\"}, "
+                             "\"amount\": {\"type\": \"number\"}}, \"required\": [\"what\", "
+                             "\"amount\"], \"additionalProperties\": false}}}, "
+                             "\"required\": [\"vendor\", \"date\", \"total\", \"kind\", "
+                             "\"items\"], \"additionalProperties\": false}";
 
 static const char THOUGHT_TEXT[] =
     "The user wants the fields of a letter. It has a date < 2027 and a total.\n</think>\n\n";
@@ -170,9 +184,10 @@ int main(int argc, char **argv)
     printf("vocabulary of %zu: %zu nodes, %.1f ms\n", n_vocab, trie->n_nodes,
            (double)(cpu_ns() - t0) * 1e-6);
 
-    struct kt_grammar *json_g, *form, *pattern, *labels;
+    struct kt_grammar *json_g, *form, *schema, *pattern, *labels;
     if (kt_grammar_parse(&json_g, JSON, sizeof(JSON) - 1, &err) ||
         kt_grammar_parse(&form, FORM, sizeof(FORM) - 1, &err) ||
+        kt_grammar_from_schema(&schema, SCHEMA, sizeof(SCHEMA) - 1, NULL, &err) ||
         kt_grammar_from_regex(&pattern, PATTERN, sizeof(PATTERN) - 1, &err) ||
         kt_grammar_from_labels(&labels, LABELS, ARRAY_LEN(LABELS), &err))
         die("grammar", &err);
@@ -181,12 +196,14 @@ int main(int argc, char **argv)
     for (int first = 1; first >= 0; first--) {
         measure("json", trie, tok, json_g, "", JSON_TEXT, first);
         measure("form", trie, tok, form, "", FORM_TEXT, first);
+        measure("schema", trie, tok, schema, "", FORM_TEXT, first);
         measure("regex", trie, tok, pattern, "", PATTERN_TEXT, first);
         measure("labels", trie, tok, labels, "", LABEL_TEXT, first);
         measure("thought", trie, tok, json_g, THOUGHT_TEXT, JSON_TEXT, first);
     }
     kt_grammar_destroy(json_g);
     kt_grammar_destroy(form);
+    kt_grammar_destroy(schema);
     kt_grammar_destroy(pattern);
     kt_grammar_destroy(labels);
     token_trie_destroy(trie);

@@ -39,6 +39,11 @@ echo
 echo "Guessed tokens, verified several in one step: beside plain steps, the same answers"
 python3 bench/guessing.py --kontor build/release/kontor -m build/deps/models/SmolLM2-135M-Instruct.Q4_1.gguf -r 3
 build/release/kontor bench -m build/deps/models/SmolLM2-135M-Instruct.Q4_1.gguf --guesses
+
+echo
+echo "What holding an answer to a form costs a token: one mask over 248,077 tokens, microseconds of processor time"
+ninja -C build/release mask_speed >/dev/null
+build/release/bench/mask_speed build/deps/models/qwen35/tokenizer.json
 echo "saved: $result"
 
 echo

@@ -850,6 +850,10 @@ static void chatml_with_thinking(void **state)
     check_render(t, l, m, 2, false, CHAT_THINK_DEFAULT,
                  "<|im_start|>user\n1<|im_end|>\n<|im_start|>assistant\n<think>\nhm\n</"
                  "think>\n\nOne.<|im_end|>\n");
+    assert_true(chat_may_think(t, l, CHAT_THINK_DEFAULT)); /* it opens its thoughts itself */
+    assert_false(chat_may_think(t, l, CHAT_THINK_OFF));
+    assert_false(chat_may_think(smol, smol_layout, CHAT_THINK_DEFAULT));
+    assert_false(chat_may_think(qwen, qwen_layout, CHAT_THINK_ON)); /* the layout does */
     tokenizer_close(t);
 }
 
