@@ -227,9 +227,9 @@ enum kt_status desk_generate(struct desk *d, const struct visitor *v,
         if (st)
             return st;
     }
-    lane_end(&d->chat, &j, st == KT_E_CANCELLED);
     if (!st)
         add_up(d, out);
+    lane_end(&d->chat, &j, st == KT_E_CANCELLED); /* after which the desk may be gone */
     return st;
 }
 
