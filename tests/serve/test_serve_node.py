@@ -27,7 +27,7 @@ class Node(unittest.TestCase):
             model.mkdir()
             subprocess.run([look.WRITER, model], check=True)
             look.write_tokenizer(model)
-            server = Server("-m", model, "--ctx", "2048", "--memory", "300", models="embed")
+            server = Server("-m", model, "--ctx", "2048", "--memory", "900", models="embed")
             self.addCleanup(server.stop)
             kontor(server.home, "user", "add", "anna")
             env = {**os.environ, "KONTOR_URL": server.url, "KONTOR_KEY": kontor(server.home, "user", "key", "anna").stdout.strip(),

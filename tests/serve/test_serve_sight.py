@@ -39,7 +39,7 @@ def setUpModule():
     (DIR / "sighted").mkdir()
     subprocess.run([look.WRITER, DIR / "sighted"], check=True)
     look.write_tokenizer(DIR / "sighted")
-    SERVER = Server("-m", DIR / "sighted", "--ctx", "2048", "--memory", "200")
+    SERVER = Server("-m", DIR / "sighted", "--ctx", "2048", "--memory", "900")
 
 
 def tearDownModule():
