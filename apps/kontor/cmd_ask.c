@@ -6,10 +6,11 @@
 
 #include "base/size.h"
 #include "infer.h"
+#include "kontor/cache.h"
 #include "kontor/office.h"
 #include "open.h"
 
-enum { CONTEXT_TOKENS = 4096 };
+enum { CONTEXT_TOKENS = 4096, CACHE_BYTES = 512 << 20 };
 
 static json_t *citation_json(const struct kt_citation *c)
 {
@@ -55,6 +56,7 @@ static int print_text(const struct kt_answer *a)
 
 struct models {
     struct kt_engine *embedder, *chat;
+    struct kt_cache *cache;
     struct kt_context *context;
 };
 
@@ -75,9 +77,31 @@ static enum kt_status open_models(struct models *m, const char *chat_option,
     return st ? st : kt_context_create(&m->context, m->chat, &co, err);
 }
 
+/* What the prompts of several questions have in common is read once: instructions, and passages that come again;
+ * long ones and what was of use also by a later run, from the matter's folder. */
+static enum kt_status use_cache(struct models *m, const struct opened *o, struct kt_error *err)
+{
+    struct kt_cache_options co = { .memory_bytes = CACHE_BYTES };
+    uint8_t key[KT_CACHE_KEY_BYTES];
+    char *dir = NULL;
+    if (!m->context)
+        return KT_OK;
+    enum kt_status st = kt_cache_create(&m->cache, m->chat, &co, err);
+    if (!st)
+        st = kt_context_use_cache(m->context, m->cache, kt_matter_id(o->matter), err);
+    if (!st)
+        st = kt_matter_side(o->store, kt_matter_id(o->matter), KT_CACHE_PURPOSE, &dir, key, err);
+    if (!st)
+        st = kt_context_keep_files(m->context, dir, key, 0, err);
+    explicit_bzero(key, sizeof(key));
+    free(dir);
+    return st;
+}
+
 static void models_close(struct models *m)
 {
     kt_context_destroy(m->context);
+    kt_cache_destroy(m->cache);
     kt_engine_close(m->chat);
     kt_engine_close(m->embedder);
 }
@@ -159,6 +183,8 @@ static int run(int argc, char **argv)
     enum kt_status st = open_matter(&a.o, matter, KT_READ, &err);
     if (!st)
         st = open_models(&a.m, chat, embed, speculate, &err);
+    if (!st)
+        st = use_cache(&a.m, &a.o, &err);
     int rc = st ? cli_fail("ask", &err) : lines ? ask_lines(&a) : ask_one(&a, question, as_json);
     models_close(&a.m);
     opened_close(&a.o);

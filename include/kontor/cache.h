@@ -26,6 +26,8 @@ enum { KT_CACHE_SCOPE_MAX = 95 }; /* bytes of a scope's name */
 
 struct kt_cache_options {
     uint64_t memory_bytes; /* for all checkpoints; 0: none is kept */
+    /* Files: what saves at least so many tokens is written, and what has been of use; 0: 2048. */
+    size_t file_tokens;
 };
 
 /* The engine is borrowed and must outlive the cache, and the cache the contexts that use it. */
@@ -46,6 +48,7 @@ KT_API KT_MUST_CHECK enum kt_status kt_context_use_cache(struct kt_context *c,
  * in the background, and the last ones while the cache is destroyed. A file that is damaged, or that the key does
  * not open, is removed. Takes milliseconds the first time, nothing afterwards. */
 enum { KT_CACHE_KEY_BYTES = 32 };
+#define KT_CACHE_PURPOSE "kontor prompt cache 1" /* for kt_matter_side() */
 KT_API KT_MUST_CHECK enum kt_status
 kt_context_keep_files(struct kt_context *c, const char *dir,
                       const uint8_t key[static KT_CACHE_KEY_BYTES], uint64_t bytes_max,

@@ -69,6 +69,14 @@ KT_API KT_MUST_CHECK enum kt_status kt_matter_find_id(struct kt_store *s, const 
                                                       char id[static KT_MATTER_ID_LEN + 1],
                                                       struct kt_error *err);
 
+/* For what is kept beside the documents of matter 'id' and goes with it: its folder (*dir is the caller's to free())
+ * and a key that is derived from the matter's for 'purpose', a fixed text of the program. When the matter's key is
+ * destroyed nothing that was sealed with this one can be read again. Files named "cache-..." in the folder are also
+ * removed when something is taken out of the matter. The caller wipes the key. KT_E_NOTFOUND as above. */
+KT_API KT_MUST_CHECK enum kt_status kt_matter_side(const struct kt_store *s, const char *id,
+                                                   const char *purpose, char **dir,
+                                                   uint8_t key[static 32], struct kt_error *err);
+
 /* ---- documents ------------------------------------------------------------------------------- */
 
 enum kt_doc_state { KT_DOC_INDEXED, KT_DOC_SKIPPED, KT_DOC_FAILED };

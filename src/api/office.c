@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "api/api_priv.h"
+#include "kontor/cache.h"
 #include "base/log.h"
 #include "kontor/office.h"
 
@@ -164,6 +165,7 @@ void handle_matter_destroy(struct call *c)
     struct kt_error err;
     char *name = NULL;
     matters_close(c->api, c->matter);
+    crew_forget(c->crew, c->matter); /* files are not written into a folder that goes */
     enum kt_status st = kt_matter_open_id(&m, c->api->opts.store, c->matter, KT_READ, &err);
     if (!st) {
         name = strdup(kt_matter_name(m));
@@ -375,6 +377,30 @@ static json_t *answer_json(const struct kt_answer *a)
                      number_or_null(a->cosine));
 }
 
+/* Where the matter keeps what the model made of its texts. */
+struct side {
+    char *dir;
+    uint8_t key[KT_CACHE_KEY_BYTES];
+};
+
+static enum kt_status side_open(struct side *s, struct call *c, struct visitor *v,
+                                struct kt_error *err)
+{
+    enum kt_status st =
+        kt_matter_side(c->api->opts.store, c->matter, KT_CACHE_PURPOSE, &s->dir, s->key, err);
+    if (st)
+        return st;
+    v->keep_dir = s->dir;
+    v->keep_key = s->key;
+    return KT_OK;
+}
+
+static void side_close(struct side *s)
+{
+    explicit_bzero(s->key, sizeof(s->key));
+    free(s->dir);
+}
+
 void handle_ask(struct call *c)
 {
     static const struct param PARAMS[] = {
@@ -393,9 +419,14 @@ void handle_ask(struct call *c)
     a.seed = (uint64_t)seed;
     struct kt_error err;
     struct visitor v = visitor_of(c);
+    struct side side;
     enum kt_status st = matter_take(&a.matter, c, &err);
     if (!st)
+        st = side_open(&side, c, &v, &err);
+    if (!st) {
         st = desk_with_context(c->desk, &v, ask, &a, &err);
+        side_close(&side);
+    }
     matter_give(c, a.matter);
     /* once the events have begun an error is one of them */
     if (st && a.stream && http_status(c->rq) != 0)

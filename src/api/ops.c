@@ -93,9 +93,15 @@ void handle_metrics(struct call *c)
            (double)n.refused);
     metric(&b, "generations_cancelled_total", "counter", "Generations whose client left.",
            (double)n.cancelled);
-    metric(&b, "warm_contexts", "gauge", "Conversations kept in memory.", (double)n.warm);
-    metric(&b, "warm_contexts_max", "gauge", "Conversations that fit the memory.",
-           (double)n.warm_max);
+    metric(&b, "warm_contexts", "gauge", "Contexts in memory.", (double)n.warm);
+    metric(&b, "warm_contexts_max", "gauge", "Contexts that there may be.", (double)n.warm_max);
+    metric(&b, "checkpoints", "gauge", "Beginnings of prompts kept in memory.",
+           (double)n.checkpoints);
+    metric(&b, "checkpoint_bytes", "gauge", "Memory that they take.", (double)n.checkpoint_bytes);
+    metric(&b, "checkpoint_bytes_max", "gauge", "Memory that they may take.",
+           (double)n.checkpoint_bytes_max);
+    metric(&b, "checkpoint_hits_total", "counter", "Prompts that began at one.",
+           (double)n.checkpoint_hits);
     metric(&b, "memory_limit_bytes", "gauge", "What models and conversations stay below.",
            (double)n.memory_limit);
     metric(&b, "warm_bytes_max", "gauge", "Memory that they may take.", (double)n.warm_bytes);

@@ -18,6 +18,9 @@
 
 #include "base/size.h"
 
+/* What saves less is not worth some ten megabytes of a disk, unless it has been of use. */
+enum { FILE_TOKENS = 2048 };
+
 enum kt_status kt_cache_create(struct kt_cache **out, struct kt_engine *e,
                                const struct kt_cache_options *opts, struct kt_error *err)
 {
@@ -29,6 +32,8 @@ enum kt_status kt_cache_create(struct kt_cache **out, struct kt_engine *e,
     c->bytes_max = opts->memory_bytes;
     pthread_mutex_init(&c->lock, NULL);
     pthread_cond_init(&c->work, NULL);
+    pthread_cond_init(&c->idle, NULL);
+    c->file_tokens = opts->file_tokens ? opts->file_tokens : FILE_TOKENS;
     *out = c;
     return KT_OK;
 }
@@ -422,6 +427,8 @@ enum kt_status cache_find(struct kt_cache *c, struct cache_hit *out, const char 
     c->sums.lookups++;
     if (out->at) {
         renew(c, out->at);
+        out->at->was_used = true;
+        cache_wake_writer(c);
         c->sums.hits++;
         c->sums.tokens_saved += out->n;
     }
@@ -549,15 +556,25 @@ static bool is_within(const char *scope, const char *name)
     return !name || (strncmp(scope, name, n) == 0 && (scope[n] == '\0' || scope[n] == '/'));
 }
 
+static struct scope *first_within(const struct kt_cache *c, const char *name)
+{
+    struct scope *s = c->scopes;
+    while (s && !is_within(s->name, name))
+        s = s->next;
+    return s;
+}
+
 void kt_cache_forget(struct kt_cache *c, const char *scope)
 {
     pthread_mutex_lock(&c->lock);
-    for (struct scope *s = c->scopes, *next; s; s = next) {
-        next = s->next;
-        if (!is_within(s->name, scope))
-            continue;
+    for (struct scope *s; (s = first_within(c, scope));) {
         while (s->n)
             cache_drop(c, s->list[s->n - 1]);
+        if (s->set &&
+            s->set->n_users > 1) { /* a file is being written, or read: afterwards it is gone */
+            pthread_cond_wait(&c->idle, &c->lock);
+            continue;
+        }
         cache_unset(c, s);
         cache_drop_scope_if_empty(c, s);
     }
@@ -583,6 +600,7 @@ void kt_cache_destroy(struct kt_cache *c)
     }
     pthread_mutex_destroy(&c->lock);
     pthread_cond_destroy(&c->work);
+    pthread_cond_destroy(&c->idle);
     free(c);
 }
 

@@ -176,16 +176,32 @@ void cache_wake_writer(struct kt_cache *c)
     pthread_cond_signal(&c->work);
 }
 
+/* Does it save what a file costs? */
+static bool is_worth_it(const struct kt_cache *c, const struct checkpoint *k)
+{
+    if (k->was_used)
+        return true;
+    const struct checkpoint *base = cache_longest_before(k->scope, k, true);
+    return k->n - (base ? base->n : 0) >= c->file_tokens;
+}
+
 static struct checkpoint *next_to_write(const struct kt_cache *c)
 {
     struct checkpoint *next = NULL;
     for (const struct scope *s = c->scopes; s; s = s->next)
         for (size_t i = 0; s->set && i < s->n; i++) {
             struct checkpoint *k = s->list[i];
-            if (k->to_write && k->state && (!next || k->n < next->n))
+            if (k->to_write && k->state && (!next || k->n < next->n) && is_worth_it(c, k))
                 next = k;
         }
     return next;
+}
+
+static void leave_set(struct kt_cache *c, struct cache_set *set)
+{
+    if (--set->n_users == 0)
+        cache_set_destroy(set);
+    pthread_cond_broadcast(&c->idle);
 }
 
 /* The least valuable of a set that nobody needs; NULL. */
@@ -259,8 +275,7 @@ static void write_one(struct kt_cache *c, struct checkpoint *k)
     }
     if (!k->scope && k->n_users == 0)
         cache_free(k);
-    if (--set->n_users == 0)
-        cache_set_destroy(set);
+    leave_set(c, set);
 }
 
 static void *writer_main(void *ctx)
@@ -297,9 +312,8 @@ void cache_stop_writer(struct kt_cache *c)
 
 void cache_unset(struct kt_cache *c, struct scope *s)
 {
-    (void)c;
-    if (s->set && --s->set->n_users == 0)
-        cache_set_destroy(s->set);
+    if (s->set)
+        leave_set(c, s->set);
     s->set = NULL;
 }
 
@@ -468,8 +482,7 @@ enum kt_status cache_thaw(struct kt_cache *c, struct checkpoint *k, struct kt_er
     pthread_mutex_lock(&c->lock);
     if (ch.held && --ch.held->n_users == 0 && !ch.held->scope)
         cache_free(ch.held);
-    if (--set->n_users == 0)
-        cache_set_destroy(set);
+    leave_set(c, set);
     if (!st && k->scope && !k->state) {
         k->state = state;
         k->logits = logits;

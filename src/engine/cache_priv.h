@@ -33,7 +33,7 @@ struct checkpoint {
     uint32_t next_position;
     struct checkpoint *base; /* in whose file its first rows are; NULL: in its own */
     size_t n_dependents;     /* whose base it is */
-    bool to_write;
+    bool to_write, was_used;
 };
 
 struct scope {
@@ -58,7 +58,9 @@ struct kt_cache {
     struct digest fingerprint;
     bool has_fingerprint;
     pthread_t writer;
-    pthread_cond_t work;
+    pthread_cond_t work; /* there may be something to write  */
+    pthread_cond_t idle; /* somebody is done with a set      */
+    size_t file_tokens;
     bool has_writer, closing;
 };
 

@@ -161,6 +161,10 @@ void crew_counts(struct crew *c, struct desk_counts *out)
         out->warm += n.warm;
         out->warm_max += n.warm_max;
         out->warm_bytes += n.warm_bytes;
+        out->checkpoints += n.checkpoints;
+        out->checkpoint_bytes += n.checkpoint_bytes;
+        out->checkpoint_bytes_max += n.checkpoint_bytes_max;
+        out->checkpoint_hits += n.checkpoint_hits;
         out->tokens_prompt += n.tokens_prompt;
         out->tokens_cached += n.tokens_cached;
         out->tokens_generated += n.tokens_generated;

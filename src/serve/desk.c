@@ -9,7 +9,7 @@
 #include "serve/budget.h"
 #include "serve/serve_priv.h"
 
-enum { N_WAITING_DEFAULT = 64, N_STREAMS_DEFAULT = 8 };
+enum { N_WAITING_DEFAULT = 64 };
 
 static_assert((int)SERVE_INTERACTIVE == (int)KT_CLASS_INTERACTIVE, "one order");
 static_assert((int)SERVE_BACKGROUND == (int)KT_CLASS_BACKGROUND, "one order");
@@ -35,6 +35,7 @@ enum kt_status desk_open(struct desk **out, const struct desk_options *opts, str
     pthread_mutex_init(&d->warm_lock, NULL);
     pthread_cond_init(&d->given, NULL);
     size_t n_waiting = opts->n_waiting ? opts->n_waiting : N_WAITING_DEFAULT;
+    size_t n_streams = opts->n_streams ? opts->n_streams : N_STREAMS_DEFAULT;
     enum kt_status st = KT_OK;
     if (opts->chat) {
         struct kt_engine_info info;
@@ -44,7 +45,7 @@ enum kt_status desk_open(struct desk **out, const struct desk_options *opts, str
             st = kt_fail(err, KT_E_UNSUPPORTED,
                          "the chat model makes vectors, it does not write text; name another");
         else
-            st = warm_open(&d->warm, opts->chat, opts->n_ctx, memory, err);
+            st = warm_open(&d->warm, opts->chat, opts->n_ctx, memory, opts->n_streams, err);
     }
     /* What was asked for is not made less silently. */
     if (!st && opts->chat && opts->n_streams > d->warm.n_max)
@@ -53,7 +54,6 @@ enum kt_status desk_open(struct desk **out, const struct desk_options *opts, str
                      "%zu; use a smaller --ctx or --streams, or give %.0f MB more with --memory",
                      opts->n_streams, opts->n_streams, d->warm.n_max,
                      (double)((opts->n_streams - d->warm.n_max) * d->warm.context_bytes) / 1e6 + 1);
-    size_t n_streams = opts->n_streams ? opts->n_streams : N_STREAMS_DEFAULT;
     size_t n_places = opts->chat && !st ? d->warm.n_max : n_streams;
     if (!st) {
         lane_open(&d->chat, MIN(n_streams, n_places), n_places, n_waiting);
@@ -157,14 +157,16 @@ static void add_up(struct desk *d, const struct kt_generate_result *r)
 }
 
 static enum kt_status take_context(struct warm **out, struct desk *d, const struct visitor *v,
-                                   const int32_t *prompt, size_t n_prompt, struct kt_error *err)
+                                   struct kt_error *err)
 {
     pthread_mutex_lock(&d->warm_lock);
-    enum kt_status st = warm_take(out, &d->warm, v, prompt, n_prompt, err);
+    enum kt_status st = warm_take(out, &d->warm, v, err);
     pthread_mutex_unlock(&d->warm_lock);
-    if (!st)
-        kt_context_share((*out)->context, (enum kt_class)v->class, v->user);
-    return st;
+    if (st)
+        return st;
+    kt_context_share((*out)->context, (enum kt_class)v->class, v->user);
+    warm_use_files(*out, v);
+    return KT_OK;
 }
 
 static void give_context(struct desk *d, struct warm *s)
@@ -180,7 +182,7 @@ static enum kt_status generate(struct generating *g, struct kt_error *err)
     struct desk *d = g->desk;
     struct warm *s;
     struct kt_generate_request rq = *g->rq;
-    enum kt_status st = take_context(&s, d, g->job->visitor, rq.prompt, rq.n_prompt, err);
+    enum kt_status st = take_context(&s, d, g->job->visitor, err);
     if (st)
         return st;
     rq.on_text = on_text;
@@ -190,10 +192,6 @@ static enum kt_status generate(struct generating *g, struct kt_error *err)
     g->n_text = g->n_tokens = 0;
     g->again = false;
     st = kt_generate(s->context, &rq, g->out, err);
-    /* the last token was sampled, not read: whoever goes on will bring it */
-    size_t n = g->out->n_tokens ? g->out->n_tokens - 1 : 0;
-    if (!st)
-        warm_note(&d->warm, s, rq.prompt, rq.n_prompt, g->out->tokens, n);
     give_context(d, s);
     return st;
 }
@@ -244,12 +242,9 @@ enum kt_status desk_with_context(struct desk *d, const struct visitor *v, desk_f
     if (st)
         return st;
     if (d->opts.chat)
-        st = take_context(&s, d, v, NULL, 0, err);
-    if (!st) {
-        if (s)
-            s->n_tokens = 0; /* what it will have seen is not known here */
+        st = take_context(&s, d, v, err);
+    if (!st)
         st = fn(arg, s ? s->context : NULL, err);
-    }
     if (s)
         give_context(d, s);
     lane_end(&d->chat, &j, st == KT_E_CANCELLED);
@@ -304,4 +299,12 @@ void desk_counts(struct desk *d, struct desk_counts *out)
     out->warm_max = d->warm.n_max;
     out->warm_bytes = d->warm.n_max * d->warm.context_bytes;
     pthread_mutex_unlock(&d->warm_lock);
+    if (!d->warm.cache)
+        return;
+    struct kt_cache_counts n;
+    kt_cache_count(d->warm.cache, &n);
+    out->checkpoints = n.n_checkpoints;
+    out->checkpoint_bytes = n.bytes;
+    out->checkpoint_bytes_max = n.bytes_max;
+    out->checkpoint_hits = n.hits;
 }

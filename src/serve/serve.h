@@ -10,9 +10,9 @@
  *     goes on when there is room; if its memory is needed, too, it is made again from the beginning. The visitor sees
  *     the same bytes, later
  *   - the answering model and the finding model have a queue each; the finding model does one thing at a time
- *   - warm contexts: the last conversations stay in memory as long as they fit the budget, so that the
- *     next message of one costs only its own tokens; a context is never handed to another user or another
- *     matter: it is destroyed and made anew
+ *   - what was computed is kept as checkpoints within the budget (kontor/cache.h), so that the next message of a
+ *     conversation, an edited one, or the next question about a document costs only its own tokens; nothing of one
+ *     user or matter is used for another: a context that changes hands is cleared
  *   - a visitor who leaves is struck off the queue, or their work is cancelled between two steps */
 #ifndef SERVE_SERVE_H
 #define SERVE_SERVE_H
@@ -43,6 +43,10 @@ struct visitor {
     int64_t user;      /* whose turn it is, and whose warm contexts */
     const char *scope; /* "" or a matter's id: contexts of one scope are not used in another */
     enum serve_class class;
+    /* Where what is kept of this scope is also kept on disk, and the key that seals it (kontor/cache.h); NULL:
+     * nowhere. Borrowed during the call. */
+    const char *keep_dir;
+    const uint8_t *keep_key;
     bool (*gone)(void *ctx); /* asked between steps and while waiting; may be NULL */
     void *ctx;
 };
@@ -72,6 +76,8 @@ struct desk_counts {
     size_t warm, warm_max;   /* contexts */
     uint64_t warm_bytes;     /* that they may take together */
     uint64_t memory_limit;   /* that all of it, models too, stays below; 0: not known here */
+    size_t checkpoints;      /* in memory */
+    uint64_t checkpoint_bytes, checkpoint_bytes_max, checkpoint_hits;
     uint64_t tokens_prompt, tokens_cached, tokens_generated;
     uint64_t refused, cancelled, paused;
     double prompt_s, decode_s;

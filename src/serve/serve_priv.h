@@ -5,6 +5,7 @@
 #include <pthread.h>
 
 #include "base/status.h"
+#include "kontor/cache.h"
 #include "serve/serve.h"
 
 /* ---- lane.c: a bounded queue in front of some streams ---- */
@@ -51,16 +52,14 @@ void lane_end(struct lane *l, struct job *j, bool cancelled);
 enum lane_word { LANE_GO_ON, LANE_STOP, LANE_BEGIN_AGAIN };
 enum lane_word lane_go_on(struct lane *l, struct job *j);
 
-/* ---- warm.c: contexts that are kept; the caller holds a lock, but for the slot that is theirs ---- */
+/* ---- warm.c: contexts and what is kept of them; the caller holds a lock, but for the slot that is theirs ---- */
 
-enum { SCOPE_BYTES = 64, WARM_MAX = 64, N_CTX_DEFAULT = 8192 };
+enum { SCOPE_BYTES = 64, WARM_MAX = 64, N_CTX_DEFAULT = 8192, N_STREAMS_DEFAULT = 8 };
 
 struct warm {
     struct kt_context *context;
     int64_t user;
     char scope[SCOPE_BYTES];
-    int32_t *tokens; /* [n_ctx] what the context has seen */
-    size_t n_tokens;
     uint64_t used; /* larger: later */
     bool busy;     /* somebody's, from warm_take() to warm_give() */
     bool doomed;   /* to be emptied then */
@@ -71,7 +70,8 @@ struct warm_set {
     struct kt_context_options options;
     uint64_t context_bytes;
     struct warm slots[WARM_MAX];
-    size_t n_max; /* that fit the budget */
+    size_t n_max; /* that there may be */
+    struct kt_cache *cache;
     uint64_t clock;
 };
 
@@ -80,15 +80,14 @@ KT_MUST_CHECK enum kt_status warm_bytes(const struct kt_engine *e, size_t *n_ctx
                                         uint64_t *one, struct kt_error *err);
 /* memory_bytes: for all contexts and for steps. */
 KT_MUST_CHECK enum kt_status warm_open(struct warm_set *w, struct kt_engine *e, size_t n_ctx,
-                                       uint64_t memory_bytes, struct kt_error *err);
+                                       uint64_t memory_bytes, size_t n_streams,
+                                       struct kt_error *err);
 void warm_close(struct warm_set *w);
-/* The context for this prompt: the conversation it continues, or a fresh one. At most n_max are busy at once. */
+/* A context of the visitor's. At most n_max are busy at once. */
 KT_MUST_CHECK enum kt_status warm_take(struct warm **out, struct warm_set *w,
-                                       const struct visitor *v, const int32_t *prompt,
-                                       size_t n_prompt, struct kt_error *err);
-/* What it has seen by now. */
-void warm_note(struct warm_set *w, struct warm *s, const int32_t *prompt, size_t n_prompt,
-               const int32_t *more, size_t n_more);
+                                       const struct visitor *v, struct kt_error *err);
+/* Of a slot that was taken, without the lock: what is kept of it is also in the visitor's files. */
+void warm_use_files(struct warm *s, const struct visitor *v);
 void warm_give(struct warm *s);
 /* Returns how many of that scope are busy; these are forgotten when they are given back. */
 size_t warm_forget(struct warm_set *w, const char *scope);

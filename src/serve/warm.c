@@ -1,90 +1,83 @@
-/* serve/warm.c: the contexts of the last conversations.
+/* serve/warm.c: the contexts that answers are written in, and the cache behind them.
  *
- * A context can go on from what it has seen and from nothing else (a recurrent state cannot be cut), so
- * what is looked for is the conversation whose whole history begins the prompt. Failing that, a free
- * slot; when there is none, the conversation that the prompt is a variant of (the last message edited, an
- * answer made again), because nobody will go on with it; or the one unused for longest. Walls: a slot belongs to one user and one
- * scope; for another it is destroyed and made anew, so that not a byte is left. */
+ * There are as many contexts as answers may be at work; what they have seen stays in them until they are needed
+ * for somebody else, and in the cache as checkpoints (kontor/cache.h). Walls: a context belongs to one user and one
+ * scope at a time; before it becomes another's it is emptied and its memory cleared. The cache's scopes are
+ * made of both, the matter first, so that a matter can be forgotten for all users at once. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/size.h"
 #include "serve/serve_priv.h"
-
-static size_t common(const struct warm *s, const int32_t *prompt, size_t n_prompt)
-{
-    size_t n = 0, max = MIN(s->n_tokens, n_prompt);
-    while (n < max && s->tokens[n] == prompt[n])
-        n++;
-    return n;
-}
 
 static bool belongs(const struct warm *s, const struct visitor *v)
 {
     return s->context && s->user == v->user && strcmp(s->scope, v->scope) == 0;
 }
 
-/* The slot to use. Its context may be somebody else's, or none. */
-static struct warm *choose(struct warm_set *w, const struct visitor *v, const int32_t *prompt,
-                           size_t n_prompt)
+/* The slot to use: of the same owner the last, as it may go on from what it has; else one that nobody has, or
+ * the one unused for longest. */
+static struct warm *choose(struct warm_set *w, const struct visitor *v)
 {
-    struct warm *whole = NULL, *variant = NULL, *blank = NULL, *empty = NULL, *oldest = NULL;
-    size_t whole_len = 0, variant_len = 0;
+    struct warm *own = NULL, *empty = NULL, *oldest = NULL;
     for (size_t i = 0; i < w->n_max; i++) {
         struct warm *s = &w->slots[i];
         if (s->busy)
             continue;
-        if (!s->context) {
+        if (!s->context)
             empty = empty ? empty : s;
-            continue;
-        }
-        if (!oldest || s->used < oldest->used)
+        else if (belongs(s, v) && (!own || s->used > own->used))
+            own = s;
+        if (s->context && (!oldest || s->used < oldest->used))
             oldest = s;
-        if (!belongs(s, v))
-            continue;
-        size_t n = common(s, prompt, n_prompt);
-        if (s->n_tokens == 0) {
-            blank = s;
-        } else if (n == s->n_tokens && n > whole_len) {
-            whole = s;
-            whole_len = n;
-        } else if (n > s->n_tokens / 2 && n > variant_len) {
-            variant = s;
-            variant_len = n;
-        }
     }
-    return whole ? whole : blank ? blank : empty ? empty : variant ? variant : oldest;
+    return own ? own : empty ? empty : oldest;
 }
 
 static void empty_slot(struct warm *s)
 {
     kt_context_destroy(s->context);
-    if (s->tokens)
-        memset(s->tokens, 0, s->n_tokens * sizeof(*s->tokens));
-    free(s->tokens);
     *s = (struct warm){ 0 };
 }
 
-enum kt_status warm_take(struct warm **out, struct warm_set *w, const struct visitor *v,
-                         const int32_t *prompt, size_t n_prompt, struct kt_error *err)
+static enum kt_status give_to(struct warm *s, struct warm_set *w, const struct visitor *v,
+                              struct kt_error *err)
 {
-    struct warm *s = choose(w, v, prompt, n_prompt);
+    char name[SCOPE_BYTES + 24];
+    snprintf(name, sizeof(name), "%s/%lld", v->scope, (long long)v->user);
+    s->user = v->user;
+    strncpy(s->scope, v->scope, sizeof(s->scope) - 1);
+    return kt_context_use_cache(s->context, w->cache, name, err);
+}
+
+enum kt_status warm_take(struct warm **out, struct warm_set *w, const struct visitor *v,
+                         struct kt_error *err)
+{
+    struct warm *s = choose(w, v);
+    enum kt_status st = KT_OK;
     *out = s;
-    if (!belongs(s, v)) {
+    if (!s->context)
+        st = kt_context_create(&s->context, w->engine, &w->options, err);
+    if (!st && !(s->used && belongs(s, v)))
+        st = give_to(s, w, v, err);
+    if (st) {
         empty_slot(s);
-        s->tokens = malloc(w->options.n_ctx * sizeof(*s->tokens));
-        enum kt_status st = s->tokens ? kt_context_create(&s->context, w->engine, &w->options, err)
-                                      : kt_fail(err, KT_E_NOMEM, "serve: out of memory");
-        if (st) {
-            empty_slot(s);
-            return st;
-        }
-        s->user = v->user;
-        strncpy(s->scope, v->scope, sizeof(s->scope) - 1);
+        return st;
     }
     s->used = ++w->clock;
     s->busy = true;
     return KT_OK;
+}
+
+void warm_use_files(struct warm *s, const struct visitor *v)
+{
+    struct kt_error err;
+    enum kt_status st =
+        v->keep_dir ? kt_context_keep_files(s->context, v->keep_dir, v->keep_key, 0, &err) : KT_OK;
+    if (st) /* it costs time, and nothing else */
+        log_event(LOG_WARN, "serve.no_files", LOG_WORD("why", kt_status_name(st)), LOG_END);
 }
 
 void warm_give(struct warm *s)
@@ -92,17 +85,6 @@ void warm_give(struct warm *s)
     s->busy = false;
     if (s->doomed)
         empty_slot(s);
-}
-
-void warm_note(struct warm_set *w, struct warm *s, const int32_t *prompt, size_t n_prompt,
-               const int32_t *more, size_t n_more)
-{
-    s->n_tokens = MIN(n_prompt, w->options.n_ctx);
-    memcpy(s->tokens, prompt, s->n_tokens * sizeof(*prompt));
-    size_t n = MIN(n_more, w->options.n_ctx - s->n_tokens);
-    if (n)
-        memcpy(s->tokens + s->n_tokens, more, n * sizeof(*more));
-    s->n_tokens += n;
 }
 
 size_t warm_forget(struct warm_set *w, const char *scope)
@@ -119,6 +101,8 @@ size_t warm_forget(struct warm_set *w, const char *scope)
             empty_slot(s);
         }
     }
+    if (n_busy == 0 && w->cache)
+        kt_cache_forget(w->cache, scope);
     return n_busy;
 }
 
@@ -154,16 +138,30 @@ enum kt_status warm_bytes(const struct kt_engine *e, size_t *n_ctx, uint64_t *st
     return st;
 }
 
+/* A context for each answer that may be at work, and if half of the memory has room for them, as many again for
+ * those that are paused; the rest for checkpoints. If there is hardly any, that is worth more than one context of
+ * many, unless so many were asked for (n_streams; 0: nobody did). */
+static void share_out(struct warm_set *w, uint64_t bytes, size_t n_streams, uint64_t *for_cache)
+{
+    uint64_t wanted = n_streams ? n_streams : N_STREAMS_DEFAULT;
+    uint64_t fit = bytes / w->context_bytes, n = MIN(fit, wanted);
+    n = MAX(n, MIN(fit / 2, 2 * wanted));
+    if (n > MAX(n_streams, (size_t)2) && bytes - n * w->context_bytes < w->context_bytes)
+        n--;
+    w->n_max = (size_t)MIN(n, (uint64_t)WARM_MAX);
+    *for_cache = bytes - w->n_max * w->context_bytes;
+}
+
 enum kt_status warm_open(struct warm_set *w, struct kt_engine *e, size_t n_ctx,
-                         uint64_t memory_bytes, struct kt_error *err)
+                         uint64_t memory_bytes, size_t n_streams, struct kt_error *err)
 {
     uint64_t steps;
     *w = (struct warm_set){ .engine = e, .options = options_for(e, n_ctx) };
     enum kt_status st = warm_bytes(e, &n_ctx, &steps, &w->context_bytes, err);
     if (st)
         return st;
-    uint64_t left = memory_bytes > steps ? memory_bytes - steps : 0;
-    w->n_max = (size_t)MIN(left / w->context_bytes, (uint64_t)WARM_MAX);
+    struct kt_cache_options o = { 0 };
+    share_out(w, memory_bytes > steps ? memory_bytes - steps : 0, n_streams, &o.memory_bytes);
     if (w->n_max == 0)
         return kt_fail(
             err, KT_E_LIMIT,
@@ -171,11 +169,12 @@ enum kt_status warm_open(struct warm_set *w, struct kt_engine *e, size_t n_ctx,
             "use a smaller --ctx, or give more with --memory",
             n_ctx, (unsigned long long)((w->context_bytes + steps) / 1000000 + 1),
             (unsigned long long)(memory_bytes / 1000000));
-    return KT_OK;
+    return kt_cache_create(&w->cache, e, &o, err);
 }
 
 void warm_close(struct warm_set *w)
 {
     for (size_t i = 0; i < w->n_max; i++)
         empty_slot(&w->slots[i]);
+    kt_cache_destroy(w->cache);
 }

@@ -42,6 +42,7 @@ static const char REWRITE_INDEX[] =
 
 enum kt_status matter_scrub(struct kt_matter *m, struct kt_error *err)
 {
+    matter_forget_caches(m); /* what a model made of the documents */
     enum kt_status st = db_begin(m, err);
     if (st)
         return st;

@@ -76,6 +76,10 @@ extern const char schema_sql[];
 /* ---- fts_tokenizer.c ---- */
 int fts_register_tokenizer(struct sqlite3 *db);
 
+/* ---- side.c ---- */
+/* Remove the files that others keep beside the documents (kt_matter_side()). */
+void matter_forget_caches(const struct kt_matter *m);
+
 /* ---- scrub.c ---- */
 /* Take every trace of removed rows out of the index segments, the free pages and the log. */
 KT_MUST_CHECK enum kt_status matter_scrub(struct kt_matter *m, struct kt_error *err);

@@ -55,8 +55,9 @@ static struct run run_begin(uint64_t memory, const char *scope, const uint8_t *k
 {
     struct run r;
     must(kt_engine_open(&r.e, model_path, &(struct kt_engine_options){ .n_threads = 1 }, &err));
-    must(
-        kt_cache_create(&r.cache, r.e, &(struct kt_cache_options){ .memory_bytes = memory }, &err));
+    must(kt_cache_create(&r.cache, r.e,
+                         &(struct kt_cache_options){ .memory_bytes = memory, .file_tokens = 1 },
+                         &err));
     must(kt_context_create(&r.c, r.e, &CONTEXT, &err));
     must(kt_context_use_cache(r.c, r.cache, scope, &err));
     must(kt_context_keep_files(r.c, files_path, key, files_max, &err));
