@@ -78,7 +78,7 @@ struct warm_set {
 /* What one context of *n_ctx tokens takes (0: the default; becomes what it will have) beside scratch memory for steps. */
 KT_MUST_CHECK enum kt_status warm_bytes(const struct kt_engine *e, size_t *n_ctx, uint64_t *steps,
                                         uint64_t *one, struct kt_error *err);
-/* memory_bytes: for all contexts and for steps. */
+/* memory_bytes: for all contexts, checkpoints and steps; n_streams: as in desk_options. */
 KT_MUST_CHECK enum kt_status warm_open(struct warm_set *w, struct kt_engine *e, size_t n_ctx,
                                        uint64_t memory_bytes, size_t n_streams,
                                        struct kt_error *err);
