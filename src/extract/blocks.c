@@ -22,6 +22,7 @@ void builder_deinit(struct builder *b)
     buf_deinit(&b->raw);
     buf_deinit(&b->title);
     free(b->blocks);
+    doc_parts_free(b->parts, b->n_parts);
     *b = (struct builder){ 0 };
 }
 
@@ -174,7 +175,11 @@ bool builder_finish(struct builder *b, struct document *out, enum doc_format for
         .n_blocks = b->n_blocks,
         .n_pages = b->n_pages,
         .title = b->title.len ? buf_take(&b->title) : NULL,
+        .parts = b->parts,
+        .n_parts = b->n_parts,
     };
+    b->parts = NULL;
+    b->n_parts = b->cap_parts = 0;
     b->blocks = NULL;
     b->n_blocks = b->cap_blocks = 0;
     return true;

@@ -73,8 +73,9 @@ static const struct ext exts[] = {
     { ".ods", DOC_PACKAGE, NULL },
     { ".odp", DOC_PACKAGE, NULL },
     { ".rtf", DOC_RTF, NULL },
-    { ".eml", DOC_UNKNOWN, "a mail file" },
-    { ".mbox", DOC_UNKNOWN, "a mailbox" },
+    { ".zip", DOC_PACKAGE, NULL },
+    { ".eml", DOC_MAIL, NULL },
+    { ".mbox", DOC_MAILBOX, NULL },
     { ".svg", DOC_UNKNOWN, "a picture" },
     { ".ps", DOC_UNKNOWN, "a PostScript file" },
     { ".css", DOC_UNKNOWN, "a style sheet" },
@@ -88,13 +89,14 @@ const char *doc_format_name(enum doc_format f)
         [DOC_HTML] = "html",       [DOC_PDF] = "pdf",   [DOC_RTF] = "rtf",
         [DOC_DOCX] = "docx",       [DOC_XLSX] = "xlsx", [DOC_PPTX] = "pptx",
         [DOC_ODT] = "odt",         [DOC_ODS] = "ods",   [DOC_ODP] = "odp",
+        [DOC_ZIP] = "zip",         [DOC_MAIL] = "mail", [DOC_MAILBOX] = "mailbox",
     };
     return (size_t)f < ARRAY_LEN(names) ? names[f] : names[DOC_UNKNOWN];
 }
 
 bool doc_format_is_package(enum doc_format f)
 {
-    return f >= DOC_DOCX && f <= DOC_ODP;
+    return f >= DOC_DOCX && f <= DOC_ZIP;
 }
 
 static bool starts_html(struct span head)

@@ -9,8 +9,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/files.h"
 #include "base/size.h"
 #include "sandbox/child.h"
 
@@ -34,6 +36,7 @@ void document_deinit(struct document *d)
     free(d->text);
     free(d->blocks);
     free(d->title);
+    doc_parts_free(d->parts, d->n_parts);
     *d = (struct document){ 0 };
 }
 
@@ -128,7 +131,8 @@ static enum kt_status worker_run(struct buf *out, const struct settings *s, char
         .name = name,
         .words = &WORDS,
         .timeout_ms = s->timeout_ms,
-        .max_result = wire_max_bytes(s->output_bytes),
+        .max_result =
+            wire_max_bytes(s->output_bytes), /* parts are the exception; address space is free */
         .is_whole = is_whole,
         .cancelled = s->cancelled,
         .ctx = s->ctx,
@@ -177,6 +181,27 @@ enum kt_status extract_file(struct document *out, const char *path,
     status = input_detect(&format, fd, &st, path, err);
     if (!status)
         status = extract_open(out, fd, format, &s, path, err);
+    close(fd);
+    return status;
+}
+
+enum kt_status extract_memory(struct document *out, const char *name, const void *ptr, size_t n,
+                              const struct extract_options *opts, struct kt_error *err)
+{
+    *out = (struct document){ 0 };
+    struct settings s = settings_of(opts);
+    struct stat st = { .st_size = (off_t)n };
+    enum doc_format format;
+    int fd = memfd_create("part", MFD_CLOEXEC);
+    if (fd < 0)
+        return kt_fail_errno(err, errno, "%s: no memory for it", name);
+    enum kt_status status = file_write_fd(fd, ptr, n, name, err);
+    if (!status && lseek(fd, 0, SEEK_SET) != 0)
+        status = kt_fail_errno(err, errno, "%s: cannot be read", name);
+    if (!status)
+        status = input_detect(&format, fd, &st, name, err);
+    if (!status)
+        status = extract_open(out, fd, format, &s, name, err);
     close(fd);
     return status;
 }

@@ -46,15 +46,25 @@ enum doc_format {
     DOC_ODT,
     DOC_ODS,
     DOC_ODP,
+    DOC_ZIP,     /* an archive: a list of names, and parts  */
+    DOC_MAIL,    /* one message; what is attached are parts */
+    DOC_MAILBOX, /* messages one after the other, as parts  */
     DOC_PACKAGE, /* a ZIP file before the worker has looked inside; no document ever is of it */
 };
 const char *doc_format_name(enum doc_format f);
-/* DOC_DOCX to DOC_ODP. */
+/* What a ZIP file may turn out to be: DOC_DOCX to DOC_ZIP. */
 bool doc_format_is_package(enum doc_format f);
 /* What can be read, for messages: "this is a picture; ... are read". */
 #define EXTRACT_FORMATS                                                                            \
-    "text, Markdown, HTML, PDF, RTF, Word, Excel and PowerPoint (.docx, .xlsx, .pptx) and "        \
-    "OpenDocument"
+    "text, Markdown, HTML, PDF, RTF, Word, Excel and PowerPoint (.docx, .xlsx, .pptx), "           \
+    "OpenDocument, mail (.eml, .mbox) and ZIP archives"
+
+/* A file inside the file: an attachment, a message of a mailbox, a file of an archive. */
+struct doc_part {
+    char *name; /* relative, its folders with '/', UTF-8; no two parts have the same */
+    char *ptr;  /* [len] may be NULL when len is 0 */
+    size_t len;
+};
 
 struct document {
     enum doc_format format;
@@ -62,8 +72,10 @@ struct document {
     size_t text_len;
     struct block *blocks;
     size_t n_blocks;
-    uint32_t n_pages; /* 0: no pages                                               */
-    char *title;      /* from the file's own metadata or first heading; may be NULL */
+    uint32_t n_pages;       /* 0: no pages                                               */
+    char *title;            /* from the file's own metadata or first heading; may be NULL */
+    struct doc_part *parts; /* [n_parts] */
+    size_t n_parts;
 };
 void document_deinit(struct document *d);
 
@@ -81,6 +93,12 @@ struct extract_options {
  * for an office manager. KT_E_NOTFOUND: vanished. Thread-safe. */
 KT_MUST_CHECK enum kt_status extract_file(struct document *out, const char *path,
                                           const struct extract_options *opts, struct kt_error *err);
+
+/* The same for bytes that are not a file of their own: a part of another document. 'name' is for messages and, by its
+ * ending, for the format; n is at least 1. */
+KT_MUST_CHECK enum kt_status extract_memory(struct document *out, const char *name, const void *ptr,
+                                            size_t n, const struct extract_options *opts,
+                                            struct kt_error *err);
 
 /* What the walls around the worker are on this machine, tried out by attempts to break them. For
  * `kontor doctor`. */

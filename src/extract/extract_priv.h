@@ -49,6 +49,9 @@ enum reason {
     REASON_OOXML_OTHER,     /* a ZIP, or another Office document; a: enum other_kind             */
     REASON_XML_SYNTAX,      /* a: line, b: expat's error code                                   */
     REASON_XML_DOCTYPE,     /* a: line                                                          */
+    REASON_PARTS,           /* a: bytes of parts allowed, b: how many parts                    */
+    REASON_MAIL_MISSING,    /* the library that reads mail is not installed                     */
+    REASON_MAIL_DAMAGED,    /* no message in it                                                 */
     REASON_WALLS,           /* the sandbox could not be put up; a: step, b: errno               */
     REASON_INTERNAL,        /* a: where                                                         */
     REASON_COUNT
@@ -67,6 +70,8 @@ enum kt_status refusal_fail(struct kt_error *err, const char *name, const struct
 /* ---- blocks.c: collecting blocks ------------------------------------------------------------ */
 
 struct builder {
+    struct doc_part *parts; /* [n_parts] */
+    size_t n_parts, cap_parts, parts_bytes;
     struct buf text;      /* finished blocks, cleaned                                   */
     struct block *blocks; /* [n_blocks]                                                 */
     size_t n_blocks, cap_blocks;
@@ -104,6 +109,11 @@ static inline bool builder_ok(const struct builder *b)
 {
     return b->refusal.reason == REASON_NONE;
 }
+/* A file inside this one. The name is made safe, and told apart from those there are. */
+bool builder_part(struct builder *b, struct span name, struct span bytes);
+/* A relative path as extract.h promises it: what the parent checks. */
+bool part_name_is_safe(struct span name);
+void doc_parts_free(struct doc_part *parts, size_t n);
 /* End the last block and hand the result over; refuses a document without text. On success 'out'
  * owns it. */
 bool builder_finish(struct builder *b, struct document *out, enum doc_format format);
@@ -136,8 +146,15 @@ void text_parse(struct builder *b, struct span utf8);
 void markdown_parse(struct builder *b, struct span utf8);
 void html_parse(struct builder *b, struct span utf8);
 void rtf_parse(struct builder *b, struct span file);
-/* Word, Excel, PowerPoint, OpenDocument: whichever the package holds, which b->format then says. */
+/* Word, Excel, PowerPoint, OpenDocument: whichever the package holds, which b->format then says; an archive when it is
+ * none. */
 void office_parse(struct builder *b, struct span file);
+struct package;
+void archive_parse(struct builder *b, struct package *p);
+void mail_parse(struct builder *b, struct span file);
+void mailbox_parse(struct builder *b, struct span file);
+/* Once, before the walls: GMime. Without it mail is refused. */
+void mail_prepare(void);
 /* The charset a page declares in its first bytes, or the empty span. */
 struct span html_charset(struct span file);
 /* Once, before the walls: libxml2's own tables. */
@@ -150,11 +167,15 @@ struct package;
 struct package *package_open(struct span file, struct refusal *why);
 void package_close(struct package *p);
 bool package_has(const struct package *p, const char *name);
+size_t package_count(const struct package *p);
+const char *package_name(const struct package *p,
+                         size_t i); /* as it stands there; folders end in '/' */
 /* Unpacks a part in pieces, counting. fn returns false to stop. False: *why (REASON_NONE when fn
  * stopped it). */
 typedef bool (*package_fn)(void *ctx, struct span piece, bool last);
 bool package_read(struct package *p, const char *name, package_fn fn, void *ctx,
                   struct refusal *why);
+bool package_read_at(struct package *p, size_t i, package_fn fn, void *ctx, struct refusal *why);
 
 /* ---- layout.c: what stands on a page, to blocks --------------------------------------------- */
 

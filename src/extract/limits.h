@@ -42,6 +42,12 @@ enum {
     ODF_REPEAT_MAX = 64,
     RTF_DEPTH_MAX = 1000, /* groups; writers nest some 20 deep */
 
+    /* Files inside a file, together; what is larger is unpacked into a folder by who has it. */
+    PARTS_BYTES_MAX = 192 * 1024 * 1024,
+    DOC_PARTS_MAX = 2000,
+    PART_NAME_MAX = 255,
+    MAIL_DEPTH_MAX = 20, /* multiparts in multiparts */
+
     ZIP_ENTRIES_MAX = 10000,
     ZIP_NAME_MAX = 512,
     ZIP_PART_MAX_BYTES = 512 * 1024 * 1024, /* one part, unpacked */

@@ -1,5 +1,5 @@
 /* A ZIP package is opened, and handed to the parser of the kind of document it holds: Word, Excel, PowerPoint (by the
- * main part that the package's relationships name), or OpenDocument (by its mimetype). The title comes from the
+ * main part that the package's relationships name), or OpenDocument (by its mimetype); any other is an archive. The title comes from the
  * properties that all of one family share. */
 #include "extract/extract_priv.h"
 
@@ -45,14 +45,6 @@ static void title_read(struct xml *x, const char *part)
     buf_deinit(&t.text);
 }
 
-/* What a package is that names no Office document. */
-static enum other_kind other_of(const struct package *p)
-{
-    if (package_has(p, "META-INF/container.xml"))
-        return OTHER_EPUB;
-    return OTHER_ZIP;
-}
-
 struct kind {
     const char *folder; /* where the main part lies: what tells the three apart */
     enum doc_format format;
@@ -94,8 +86,14 @@ static void package_parse(struct xml *x)
     } else if (!main && package_has(x->pkg, "content.xml") && package_has(x->pkg, "mimetype")) {
         title_read(x, "meta.xml");
         x->b->format = odf_parse(x);
+    } else if (package_has(x->pkg, "META-INF/container.xml")) {
+        builder_refuse(x->b, REASON_OOXML_OTHER, OTHER_EPUB, 0);
+    } else if (main ||
+               package_has(x->pkg, "[Content_Types].xml")) { /* meant to be one, and is not */
+        builder_refuse(x->b, REASON_OOXML_OTHER, OTHER_ZIP, 0);
     } else {
-        builder_refuse(x->b, REASON_OOXML_OTHER, other_of(x->pkg), 0);
+        x->b->format = DOC_ZIP;
+        archive_parse(x->b, x->pkg);
     }
     free(main);
     free(core);

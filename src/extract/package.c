@@ -127,6 +127,18 @@ bool package_has(const struct package *p, const char *name)
     return zip_name_locate(p->zip, name, ZIP_FL_NOCASE) >= 0;
 }
 
+size_t package_count(const struct package *p)
+{
+    zip_int64_t n = zip_get_num_entries(p->zip, 0);
+    return n > 0 ? (size_t)n : 0;
+}
+
+const char *package_name(const struct package *p, size_t i)
+{
+    const char *name = zip_get_name(p->zip, i, ZIP_FL_ENC_RAW);
+    return name ? name : "";
+}
+
 static bool is_bomb(uint64_t unpacked, uint64_t packed)
 {
     return unpacked > ZIP_PART_MAX_BYTES ||
@@ -168,21 +180,28 @@ static bool pieces_read(struct package *p, zip_file_t *f, const zip_stat_t *st, 
     }
 }
 
-bool package_read(struct package *p, const char *name, package_fn fn, void *ctx,
-                  struct refusal *why)
+bool package_read_at(struct package *p, size_t i, package_fn fn, void *ctx, struct refusal *why)
 {
     *why = (struct refusal){ 0 };
-    zip_int64_t i = zip_name_locate(p->zip, name, ZIP_FL_NOCASE);
     zip_stat_t st;
-    if (i < 0 || zip_stat_index(p->zip, (zip_uint64_t)i, 0, &st) != 0)
+    if (zip_stat_index(p->zip, i, 0, &st) != 0)
         return refuse(why, REASON_ZIP_DAMAGED, ZIP_ER_NOENT, 0);
     if (!part_check(&st, why))
         return false;
     errno = 0;
-    zip_file_t *f = zip_fopen_index(p->zip, (zip_uint64_t)i, 0);
+    zip_file_t *f = zip_fopen_index(p->zip, i, 0);
     if (!f)
         return refuse_zip(why, zip_error_code_zip(zip_get_error(p->zip)));
     bool ok = pieces_read(p, f, &st, fn, ctx, why);
     zip_fclose(f);
     return ok;
+}
+
+bool package_read(struct package *p, const char *name, package_fn fn, void *ctx,
+                  struct refusal *why)
+{
+    zip_int64_t i = zip_name_locate(p->zip, name, ZIP_FL_NOCASE);
+    if (i < 0)
+        return refuse(why, REASON_ZIP_DAMAGED, ZIP_ER_NOENT, 0);
+    return package_read_at(p, (size_t)i, fn, ctx, why);
 }

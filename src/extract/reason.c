@@ -163,6 +163,21 @@ enum kt_status refusal_fail(struct kt_error *err, const char *name, const struct
                        "%s: the document's XML has a DOCTYPE (line %llu), which Word never writes; "
                        "refused as hostile",
                        name, U(r->a));
+    case REASON_PARTS:
+        return kt_fail(err, KT_E_LIMIT,
+                       "%s: holds %llu files or more, of which at most %d and %llu MiB are read; "
+                       "unpack it into a folder and add that",
+                       name, U(r->b), DOC_PARTS_MAX, MIB(r->a));
+    case REASON_MAIL_MISSING:
+        return kt_fail(err, KT_E_UNSUPPORTED,
+                       "%s: reading mail needs the library GMime, which is not installed; install "
+                       "the package libgmime-3.0-0 and add it again",
+                       name);
+    case REASON_MAIL_DAMAGED:
+        return kt_fail(err, KT_E_FORMAT,
+                       "%s: named like a mail, but there is no message in it; save it again from "
+                       "the mail program",
+                       name);
     case REASON_WALLS:
         return kt_fail(
             err, KT_E_INTERNAL,

@@ -2,8 +2,9 @@
  *
  * All numbers little-endian. A message is one of
  *   document  "KTX1" u32 kind=1  u32 format  u32 n_pages  u64 title_len  u64 text_len  u64 n_blocks
- *             title bytes, text bytes, n_blocks x 48 bytes:
+ *             u64 n_parts, title bytes, text bytes, n_blocks x 48 bytes:
  *                 u32 kind  u32 page  u32 para  f32 x0 y0 x1 y1  u32 zero  u64 start  u64 end
+ *             n_parts x: u64 name_len  u64 len  name bytes, bytes
  *             "KTXE"
  *   refusal   "KTX1" u32 kind=2  u32 reason  u32 zero  u64 a  u64 b  "KTXE"
  *   report    "KTX1" u32 kind=3  u32 landlock_abi  u32 flags  u32 n_probes  u32 denied (one bit a
@@ -22,7 +23,7 @@
 #include "base/size.h"
 #include "base/utf8.h"
 
-enum { HEAD_BYTES = 8, DOCUMENT_BYTES = 32, BLOCK_BYTES = 48, END_BYTES = 4 };
+enum { HEAD_BYTES = 8, DOCUMENT_BYTES = 40, PART_BYTES = 16, BLOCK_BYTES = 48, END_BYTES = 4 };
 
 static const char magic[4] = { 'K', 'T', 'X', '1' };
 static const char end_mark[4] = { 'K', 'T', 'X', 'E' };
@@ -70,10 +71,18 @@ bool wire_put_document(struct buf *out, const struct document *d)
     put(out, title_len, 8);
     put(out, d->text_len, 8);
     put(out, d->n_blocks, 8);
+    put(out, d->n_parts, 8);
     buf_append(out, d->title, title_len);
     buf_append(out, d->text, d->text_len);
     for (size_t i = 0; i < d->n_blocks; i++)
         put_block(out, &d->blocks[i]);
+    for (size_t i = 0; i < d->n_parts; i++) {
+        const struct doc_part *p = &d->parts[i];
+        put(out, strlen(p->name), 8);
+        put(out, p->len, 8);
+        buf_append_str(out, p->name);
+        buf_append(out, p->ptr, p->len);
+    }
     return put_end(out);
 }
 
@@ -104,7 +113,8 @@ bool wire_put_report(struct buf *out, const struct extract_sandbox_report *r)
 size_t wire_max_bytes(size_t max_text)
 {
     return HEAD_BYTES + DOCUMENT_BYTES + TITLE_MAX_BYTES + max_text +
-           (size_t)BLOCKS_MAX * BLOCK_BYTES + END_BYTES;
+           (size_t)BLOCKS_MAX * BLOCK_BYTES + PARTS_BYTES_MAX +
+           (size_t)DOC_PARTS_MAX * (PART_BYTES + PART_NAME_MAX) + END_BYTES;
 }
 
 /* ---- reading -------------------------------------------------------------------------------- */
@@ -240,6 +250,36 @@ static const char *get_blocks(struct cursor *c, struct document *d, size_t n)
     return d->blocks[n - 1].end == d->text_len ? NULL : "text after the last block";
 }
 
+/* Their names become paths of documents, so they are looked at as closely as text. */
+static const char *get_parts(struct cursor *c, struct document *d, size_t n)
+{
+    size_t total = 0;
+    d->parts = n ? calloc(n, sizeof(*d->parts)) : NULL;
+    if (n && !d->parts)
+        return "memory";
+    for (size_t i = 0; i < n; i++) {
+        uint64_t name_len = get(c, 8), len = get(c, 8);
+        if (!c->ok || name_len > PART_NAME_MAX || len > PARTS_BYTES_MAX - total)
+            return "part size";
+        struct span name = get_bytes(c, name_len), bytes = get_bytes(c, len);
+        if (!c->ok || !part_name_is_safe(name))
+            return "part name";
+        for (size_t k = 0; k < i; k++)
+            if (span_eq_str(name, d->parts[k].name))
+                return "part name";
+        struct doc_part *p = &d->parts[d->n_parts++];
+        p->name = strndup(name.ptr, name.len);
+        p->ptr = malloc(bytes.len ? bytes.len : 1);
+        if (!p->name || !p->ptr)
+            return "memory";
+        if (bytes.len)
+            memcpy(p->ptr, bytes.ptr, bytes.len);
+        p->len = bytes.len;
+        total += bytes.len;
+    }
+    return NULL;
+}
+
 static const char *get_document(struct cursor *c, size_t max_text, struct document *d)
 {
     uint64_t format = get(c, 4);
@@ -247,7 +287,8 @@ static const char *get_document(struct cursor *c, size_t max_text, struct docume
     uint64_t title_len = get(c, 8);
     uint64_t text_len = get(c, 8);
     uint64_t n_blocks = get(c, 8);
-    if (format < DOC_TEXT || format > DOC_ODP)
+    uint64_t n_parts = get(c, 8);
+    if (format < DOC_TEXT || format > DOC_MAILBOX)
         return "format";
     if (n_pages > PAGES_MAX)
         return "page count";
@@ -257,10 +298,12 @@ static const char *get_document(struct cursor *c, size_t max_text, struct docume
         return "text length";
     if (!n_blocks || n_blocks > BLOCKS_MAX || n_blocks > c->left / BLOCK_BYTES)
         return "block count";
+    if (n_parts > DOC_PARTS_MAX)
+        return "part count";
 
     struct span title = get_bytes(c, title_len);
     struct span text = get_bytes(c, text_len);
-    if (!c->ok || c->left != n_blocks * BLOCK_BYTES + END_BYTES)
+    if (!c->ok || c->left < n_blocks * BLOCK_BYTES + END_BYTES)
         return "message length";
     if (!text_is_clean(title, false))
         return "title";
@@ -275,6 +318,8 @@ static const char *get_document(struct cursor *c, size_t max_text, struct docume
     if (!d->text || (title.len && !d->title))
         return "memory";
     const char *wrong = get_blocks(c, d, (size_t)n_blocks);
+    if (!wrong)
+        wrong = get_parts(c, d, (size_t)n_parts);
     if (wrong)
         return wrong;
     return at_end(c) ? NULL : "end mark";

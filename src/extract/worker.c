@@ -101,6 +101,14 @@ void parse_memory(struct builder *b, enum doc_format format, struct span file)
         rtf_parse(b, file);
         return;
     }
+    if (format == DOC_MAIL) {
+        mail_parse(b, file);
+        return;
+    }
+    if (format == DOC_MAILBOX) {
+        mailbox_parse(b, file);
+        return;
+    }
     struct buf utf8 = { 0 };
     struct span label = format == DOC_HTML ? html_charset(file) : (struct span){ 0 };
     struct refusal why;
@@ -118,10 +126,13 @@ void parse_memory(struct builder *b, enum doc_format format, struct span file)
 /* Whatever is loaded from files later is loaded now. */
 static void prepare(enum doc_format format)
 {
-    if (format == DOC_TEXT || format == DOC_MARKDOWN || format == DOC_HTML || format == DOC_RTF)
+    if (format == DOC_TEXT || format == DOC_MARKDOWN || format == DOC_HTML || format == DOC_RTF ||
+        format == DOC_PACKAGE || format == DOC_MAIL)
         charset_prepare();
-    if (format == DOC_HTML)
+    if (format == DOC_HTML || format == DOC_MAIL)
         html_prepare();
+    if (format == DOC_MAIL)
+        mail_prepare();
 }
 
 static int run(const struct job *j)

@@ -4,8 +4,12 @@
  *     | hash it
  *     |-- same content as stored here -----------------> unchanged   (new time noted)
  *     |-- same content as a stored file that is gone --> renamed     (nothing read)
- *     '-- extract -- ok -- chunk -- embed -- put ------> indexed
- *            '-- refused ----------------- put reason -> skipped or failed
+ *     '-- extract -- ok -- put (shelf.c) --------------> indexed
+ *            '-- refused -- put reason ------------------> skipped or failed
+ *
+ * Files inside a file (attachments, archives) are documents of their own, at paths below the file's: "a.eml/b.pdf". They
+ * come and go with it: a file that is unchanged has unchanged parts, one that is read again loses the old ones first, and
+ * they are put before it, so that a run which is killed between finds the file new again.
  *
  * Every document is one transaction of the store, so the run can be killed anywhere and started again: what
  * was put is then "unchanged". A file that failed is tried again in the next run, because its reasons (a
@@ -23,10 +27,8 @@
 #include "base/log.h"
 #include "base/size.h"
 #include "extract/extract.h"
-#include "office/chunk.h"
 #include "office/scan.h"
-
-enum { EMBED_BATCH = 16 };
+#include "office/shelf.h"
 
 /* What the store knows of the files below the named paths, sorted by path. */
 struct known {
@@ -43,9 +45,7 @@ struct known {
 };
 
 struct job {
-    struct kt_matter *matter;
-    const struct kt_add_options *opts;
-    struct kt_add_report *report;
+    struct shelf shelf;
     struct known known;
     struct scan scan;
     const char *source; /* where the bytes are, when that is not the document's path */
@@ -90,6 +90,25 @@ static struct known_doc *known_find(const struct known *k, const char *path)
     return k->n ? bsearch(&key, k->docs, k->n, sizeof(*k->docs), by_path) : NULL;
 }
 
+/* The parts of the file at 'path': those that stand below it, which lie together. */
+static struct known_doc *known_parts(const struct known *k, const char *path, size_t *n)
+{
+    size_t len = strlen(path), lo = 0, hi = k->n;
+    while (lo < hi) { /* the first that is not before "path/" */
+        size_t mid = lo + (hi - lo) / 2;
+        int c = strncmp(k->docs[mid].path, path, len);
+        if (c < 0 || (c == 0 && (unsigned char)k->docs[mid].path[len] < '/'))
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    *n = 0;
+    while (lo + *n < k->n && strncmp(k->docs[lo + *n].path, path, len) == 0 &&
+           k->docs[lo + *n].path[len] == '/')
+        ++*n;
+    return k->docs + lo;
+}
+
 static void known_deinit(struct known *k)
 {
     for (size_t i = 0; i < k->n; i++) {
@@ -97,24 +116,6 @@ static void known_deinit(struct known *k)
         free(k->docs[i].reason);
     }
     free(k->docs);
-}
-
-static bool report_item(struct kt_add_item **items, size_t *n, const char *path, const char *reason)
-{
-    struct kt_add_item *p = realloc(*items, (*n + 1) * sizeof(*p));
-    if (!p)
-        return false;
-    *items = p;
-    p[*n] = (struct kt_add_item){ strdup(path), strdup(reason ? reason : "") };
-    (*n)++;
-    return p[*n - 1].path && p[*n - 1].reason;
-}
-
-static bool report_refused(struct kt_add_report *r, enum kt_doc_state state, const char *path,
-                           const char *reason)
-{
-    return state == KT_DOC_SKIPPED ? report_item(&r->skipped, &r->n_skipped, path, reason)
-                                   : report_item(&r->failed, &r->n_failed, path, reason);
 }
 
 static enum kt_status hash_file(uint8_t out[32], const char *path, struct kt_error *err)
@@ -126,129 +127,19 @@ static enum kt_status hash_file(uint8_t out[32], const char *path, struct kt_err
     return st;
 }
 
-/* What the embedding model reads for a chunk: the document's title before it, so that a passage in
- * the middle of a contract still says which contract. */
-static char *embed_text(const struct document *d, const struct kt_place *c)
+/* Those of an earlier content of the file. */
+static enum kt_status remove_parts(struct job *j, const char *path, struct kt_error *err)
 {
-    struct buf b = { 0 };
-    if (d->title && d->title[0]) {
-        buf_append_str(&b, d->title);
-        buf_append_char(&b, '\n');
-    }
-    buf_append(&b, d->text + c->start, c->end - c->start);
-    return buf_take(&b);
-}
-
-static enum kt_status embed_chunks(struct job *j, const struct document *d,
-                                   const struct kt_place *chunks, size_t n, float *vectors,
-                                   size_t dim, struct kt_error *err)
-{
-    for (size_t i = 0; i < n; i += EMBED_BATCH) {
-        size_t batch = MIN((size_t)EMBED_BATCH, n - i);
-        char *texts[EMBED_BATCH] = { 0 };
-        enum kt_status st = KT_OK;
-        for (size_t b = 0; b < batch && !st; b++) {
-            texts[b] = embed_text(d, &chunks[i + b]);
-            if (!texts[b])
-                st = kt_fail(err, KT_E_NOMEM, "out of memory while embedding");
-        }
-        if (!st)
-            st = kt_embed(j->opts->embedder, (const char *const *)texts, batch, vectors + i * dim,
-                          err);
-        for (size_t b = 0; b < batch; b++)
-            free(texts[b]);
-        if (st)
-            return st;
-    }
-    j->report->n_chunks_embedded += n;
-    return KT_OK;
-}
-
-static enum kt_status put_refused(struct job *j, const struct scan_file *f, const uint8_t hash[32],
-                                  enum kt_doc_state state, const char *reason, struct kt_error *err)
-{
-    struct kt_doc_put put = {
-        .path = f->path,
-        .state = state,
-        .reason = reason,
-        .size = f->size,
-        .mtime_ns = f->mtime_ns,
-    };
-    memcpy(put.hash, hash, sizeof(put.hash));
-    enum kt_status st = kt_matter_put(j->matter, &put, err);
-    if (!st && !report_refused(j->report, state, f->path, reason))
-        st = kt_fail(err, KT_E_NOMEM, "out of memory for the report");
-    return st;
-}
-
-static enum kt_status put_document(struct job *j, const struct scan_file *f, const uint8_t hash[32],
-                                   const struct document *d, struct kt_error *err)
-{
-    struct kt_place *chunks = NULL, *blocks = NULL;
-    size_t n_chunks = 0, bytes;
-    float *vectors = NULL;
-    struct kt_engine_info info = { 0 };
-
-    enum kt_status st = chunk_document(&chunks, &n_chunks, d, err);
-    if (!st) {
-        blocks = calloc(d->n_blocks ? d->n_blocks : 1, sizeof(*blocks));
-        if (!blocks)
-            st = kt_fail(err, KT_E_NOMEM, "out of memory for %zu blocks", d->n_blocks);
-    }
-    for (size_t i = 0; !st && i < d->n_blocks; i++) {
-        const struct block *b = &d->blocks[i];
-        blocks[i] =
-            (struct kt_place){ .start = b->start, .end = b->end, .page = b->page, .para = b->para };
-        memcpy(blocks[i].box, b->box, sizeof(blocks[i].box));
-    }
-    if (!st && j->opts->embedder && n_chunks) {
-        kt_engine_info(j->opts->embedder, &info);
-        vectors = size_mul(&bytes, n_chunks, info.d_model * sizeof(float)) ? malloc(bytes) : NULL;
-        st = vectors ? embed_chunks(j, d, chunks, n_chunks, vectors, info.d_model, err)
-                     : kt_fail(err, KT_E_NOMEM, "out of memory for %zu vectors", n_chunks);
-    }
-    if (!st) {
-        struct kt_doc_put put = {
-            .path = f->path,
-            .state = KT_DOC_INDEXED,
-            .title = d->title,
-            .format = doc_format_name(d->format),
-            .size = f->size,
-            .mtime_ns = f->mtime_ns,
-            .n_pages = d->n_pages,
-            .text = d->text,
-            .text_len = d->text_len,
-            .blocks = blocks,
-            .n_blocks = d->n_blocks,
-            .chunks = chunks,
-            .n_chunks = n_chunks,
-            .vectors = vectors,
-            .dim = info.d_model,
-        };
-        memcpy(put.hash, hash, sizeof(put.hash));
-        st = kt_matter_put(j->matter, &put, err);
-    }
-    if (!st)
-        j->report->n_indexed++;
-    free(vectors);
-    free(blocks);
-    free(chunks);
-    return st;
-}
-
-/* A refusal by the reader is the document's, everything else is the run's. */
-static bool is_refusal(enum kt_status st, enum kt_doc_state *state)
-{
-    *state = st == KT_E_UNSUPPORTED ? KT_DOC_SKIPPED : KT_DOC_FAILED;
-    return st == KT_E_UNSUPPORTED || st == KT_E_FORMAT || st == KT_E_LIMIT || st == KT_E_TIMEOUT ||
-           st == KT_E_NOTFOUND || st == KT_E_KEY || st == KT_E_IO;
+    size_t n;
+    known_parts(&j->known, path, &n);
+    return n ? kt_matter_remove_deferred(j->shelf.matter, path, &n, err) : KT_OK;
 }
 
 static enum kt_status read_and_put(struct job *j, const struct scan_file *f, const uint8_t hash[32],
                                    struct kt_error *err)
 {
     struct document d = { 0 };
-    struct extract_options xo = { .worker_path = j->opts->worker_path };
+    struct extract_options xo = { .worker_path = j->shelf.opts->worker_path };
     enum kt_doc_state state;
     uint64_t t0 = clock_now_ns();
     const char *source = j->source ? j->source : f->path;
@@ -256,10 +147,20 @@ static enum kt_status read_and_put(struct job *j, const struct scan_file *f, con
     log_event(LOG_INFO, "document.read", LOG_U64("bytes", (uint64_t)f->size),
               LOG_U64("ms", (clock_now_ns() - t0) / 1000000),
               LOG_WORD("status", st ? "refused" : "ok"), LOG_END);
-    if (is_refusal(st, &state)) {
+    bool refused = shelf_is_refusal(st, &state);
+    if (!st || refused) {
+        struct kt_error why = *err;
+        enum kt_status removed = remove_parts(j, f->path, err);
+        if (removed) {
+            document_deinit(&d);
+            return removed;
+        }
+        *err = why;
+    }
+    if (refused) {
         char reason[KT_ERROR_TEXT_MAX];
         memcpy(reason, err->text, sizeof(reason));
-        return put_refused(j, f, hash, state, reason, err);
+        return shelf_refuse(&j->shelf, f, hash, state, reason, err);
     }
     if (st)
         return st;
@@ -269,46 +170,143 @@ static enum kt_status read_and_put(struct job *j, const struct scan_file *f, con
     st = hash_file(again, source, err);
     if (st || memcmp(again, hash, sizeof(again)) != 0) {
         document_deinit(&d);
-        return put_refused(
-            j, f, hash, KT_DOC_FAILED,
+        return shelf_refuse(
+            &j->shelf, f, hash, KT_DOC_FAILED,
             "the file changed while it was being read; add it again when it is at rest", err);
     }
-    st = d.n_blocks ? put_document(j, f, hash, &d, err)
-                    : put_refused(j, f, hash, KT_DOC_SKIPPED, "the file has no text", err);
+    st = d.n_blocks ? shelf_put(&j->shelf, f, hash, &d, err)
+                    : shelf_refuse(&j->shelf, f, hash, KT_DOC_SKIPPED, "the file has no text", err);
     document_deinit(&d);
     return st;
 }
 
+static enum kt_status count_unchanged(struct job *j, const struct known_doc *k,
+                                      struct kt_error *err)
+{
+    if (k->state == KT_DOC_INDEXED)
+        j->shelf.report->n_unchanged++;
+    else if (!shelf_report(&j->shelf, k->state, k->path, k->reason))
+        return kt_fail(err, KT_E_NOMEM, "out of memory for the report");
+    return KT_OK;
+}
+
+/* With its parts: one that failed is not tried again before the file changes. */
 static enum kt_status unchanged(struct job *j, const struct known_doc *k, struct kt_error *err)
 {
-    if (k->state == KT_DOC_SKIPPED && !report_refused(j->report, k->state, k->path, k->reason))
-        return kt_fail(err, KT_E_NOMEM, "out of memory for the report");
-    if (k->state == KT_DOC_INDEXED)
-        j->report->n_unchanged++;
-    return KT_OK;
+    size_t n;
+    const struct known_doc *parts = known_parts(&j->known, k->path, &n);
+    enum kt_status st = count_unchanged(j, k, err);
+    for (size_t i = 0; i < n && !st; i++)
+        st = count_unchanged(j, &parts[i], err);
+    return st;
+}
+
+/* Is what was at 'path' no longer there? A part is there as long as the file is that it stands in. */
+static bool is_missing(const char *path)
+{
+    char *above = strdup(path);
+    bool missing = above && !file_exists(above);
+    for (char *slash; missing && (slash = strrchr(above, '/')) && slash != above;) {
+        struct stat sb;
+        *slash = '\0';
+        if (stat(above, &sb) == 0) {
+            missing = S_ISDIR(sb.st_mode);
+            break;
+        }
+    }
+    free(above);
+    return missing;
+}
+
+struct moving {
+    struct known parts;
+    const char *from;
+};
+
+static bool remember_part(void *ctx, const struct kt_doc_info *d)
+{
+    struct moving *m = ctx;
+    return strcmp(d->path, m->from) == 0 || remember(&m->parts, d);
+}
+
+/* What stands below 'from' now stands below f's path. The store is asked, since 'from' may lie outside of what was named. */
+static enum kt_status rename_parts(struct job *j, const char *from, const struct scan_file *f,
+                                   struct kt_error *err)
+{
+    struct moving m = { .from = from };
+    enum kt_status st = kt_matter_each(j->shelf.matter, from, remember_part, &m, err);
+    if (!st && m.parts.failed)
+        st = kt_fail(err, KT_E_NOMEM, "out of memory for the list of known files");
+    for (size_t i = 0; i < m.parts.n && !st; i++) {
+        const struct known_doc *k = &m.parts.docs[i];
+        struct buf to = { 0 };
+        buf_printf(&to, "%s%s", f->path, k->path + strlen(from));
+        st = to.failed
+                 ? kt_fail(err, KT_E_NOMEM, "out of memory for a path")
+                 : kt_matter_rename(j->shelf.matter, k->path, to.ptr, k->size, f->mtime_ns, err);
+        buf_deinit(&to);
+    }
+    known_deinit(&m.parts);
+    return st;
+}
+
+/* The path of a stored document with this content whose file is gone; heap, *from NULL: there is none. */
+static enum kt_status find_moved(struct job *j, const char *path, const uint8_t hash[32],
+                                 char **from, struct kt_error *err)
+{
+    struct kt_doc_info d = { 0 };
+    *from = NULL;
+    enum kt_status st = kt_matter_find_hash(j->shelf.matter, hash, &d, err);
+    if (st)
+        return st == KT_E_NOTFOUND ? KT_OK : st;
+    const char *found = strcmp(d.path, path) != 0 && is_missing(d.path) ? d.path : NULL;
+    for (size_t i = 0; i < j->known.n && !found;
+         i++) { /* the same content may stand in several places */
+        const struct known_doc *k = &j->known.docs[i];
+        if (k->state == KT_DOC_INDEXED && memcmp(k->hash, hash, 32) == 0 &&
+            strcmp(k->path, path) != 0 && is_missing(k->path))
+            found = k->path;
+    }
+    if (found && !(*from = strdup(found)))
+        st = kt_fail(err, KT_E_NOMEM, "out of memory for a path");
+    kt_doc_info_deinit(&d);
+    return st;
 }
 
 static enum kt_status rename_if_moved(struct job *j, const struct scan_file *f,
                                       const uint8_t hash[32], bool *moved, struct kt_error *err)
 {
-    struct kt_doc_info d = { 0 };
+    char *from;
     *moved = false;
-    enum kt_status st = kt_matter_find_hash(j->matter, hash, &d, err);
-    if (st == KT_E_NOTFOUND)
-        return KT_OK;
-    if (!st && d.path && strcmp(d.path, f->path) != 0 && !file_exists(d.path)) {
-        st = kt_matter_rename(j->matter, d.path, f->path, f->size, f->mtime_ns, err);
-        *moved = !st;
-        j->report->n_renamed += !st;
+    enum kt_status st = find_moved(j, f->path, hash, &from, err);
+    if (!st && from) {
+        st = rename_parts(j, from, f, err);
+        if (!st)
+            st = kt_matter_rename(j->shelf.matter, from, f->path, f->size, f->mtime_ns, err);
+        if (st == KT_E_NOTFOUND) /* it was known when the run began, and has moved since */
+            st = KT_OK;
+        else
+            *moved = !st;
+        j->shelf.report->n_renamed += *moved;
     }
-    kt_doc_info_deinit(&d);
+    free(from);
     return st;
+}
+
+static bool lacks_some_vectors(const struct job *j, const struct known_doc *k)
+{
+    size_t n;
+    const struct known_doc *parts = known_parts(&j->known, k->path, &n);
+    bool lacks = k->state == KT_DOC_INDEXED && !k->has_vectors;
+    for (size_t i = 0; i < n && !lacks; i++)
+        lacks = parts[i].state == KT_DOC_INDEXED && !parts[i].has_vectors;
+    return lacks;
 }
 
 static enum kt_status add_one(struct job *j, const struct scan_file *f, struct kt_error *err)
 {
     struct known_doc *k = known_find(&j->known, f->path);
-    bool lacks_vectors = k && k->state == KT_DOC_INDEXED && j->opts->embedder && !k->has_vectors;
+    bool lacks_vectors = k && j->shelf.opts->embedder && lacks_some_vectors(j, k);
     if (k && (k->state == KT_DOC_FAILED || lacks_vectors))
         k = NULL; /* as if it were new */
     if (k && k->size == f->size && k->mtime_ns == f->mtime_ns)
@@ -320,10 +318,10 @@ static enum kt_status add_one(struct job *j, const struct scan_file *f, struct k
         char reason[KT_ERROR_TEXT_MAX];
         memcpy(reason, err->text, sizeof(reason));
         memset(hash, 0, sizeof(hash));
-        return put_refused(j, f, hash, KT_DOC_FAILED, reason, err);
+        return shelf_refuse(&j->shelf, f, hash, KT_DOC_FAILED, reason, err);
     }
     if (k && memcmp(k->hash, hash, sizeof(hash)) == 0) {
-        st = kt_matter_rename(j->matter, f->path, f->path, f->size, f->mtime_ns, err);
+        st = kt_matter_rename(j->shelf.matter, f->path, f->path, f->size, f->mtime_ns, err);
         return st ? st : unchanged(j, k, err);
     }
     bool moved = false;
@@ -332,11 +330,24 @@ static enum kt_status add_one(struct job *j, const struct scan_file *f, struct k
     return st || moved ? st : read_and_put(j, f, hash, err);
 }
 
+/* One of whose folders is a file that was found: its parts come and go with it. */
+static bool is_part_of_a_file(const struct job *j, const char *path)
+{
+    char *above = strdup(path);
+    bool found = !above; /* short of memory, nothing is removed */
+    for (char *slash; !found && (slash = strrchr(above, '/')) && slash != above;) {
+        *slash = '\0';
+        found = scan_find(&j->scan, above) != NULL;
+    }
+    free(above);
+    return found;
+}
+
 /* A document whose file is gone from a folder we could read completely. A folder that is suddenly
  * empty is more likely a share that is not mounted: then nothing is removed. */
 static bool is_gone(const struct job *j, const char *path)
 {
-    if (scan_find(&j->scan, path))
+    if (scan_find(&j->scan, path) || is_part_of_a_file(j, path))
         return false;
     for (size_t i = 0; i < j->scan.n_roots; i++) {
         const struct scan_root *r = &j->scan.roots[i];
@@ -356,16 +367,16 @@ static enum kt_status remove_gone(struct job *j, struct kt_error *err)
         if (!is_gone(j, path))
             continue;
         enum kt_status st =
-            kt_matter_find(j->matter, path, &d, err); /* it may have been renamed meanwhile */
+            kt_matter_find(j->shelf.matter, path, &d, err); /* it may have been renamed meanwhile */
         if (st == KT_E_NOTFOUND)
             continue;
         kt_doc_info_deinit(&d);
         size_t n = 0;
         if (!st)
-            st = kt_matter_remove_deferred(j->matter, path, &n, err);
+            st = kt_matter_remove_deferred(j->shelf.matter, path, &n, err);
         if (st)
             return st;
-        j->report->n_removed += n;
+        j->shelf.report->n_removed += n;
     }
     return KT_OK;
 }
@@ -376,26 +387,32 @@ static enum kt_status remove_gone(struct job *j, struct kt_error *err)
 static enum kt_status check_embedder(struct job *j, struct kt_error *err)
 {
     char stored[65];
-    if (!j->opts->embedder)
+    if (!j->shelf.opts->embedder)
         return KT_OK;
-    enum kt_status st = kt_matter_embedder(j->matter, stored, err);
-    if (st || strcmp(stored, j->opts->embedder_id) == 0)
+    enum kt_status st = kt_matter_embedder(j->shelf.matter, stored, err);
+    if (st || strcmp(stored, j->shelf.opts->embedder_id) == 0)
         return st;
-    return kt_matter_set_embedder(j->matter, j->opts->embedder_id, err);
+    return kt_matter_set_embedder(j->shelf.matter, j->shelf.opts->embedder_id, err);
+}
+
+/* What is stored at and below 'path' is known from now on. */
+static enum kt_status know(struct job *j, const char *path, struct kt_error *err)
+{
+    enum kt_status st = kt_matter_each(j->shelf.matter, path, remember, &j->known, err);
+    if (!st && j->known.failed)
+        st = kt_fail(err, KT_E_NOMEM, "out of memory for the list of known files");
+    if (j->known.n)
+        qsort(j->known.docs, j->known.n, sizeof(*j->known.docs), by_path);
+    return st;
 }
 
 static enum kt_status run(struct job *j, struct kt_error *err)
 {
     enum kt_status st = check_embedder(j, err);
-    for (size_t i = 0; i < j->scan.n_roots && !st; i++) {
-        st = kt_matter_each(j->matter, j->scan.roots[i].path, remember, &j->known, err);
-        if (!st && j->known.failed)
-            st = kt_fail(err, KT_E_NOMEM, "out of memory for the list of known files");
-    }
-    if (j->known.n)
-        qsort(j->known.docs, j->known.n, sizeof(*j->known.docs), by_path);
+    for (size_t i = 0; i < j->scan.n_roots && !st; i++)
+        st = know(j, j->scan.roots[i].path, err);
 
-    const struct kt_add_options *o = j->opts;
+    const struct kt_add_options *o = j->shelf.opts;
     for (size_t i = 0; !st && i < j->scan.n_files; i++) {
         if (o->on_progress && !o->on_progress(o->ctx, i, j->scan.n_files, j->scan.files[i].path))
             return kt_fail(err, KT_E_CANCELLED,
@@ -404,8 +421,8 @@ static enum kt_status run(struct job *j, struct kt_error *err)
         st = add_one(j, &j->scan.files[i], err);
     }
     for (size_t i = 0; !st && i < j->scan.n_unreadable; i++) {
-        if (!report_item(&j->report->failed, &j->report->n_failed, j->scan.unreadable[i],
-                         "the folder cannot be read; check its permissions"))
+        if (!shelf_report(&j->shelf, KT_DOC_FAILED, j->scan.unreadable[i],
+                          "the folder cannot be read; check its permissions"))
             st = kt_fail(err, KT_E_NOMEM, "out of memory for the report");
     }
     if (!st)
@@ -420,7 +437,7 @@ enum kt_status kt_office_add(struct kt_matter *m, const char *const *paths, size
                              struct kt_error *err)
 {
     *out = (struct kt_add_report){ 0 };
-    struct job j = { .matter = m, .opts = opts, .report = out };
+    struct job j = { .shelf = { m, opts, out } };
     enum kt_status st = scan_paths(&j.scan, paths, n_paths, err);
     if (!st)
         st = run(&j, err);
@@ -436,10 +453,12 @@ enum kt_status kt_office_put(struct kt_matter *m, const char *path, const char *
                              struct kt_error *err)
 {
     *out = (struct kt_add_report){ 0 };
-    struct job j = { .matter = m, .opts = opts, .report = out, .source = source };
+    struct job j = { .shelf = { m, opts, out }, .source = source };
     struct stat sb;
     uint8_t hash[32];
     enum kt_status st = check_embedder(&j, err);
+    if (!st)
+        st = know(&j, path, err); /* the parts it had */
     if (!st && stat(source, &sb))
         st = kt_fail_errno(err, errno, "%s: cannot be read", source);
     if (!st)
@@ -451,6 +470,7 @@ enum kt_status kt_office_put(struct kt_matter *m, const char *path, const char *
                                .mtime_ns = (int64_t)t.tv_sec * 1000000000 + t.tv_nsec };
         st = read_and_put(&j, &f, hash, err);
     }
+    known_deinit(&j.known);
     if (st)
         kt_add_report_deinit(out);
     return st;

@@ -320,6 +320,74 @@ static void test_slides(void **state)
     }
 }
 
+static const struct doc_part *find_part(const struct document *d, const char *name)
+{
+    for (size_t i = 0; i < d->n_parts; i++)
+        if (strcmp(d->parts[i].name, name) == 0)
+            return &d->parts[i];
+    fail_msg("no part '%s' among %zu", name, d->n_parts);
+    return NULL;
+}
+
+/* A mail behind the walls, and what is attached to it, each read as if it were a file. */
+static void test_mail(void **state)
+{
+    (void)state;
+    static const char name[] = "mail.python.eml";
+    struct document d = extract_data(name), in;
+    struct extract_options o = options();
+    struct kt_error err;
+    assert_int_equal(d.format, DOC_MAIL);
+    assert_string_equal(d.title, "K\u00FCndigung Wartungsvertrag: Entw\u00FCrfe & Anlagen");
+    expect_block(
+        &d, name, BLOCK_HEADER,
+        "From: K\u00E4the Sommerfeld <sommerfeld@kanzlei.example>\n"
+        "To: J\u00FCrgen \u00D6zt\u00FCrk <oeztuerk@mandant.example>, info@mandant.example\n"
+        "Date: Mon, 02 Mar 2026 14:05:11 +0100\n"
+        "Subject: K\u00FCndigung Wartungsvertrag: Entw\u00FCrfe & Anlagen");
+    expect_block(&d, name, BLOCK_PARAGRAPH, "anbei der Entwurf. Die Kosten betragen 1.200 \u20AC.");
+    assert_null(strstr(d.text, "nur in HTML")); /* the alternative says the same */
+    assert_int_equal(d.n_parts, 3);             /* not the logo */
+    const struct doc_part *p = find_part(&d, "Anlage 1_letter.libreoffice.docx");
+    assert_int_equal(extract_memory(&in, p->name, p->ptr, p->len, &o, &err), KT_OK);
+    expect_block(&in, p->name, BLOCK_TABLE_ROW, "Personenaufzug Nord\nHaus 4 | 1998");
+    document_deinit(&in);
+    p = find_part(&d, "R\u00FCckfrage zum Entwurf.eml");
+    assert_int_equal(extract_memory(&in, p->name, p->ptr, p->len, &o, &err), KT_OK);
+    expect_block(&in, p->name, BLOCK_PARAGRAPH, "Bitte die Frist in \u00A7 4 pr\u00FCfen.");
+    document_deinit(&in);
+    document_deinit(&d);
+
+    d = extract_data("mailbox.python.mbox");
+    assert_int_equal(d.n_parts, 2);
+    p = find_part(&d, "0002.eml");
+    assert_int_equal(extract_memory(&in, p->name, p->ptr, p->len, &o, &err), KT_OK);
+    assert_string_equal(in.title, "Nur HTML");
+    expect_block(&in, p->name, BLOCK_PARAGRAPH, "Preis: 5 \u20AC");
+    document_deinit(&in);
+    document_deinit(&d);
+
+    char *path = make_file("broken.eml", "no header at all", 16);
+    expect_fail(path, KT_E_FORMAT, "no message");
+    free(path);
+}
+
+static void test_archive(void **state)
+{
+    (void)state;
+    struct document d = extract_data("archive.python.zip"), in;
+    struct extract_options o = options();
+    struct kt_error err;
+    assert_int_equal(d.format, DOC_ZIP);
+    assert_int_equal(d.n_parts, 3); /* neither the empty file nor what macOS adds */
+    const struct doc_part *p = find_part(&d, "Vertr\u00E4ge/Miete.txt");
+    assert_int_equal(extract_memory(&in, p->name, p->ptr, p->len, &o, &err), KT_OK);
+    assert_string_equal(in.text, "Die Miete betr\u00E4gt 900 Euro.");
+    document_deinit(&in);
+    assert_int_equal(extract_memory(&in, "x.bin", "\1\2\3", 3, &o, &err), KT_E_UNSUPPORTED);
+    document_deinit(&d);
+}
+
 static void test_structure(void **state)
 {
     (void)state;
@@ -970,6 +1038,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_letter_everywhere),
         cmocka_unit_test(test_sheets),
         cmocka_unit_test(test_slides),
+        cmocka_unit_test(test_mail),
+        cmocka_unit_test(test_archive),
         cmocka_unit_test(test_columns),
         cmocka_unit_test(test_long_pdf),
         cmocka_unit_test(test_letter),

@@ -4,6 +4,7 @@
 Method: a small folder of documents made here, the real program, real models, a fresh home for every test.
 Run by hand:  KONTOR_BIN=build/release/kontor KONTOR_TESTDATA=build/deps/models python3 tests/e2e/test_office.py
 Closes with unittest's own summary; tools/check.sh counts it."""
+import email.message
 import json
 import os
 import pathlib
@@ -111,6 +112,42 @@ class Indexing(Base):
         (self.docs / "letter.html").unlink()
         self.assertEqual(self.k.json("add", self.docs)["removed"], 1)
         self.assertNotIn("Selbstbeteiligung", json.dumps(self.k.json("search", "Selbstbeteiligung")))
+
+    def test_what_is_inside_a_file_comes_and_goes_with_it(self):
+        def mail(subject, *attached):
+            m = email.message.EmailMessage()
+            m["From"], m["Subject"] = "a@example.org", subject
+            m.set_content("Im Anhang das Übliche.\n")
+            for name, text in attached:
+                m.add_attachment(text.encode(), "application", "octet-stream", filename=name)
+            return m.as_bytes()
+
+        k, folder = self.k, self.docs
+        path = folder / "post.eml"
+        path.write_bytes(mail("Zwei Anlagen", ("Rechnung.txt", "Die Zahnbürste kostet 4 Euro."), ("leer.bin", "\x00\x01")))
+        first = k.json("add", folder)
+        self.assertEqual([s["path"] for s in first["skipped"]], [str(path / "leer.bin")])
+        found = k.json("search", "Zahnbürste", "--mode", "lexical")["hits"]
+        self.assertEqual([h["path"] for h in found], [str(path / "Rechnung.txt")])
+        again = k.json("add", folder)
+        self.assertEqual((again["indexed"], again["unchanged"], len(again["skipped"])), (0, first["indexed"], 1))
+        moved = folder / "ablage" / "post.eml"
+        moved.parent.mkdir()
+        path.rename(moved)
+        self.assertEqual(k.json("add", folder)["indexed"], 0)
+        self.assertEqual([h["path"] for h in k.json("search", "Zahnbürste", "--mode", "lexical")["hits"]], [str(moved / "Rechnung.txt")])
+        (folder / "Rechnung.txt").write_text("Die Zahnbürste kostet 4 Euro.", encoding="utf-8")  # the same as the part
+        self.assertEqual(k.json("add", folder)["indexed"], 1)
+        self.assertEqual(len(k.json("search", "Zahnbürste", "--mode", "lexical")["hits"]), 2)
+        moved.write_bytes(mail("Ohne Anlagen"))
+        k.json("add", folder)
+        self.assertEqual([h["path"] for h in k.json("search", "Zahnbürste", "--mode", "lexical")["hits"]], [str(folder / "Rechnung.txt")])
+        moved.write_bytes(mail("Wieder", ("Brief.txt", "Der Zaunpfahl ist morsch.")))
+        k.json("add", folder)
+        self.assertEqual(len(k.json("search", "Zaunpfahl", "--mode", "lexical")["hits"]), 1)
+        moved.unlink()
+        k.json("add", folder)
+        self.assertEqual(k.json("search", "Zaunpfahl", "--mode", "lexical")["hits"], [])
 
     def test_an_empty_folder_is_taken_for_an_unmounted_share(self):
         self.k.json("add", self.docs)

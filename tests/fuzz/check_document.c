@@ -37,7 +37,7 @@ void check_document(struct builder *b, enum doc_format format)
         die("document", "could not be sent");
     if (!wire_get_document(buf_span(&wire), b->max_text, &back, &what))
         die("document refused for its", what);
-    if (strcmp(back.text, d.text) != 0 || back.n_blocks != d.n_blocks)
+    if (strcmp(back.text, d.text) != 0 || back.n_blocks != d.n_blocks || back.n_parts != d.n_parts)
         die("document", "changed on its way");
     for (size_t i = 0; i < d.n_blocks; i++) { /* cutting the text at empty lines gives the blocks */
         struct span s =

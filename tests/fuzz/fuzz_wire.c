@@ -18,7 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct buf again = { 0 };
     if (wire_get_document(in, (size_t)1 << 20, &d, &what)) {
         if (!wire_put_document(&again, &d) || again.len != in.len ||
-            memcmp(again.ptr, in.ptr, 40 + (d.title ? strlen(d.title) : 0) + d.text_len) != 0)
+            memcmp(again.ptr, in.ptr, 48 + (d.title ? strlen(d.title) : 0) + d.text_len) != 0)
             abort();
     } else if (!what || d.text || d.blocks || d.title) {
         abort();

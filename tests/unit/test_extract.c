@@ -459,7 +459,7 @@ static void test_docx_hostile(void **state)
     struct part climbs[] = { root, PART("word/document.xml", DOC(P("a"))),
                              PART("../../etc/passwd", "x") };
     assert_int_equal(docx_refusal(climbs, 3).reason, REASON_ZIP_NAME);
-    struct part other[] = { PART("a.txt", "hello") };
+    struct part other[] = { PART("[Content_Types].xml", "<x/>") };
     assert_int_equal(docx_refusal(other, 1).reason, REASON_OOXML_OTHER);
     static const char sheet[] =
         "<Relationships><Relationship Id=\"i\" Type=\"http://x/officeDocument\" "
@@ -813,7 +813,8 @@ static void test_detect(void **state)
         { SPAN("<html>"), "x.txt", DOC_HTML },
         { SPAN("hallo"), "README", DOC_TEXT },
         { SPAN("a;b;c"), "x.csv", DOC_TEXT },
-        { SPAN("From: a"), "x.eml", DOC_UNKNOWN },
+        { SPAN("From: a"), "x.eml", DOC_MAIL },
+        { SPAN("From a"), "x.mbox", DOC_MAILBOX },
         { SPAN("\1\2\3"), "x.bin", DOC_UNKNOWN },
         { SPAN("M\xFCller"), "x.txt", DOC_TEXT },
         { SPAN("M\xFCller"), "x.dat", DOC_UNKNOWN },
@@ -850,14 +851,76 @@ static struct document sample_document(void)
     return d;
 }
 
+/* Two parts that hold their own names. */
+static void add_parts(struct document *d, const char *one, const char *other)
+{
+    const char *names[] = { one, other };
+    d->parts = calloc(2, sizeof(*d->parts));
+    d->n_parts = 2;
+    for (size_t i = 0; i < 2; i++)
+        d->parts[i] = (struct doc_part){ strdup(names[i]), strdup(names[i]), strlen(names[i]) };
+}
+
+static void test_part_names(void **state)
+{
+    (void)state;
+    static const char *const safe[] = { "a",   "a/b.pdf", "\u00DCbersicht.xlsx",
+                                        "..a", "a..b/c.", ".x" };
+    static const char *const unsafe[] = { "",     "/a",   "a/",   "a//b",   "..",    "a/../b", ".",
+                                          "a\\b", "a\nb", "\xFF", "\xC2\x85", "a/./b", "x\x7F" };
+    static const struct {
+        const char *given, *made;
+    } cases[] = {
+        { "Anlage.pdf", "Anlage.pdf" },
+        { "Anlage.pdf", "Anlage (2).pdf" },
+        { "Anlage.pdf", "Anlage (3).pdf" },
+        { "../../etc/passwd", "etc/passwd" },
+        { "/abs//x", "abs/x" },
+        { "C:\\Temp\\x.doc", "C__Temp_x.doc" },
+        { "a\x01\x1b[31m\u202Eb", "a[31mb" },
+        { "", "part 8" },
+        { "ordner.1/datei", "ordner.1/datei" },
+        { "ordner.1/datei", "ordner.1/datei (2)" },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(safe); i++)
+        assert_true(part_name_is_safe(span_of(safe[i])));
+    for (size_t i = 0; i < ARRAY_LEN(unsafe); i++)
+        assert_false(part_name_is_safe(span_of(unsafe[i])));
+    struct builder b;
+    builder_init(&b, ROOM);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        assert_true(builder_part(&b, span_of(cases[i].given), SPAN("x")));
+        assert_string_equal(b.parts[i].name, cases[i].made);
+        assert_true(part_name_is_safe(span_of(b.parts[i].name)));
+    }
+    struct buf longest = { 0 };
+    for (int i = 0; i < 400; i++)
+        buf_append_str(&longest, "\u00E4");
+    buf_append_str(&longest, ".docx");
+    assert_true(builder_part(&b, buf_span(&longest), SPAN("x")));
+    const char *name = b.parts[b.n_parts - 1].name;
+    assert_true(part_name_is_safe(span_of(name)) && span_ends(span_of(name), SPAN(".docx")));
+    while (builder_part(&b, SPAN("y"), SPAN("x")))
+        ;
+    assert_int_equal(b.refusal.reason, REASON_PARTS);
+    assert_int_equal(b.n_parts, DOC_PARTS_MAX);
+    buf_deinit(&longest);
+    builder_deinit(&b);
+}
+
 static void test_wire_round(void **state)
 {
     (void)state;
     struct document d = sample_document(), back;
     struct buf out = { 0 };
     const char *what;
+    add_parts(&d, "a/b.pdf", "c");
     assert_true(wire_put_document(&out, &d));
     assert_true(wire_get_document(buf_span(&out), ROOM, &back, &what));
+    assert_int_equal(back.n_parts, 2);
+    assert_string_equal(back.parts[0].name, "a/b.pdf");
+    assert_int_equal(back.parts[0].len, 7);
+    assert_memory_equal(back.parts[1].ptr, "c", 1);
     assert_string_equal(back.text, d.text);
     assert_string_equal(back.title, "Titel");
     assert_int_equal(back.n_blocks, 3);
@@ -895,6 +958,8 @@ static void test_wire_lies(void **state)
         { "separator", "block separator" },
         { "format", "format" },
         { "title", "title" },
+        { "part above", "part name" },
+        { "part twice", "part name" },
     };
     for (size_t i = 0; i < ARRAY_LEN(lies); i++) {
         struct document d = sample_document(), back;
@@ -942,6 +1007,12 @@ static void test_wire_lies(void **state)
             break;
         case 13:
             d.title[1] = '\n';
+            break;
+        case 14:
+            add_parts(&d, "a", "../b");
+            break;
+        case 15:
+            add_parts(&d, "a", "a");
             break;
         }
         assert_true(wire_put_document(&out, &d));
@@ -1012,6 +1083,7 @@ int main(void)
         cmocka_unit_test(test_pdf_broken_output),
         cmocka_unit_test(test_pdf_complaints),
         cmocka_unit_test(test_detect),
+        cmocka_unit_test(test_part_names),
         cmocka_unit_test(test_wire_round),
         cmocka_unit_test(test_wire_lies),
         cmocka_unit_test(test_wire_refusal),

@@ -216,24 +216,25 @@ static void test_pptx(void **state)
         A_P("neu")) "</mc:Choice><mc:Fallback>" SHAPE("body",
                                                       A_P("neu")) "</mc:Fallback></"
                                                                   "mc:AlternateContent>"
-                                                                  "<a:tbl><a:tr><a:tc>" A_P("A") A_P(
-                                                                      "a") "</"
-                                                                           "a:tc><a:"
-                                                                           "tc>" A_P("") "</"
-                                                                                         "a:tc><a:"
-                                                                                         "tc>" A_P(
-                                                                                             "C") "</"
-                                                                                                  "a:"
-                                                                                                  "tc"
-                                                                                                  "><"
-                                                                                                  "/a"
-                                                                                                  ":t"
-                                                                                                  "r>"
-                                                                                                  "</"
-                                                                                                  "a:"
-                                                                                                  "tb"
-                                                                                                  "l"
-                                                                                                  ">");
+                                                                  "<a:tbl><a:tr><a:tc>" A_P("A")
+                                                                      A_P("a") "</"
+                                                                               "a:tc><a:"
+                                                                               "tc>" A_P(
+                                                                                   "") "</"
+                                                                                       "a:tc><a:"
+                                                                                       "tc>" A_P(
+                                                                                           "C") "</"
+                                                                                                "a:"
+                                                                                                "tc"
+                                                                                                "><"
+                                                                                                "/a"
+                                                                                                ":t"
+                                                                                                "r>"
+                                                                                                "</"
+                                                                                                "a:"
+                                                                                                "tb"
+                                                                                                "l"
+                                                                                                ">");
     static const char second_rels[] = RELS(REL("n", "notesSlide", "../notes/1.xml"));
     const struct part parts[] = { PART("_rels/.rels", root),
                                   PART("ppt/p.xml", show),
@@ -290,60 +291,60 @@ static void test_odt(void **state)
                                "Fu\u00DFnote") "</text:note-body></text:note>")
                            T_P("<office:annotation>" T_P("Kommentar") "</office:annotation>ohne") "<text:list><text:list-item>" T_P(
                                "Punkt") "</text:list-item></text:list>"
-                                        "<table:table><table:table-row><table:table-cell>" T_P("A") T_P(
-                                            "a") "</table:table-cell><table:covered-table-cell/"
-                                                 "><table:table-cell>" T_P(
-                                                     "C") "</"
-                                                          "table:table-"
-                                                          "cell></"
-                                                          "table:table-"
-                                                          "row><table:"
-                                                          "table-row><"
-                                                          "table:table-"
-                                                          "cell>" T_P(
-                                                              "al"
-                                                              "le"
-                                                              "i"
-                                                              "n") "</table:table-cell></"
-                                                                   "table:table-row></"
-                                                                   "table:table>" T_P("<draw:"
-                                                                                      "frame><"
-                                                                                      "draw:text-"
-                                                                                      "box>" T_P(
-                                                                                          "Kaste"
-                                                                                          "n") "<"
-                                                                                               "/"
-                                                                                               "d"
-                                                                                               "r"
-                                                                                               "a"
-                                                                                               "w"
-                                                                                               ":"
-                                                                                               "t"
-                                                                                               "e"
-                                                                                               "x"
-                                                                                               "t"
-                                                                                               "-"
-                                                                                               "b"
-                                                                                               "o"
-                                                                                               "x"
-                                                                                               ">"
-                                                                                               "<"
-                                                                                               "/"
-                                                                                               "d"
-                                                                                               "r"
-                                                                                               "a"
-                                                                                               "w"
-                                                                                               ":"
-                                                                                               "f"
-                                                                                               "r"
-                                                                                               "a"
-                                                                                               "m"
-                                                                                               "e"
-                                                                                               ">"
-                                                                                               "n"
-                                                                                               "a"
-                                                                                               "c"
-                                                                                               "h")),
+                                        "<table:table><table:table-row><table:table-cell>" T_P("A")
+                                            T_P("a") "</table:table-cell><table:covered-table-cell/"
+                                                     "><table:table-cell>" T_P(
+                                                         "C") "</"
+                                                              "table:table-"
+                                                              "cell></"
+                                                              "table:table-"
+                                                              "row><table:"
+                                                              "table-row><"
+                                                              "table:table-"
+                                                              "cell>" T_P(
+                                                                  "al"
+                                                                  "le"
+                                                                  "i"
+                                                                  "n") "</table:table-cell></"
+                                                                       "table:table-row></"
+                                                                       "table:table>" T_P(
+                                                                           "<draw:"
+                                                                           "frame><"
+                                                                           "draw:text-"
+                                                                           "box>" T_P("Kaste"
+                                                                                      "n") "<"
+                                                                                           "/"
+                                                                                           "d"
+                                                                                           "r"
+                                                                                           "a"
+                                                                                           "w"
+                                                                                           ":"
+                                                                                           "t"
+                                                                                           "e"
+                                                                                           "x"
+                                                                                           "t"
+                                                                                           "-"
+                                                                                           "b"
+                                                                                           "o"
+                                                                                           "x"
+                                                                                           ">"
+                                                                                           "<"
+                                                                                           "/"
+                                                                                           "d"
+                                                                                           "r"
+                                                                                           "a"
+                                                                                           "w"
+                                                                                           ":"
+                                                                                           "f"
+                                                                                           "r"
+                                                                                           "a"
+                                                                                           "m"
+                                                                                           "e"
+                                                                                           ">"
+                                                                                           "n"
+                                                                                           "a"
+                                                                                           "c"
+                                                                                           "h")),
         "m Kopfzeile\nh Titel\np a b c/d\np ohne\nl Punkt\nr A/a | | C\np allein\n"
         "p Kasten\np nach\np Fu\u00DFnote\nm Seite");
     expect_odf(ODF "text-template", DOC_ODT, "<x/>", CONTENT(T_P("Vorlage")), "p Vorlage");
@@ -445,15 +446,56 @@ static void test_rtf(void **state)
     buf_deinit(&deep);
 }
 
+/* ---- files inside files --------------------------------------------------------------------- */
+
+static void test_archive(void **state)
+{
+    (void)state;
+    const struct part parts[] = { PART("Akte/a.txt", "eins"), PART(".DS_Store", "x"),
+                                  PART("__MACOSX/b", "x"), PART("Thumbs.db", "x"),
+                                  PART("M\x81ller.txt", "zwei") }; /* as Windows writes it */
+    expect_package(parts, ARRAY_LEN(parts), DOC_ZIP, "l Akte/a.txt\nl M\u00FCller.txt");
+    struct buf z = zip_of(parts, ARRAY_LEN(parts));
+    struct builder b;
+    builder_init(&b, ROOM);
+    office_parse(&b, buf_span(&z));
+    assert_int_equal(b.n_parts, 2);
+    assert_string_equal(b.parts[1].name, "M\u00FCller.txt");
+    assert_int_equal(b.parts[1].len, 4);
+    builder_deinit(&b);
+    buf_deinit(&z);
+}
+
+static void test_mailbox(void **state)
+{
+    (void)state;
+    static const char box[] = "From a@b Mon Mar  2 14:05:11 2026\nSubject: Eins\n\nText\n"
+                              "From here on it is text\n>From quoted\n\n"
+                              "From c@d Tue Mar  3 08:00:00 2026\nSubject: =?utf-8?q?x?=\n\nzwei\n";
+    struct builder b;
+    builder_init(&b, ROOM);
+    mailbox_parse(&b, span_of(box));
+    expect(&b, box, "l 0001.eml Eins\nl 0002.eml");
+    assert_int_equal(b.n_parts, 2);
+    struct span first = { b.parts[0].ptr, b.parts[0].len };
+    assert_true(span_find(first, SPAN("From here on it is text\nFrom quoted\n"), 0) != SIZE_MAX);
+    builder_deinit(&b);
+    builder_init(&b, ROOM);
+    mailbox_parse(&b, SPAN("no mailbox"));
+    assert_int_equal(b.refusal.reason, REASON_MAIL_DAMAGED);
+    builder_deinit(&b);
+}
+
 int main(void)
 {
     charset_prepare();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cells), cmocka_unit_test(test_cell_numbers),
-        cmocka_unit_test(test_xlsx),  cmocka_unit_test(test_pptx),
-        cmocka_unit_test(test_odt),   cmocka_unit_test(test_ods),
-        cmocka_unit_test(test_odp),   cmocka_unit_test(test_odf_locked),
-        cmocka_unit_test(test_rtf),
+        cmocka_unit_test(test_cells),   cmocka_unit_test(test_cell_numbers),
+        cmocka_unit_test(test_xlsx),    cmocka_unit_test(test_pptx),
+        cmocka_unit_test(test_odt),     cmocka_unit_test(test_ods),
+        cmocka_unit_test(test_odp),     cmocka_unit_test(test_odf_locked),
+        cmocka_unit_test(test_rtf),     cmocka_unit_test(test_archive),
+        cmocka_unit_test(test_mailbox),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
