@@ -11,6 +11,7 @@
 #include "base/files.h"
 #include "base/size.h"
 #include "constrain/guide.h"
+#include "constrain/slice.h"
 #include "kontor/schema.h"
 #include "text/tokenizer.h"
 
@@ -201,6 +202,13 @@ int main(int argc, char **argv)
         measure("labels", trie, tok, labels, "", LABEL_TEXT, first);
         measure("thought", trie, tok, json_g, THOUGHT_TEXT, JSON_TEXT, first);
     }
+    size_t n_made = 0, slice_nodes = 0;
+    for (size_t i = 0; i < SLICES_MAX; i++) {
+        n_made += trie->slices[i] && trie->slices[i]->nodes;
+        slice_nodes += trie->slices[i] ? trie->slices[i]->n_nodes : 0;
+    }
+    printf("%zu classes have their tokens as one set, %zu nodes are left beside them\n", n_made,
+           slice_nodes);
     kt_grammar_destroy(json_g);
     kt_grammar_destroy(form);
     kt_grammar_destroy(schema);

@@ -226,7 +226,7 @@ struct kt_generate_request {
     bool thinking, may_think;             /* with a grammar; see above      */
     const struct kt_quote_source *quotes; /* [n_quotes]; NULL: unrestricted */
     size_t n_quotes;
-    bool start_in_quote;    /* the prompt already ends with an opening mark */
+    bool start_in_quote;    /* the prompt already ends with an opening mark; without a grammar */
     size_t quote_min_bytes; /* a quotation is not closed before this many bytes; 0: 1 */
     size_t quote_max_bytes; /* ... and must be closed at the first word boundary after this many; 0:
                                400 */

@@ -10,7 +10,7 @@
 
 enum {
     WRITTEN_OUT_MAX = 8, /* repetitions of a class up to here are states, beyond they are counted */
-    SMALL_CLASS = 16,    /* characters; of so few, few tokens are made */
+    SMALL_CLASS = 1000,  /* characters: slices of smaller ones are no use (slice.h) */
     CLASSES_MAX = 64,
 };
 

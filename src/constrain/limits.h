@@ -18,8 +18,8 @@ enum {
     AUTOMATON_DEPTH_MAX = 1 << 17,
     /* Bytes of what was worked out and is kept: above the first, what is not needed now is forgotten between
      * tokens; above the second, the grammar is refused. */
-    AUTOMATON_KEEP_BYTES = 24 << 20,
-    AUTOMATON_MAX_BYTES = 192 << 20,
+    AUTOMATON_KEEP_BYTES = 8 << 20,
+    AUTOMATON_MAX_BYTES = 64 << 20,
     /* Threads looked at, each some 20 ns: at most this many more for a token, and that many saved up. JSON takes some
      * thousands. And different ones for one byte, which take memory. */
     AUTOMATON_WORK_TOKEN = 500000,

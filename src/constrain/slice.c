@@ -64,6 +64,11 @@ static bool copy_rest(struct slice *s, const struct token_trie *v, const uint8_t
         n += keep[i] & 1;
     }
     number[v->n_nodes] = n;
+    s->useless = n > v->n_nodes / SLICE_PART;
+    if (s->useless) {
+        free(number);
+        return false;
+    }
     s->nodes = calloc(n + 1u, sizeof(*s->nodes));
     for (size_t i = 0; i < v->n_nodes && s->nodes; i++) {
         if (!(keep[i] & 1))
@@ -157,7 +162,7 @@ const struct slice *slice_acquire(struct token_trie *v, const struct charset *se
 {
     pthread_mutex_lock(&v->lock);
     struct slice *s = entry(v, set);
-    if (s && !s->nodes && (s->n_walked < SLICE_PAYS || !slice_make(s, v)))
+    if (s && !s->nodes && (s->n_walked < SLICE_PAYS || s->useless || !slice_make(s, v)))
         s = NULL;
     if (s)
         s->n_users++;

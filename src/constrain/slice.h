@@ -4,7 +4,8 @@
  * But nearly all of those tokens are made of characters of one class, and where so many of them may follow, all do: they
  * are one mask. Left to be walked are the others, which end the string, escape, or tear a character: a tenth.
  *
- * Slices belong to the vocabulary and are made when a class has been walked for long; the last few stay. */
+ * Slices belong to the vocabulary and are made when a class has been walked for long; the last few stay. Of small classes,
+ * most words have other letters further on, which have to be walked anyway: then there is none. */
 #ifndef CONSTRAIN_SLICE_H
 #define CONSTRAIN_SLICE_H
 
@@ -15,6 +16,7 @@ enum {
     SLICE_CHARS =
         16, /* longer tokens are not in it: then fewer characters must be sure to follow */
     SLICES_MAX = TRIE_SLICES_MAX,
+    SLICE_PART = 4,      /* at most this part of the tree is left to walk */
     SLICE_PAYS = 200000, /* nodes walked without it, some milliseconds' worth */
 };
 
@@ -26,6 +28,7 @@ struct slice {
     size_t n_nodes;
     size_t n_users, last_used; /* these under the trie's lock  */
     size_t n_walked;           /* nodes, for want of it        */
+    bool useless;
 };
 
 /* The slice of 'set', until slice_release(). NULL: it is not made until SLICE_PAYS nodes were walked without it; out of

@@ -41,7 +41,7 @@ static int n_pool;
 static const char
     *const CHARS_OF[] = { /* the first is the empty text */
                           "",  "a",  "b",  "ab",  "\xC3\xA4", "\xE2\x82\xAC", "\xF0\x9F\x98\x80",
-                          "1", "_ ", "\n", "bab", "."
+                          "1", "_ ", "\n", "bab", ".",        "\"",           "\\"
     };
 /* Classes as all three write them, with characters that are theirs. */
 static const struct {
@@ -49,7 +49,7 @@ static const struct {
     const char *some[4];
 } CLASSES[] = {
     { "[ab]", { "a", "b" } },
-    { "[^ab]", { "1", "\xC3\xA4", "\n" } },
+    { "[^ab]", { "1", "\xC3\xA4", "\n", "\"" } },
     { "[\xC3\xA0-\xE2\x82\xAC]", { "\xC3\xA4", "\xE2\x82\xAC", "\xE1\x80\x80" } },
     { ".", { "a", "\xF0\x9F\x98\x80", " " } },
     { "[\\d_]", { "1", "_", "7" } },
@@ -123,6 +123,8 @@ static void write_chars(struct buf *b, const char *s, enum language to)
     for (; *s; s++) {
         if (*s == '\n')
             buf_append_str(b, "\\n");
+        else if (*s == '\\' || (*s == '"' && to == EBNF))
+            buf_printf(b, "\\%c", *s);
         else if (*s == '.' && to != EBNF)
             buf_append_str(b, "\\.");
         else
@@ -359,6 +361,110 @@ static void grammars(void **state)
     assert_true(tally.whole > 4000 && tally.beginning > 500 && tally.none > 2000);
 }
 
+/* ---- the flags of /.../ in grammars ---- */
+
+/* The text as it stands in a JSON string. */
+static void escape(struct buf *out, struct span s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        if (s.ptr[i] == '\n')
+            buf_append_str(out, "\\n");
+        else if (s.ptr[i] == '"' || s.ptr[i] == '\\')
+            buf_printf(out, "\\%c", s.ptr[i]);
+        else
+            buf_append_char(out, s.ptr[i]);
+    }
+}
+
+/* One to three branches, tied to an end or not. */
+static void write_branches(struct buf *b, struct tree *const *branches, const unsigned *ties, int n,
+                           enum language to)
+{
+    for (int i = 0; i < n; i++) {
+        if (i)
+            buf_append_char(b, '|');
+        if (ties[i] & 1)
+            buf_append_char(b, '^');
+        write_tree(b, branches[i], to);
+        if (ties[i] & 2)
+            buf_append_char(b, '$');
+    }
+}
+
+static enum kt_grammar_match match_of(const struct kt_grammar *g, struct span text)
+{
+    enum kt_grammar_match m;
+    struct kt_error err;
+    assert_int_equal(kt_grammar_match(g, text.ptr, text.len, &m, &err), KT_OK);
+    return m;
+}
+
+/* /p/f has the texts in which PCRE2 finds p, and any text may become one unless ^ forbids; /p/fj has those texts as JSON
+ * writes them, which it cuts where it cuts them. */
+static void flags(void **state)
+{
+    (void)state;
+    struct rng rng;
+    rng_init(&rng, 5);
+    size_t n_found = 0, n_not = 0;
+    for (int i = 0; i < 500; i++) {
+        n_pool = 0;
+        int n = 1 + (int)rng_below(&rng, 3);
+        struct tree *branches[3];
+        unsigned ties[3];
+        for (int k = 0; k < n; k++) {
+            branches[k] = grow(&rng, 3, N_RULES, true);
+            ties[k] = (unsigned)rng_below(&rng, 4);
+        }
+        struct buf found = { 0 }, quoted = { 0 }, theirs = { 0 };
+        buf_append_str(&found, "root ::= /");
+        write_branches(&found, branches, ties, n, ECMA);
+        buf_printf(&quoted, "%s/fj", found.ptr);
+        buf_append_str(&found, "/f");
+        write_branches(&theirs, branches, ties, n, PCRE);
+        int code;
+        size_t at;
+        pcre2_code *p = pcre2_compile((PCRE2_SPTR)theirs.ptr, theirs.len,
+                                      PCRE2_UTF | PCRE2_DOLLAR_ENDONLY, &code, &at, NULL);
+        pcre2_match_data *m = pcre2_match_data_create(4, NULL);
+        struct kt_grammar *f, *q;
+        struct kt_error err;
+        if (!p || kt_grammar_parse(&f, found.ptr, found.len, &err) ||
+            kt_grammar_parse(&q, quoted.ptr, quoted.len, &err))
+            fail_msg("%s: %s", found.ptr, err.text);
+        for (int k = 0; k < 20; k++) {
+            struct buf text = { 0 }, json = { 0 };
+            draw(&text, branches[rng_below(&rng, (size_t)n)], NULL, &rng, 30);
+            for (int c = k % 4; c > 0; c--)
+                change(&text, &rng);
+            int r =
+                pcre2_match(p, (PCRE2_SPTR)(text.ptr ? text.ptr : ""), text.len, 0, 0, m, limits);
+            if (r >= 0 || r == PCRE2_ERROR_NOMATCH) {
+                enum kt_grammar_match ours = match_of(f, buf_span(&text));
+                if ((ours == KT_GRAMMAR_WHOLE) != (r >= 0))
+                    fail_msg("%s\ntext [%s]: %d, pcre2 says %d", found.ptr, text.ptr, (int)ours, r);
+                escape(&json, buf_span(&text));
+                if (match_of(q, buf_span(&json)) != ours)
+                    fail_msg("%s\ntext [%s] is %d, as JSON it is not", quoted.ptr, text.ptr,
+                             (int)ours);
+                n_found += r >= 0;
+                n_not += r < 0;
+            }
+            buf_deinit(&text);
+            buf_deinit(&json);
+        }
+        pcre2_match_data_free(m);
+        pcre2_code_free(p);
+        kt_grammar_destroy(f);
+        kt_grammar_destroy(q);
+        buf_deinit(&found);
+        buf_deinit(&quoted);
+        buf_deinit(&theirs);
+    }
+    printf("found in %zu texts, not in %zu\n", n_found, n_not);
+    assert_true(n_found > 3000 && n_not > 500);
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -380,6 +486,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(regexes),
         cmocka_unit_test(grammars),
+        cmocka_unit_test(flags),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

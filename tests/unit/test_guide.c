@@ -18,6 +18,7 @@
 #include "base/size.h"
 #include "base/utf8.h"
 #include "constrain/guide.h"
+#include "constrain/program.h"
 #include "constrain/slice.h"
 
 static const char TEXT[] = "Mietvertrag zwischen der Vermieterin, Frau Dr. \xC3\x9C"
@@ -26,7 +27,7 @@ static const char TEXT[] = "Mietvertrag zwischen der Vermieterin, Frau Dr. \xC3\
                            "{\"name\": \"x\", \"list\": [1, 2, null]} C:\\pfad\n "
                            "</think>\n\n<think> true false aaaa bbbb ((())) a@b.de";
 
-enum { N_TOKENS = 1200, ID_STOP = 256, ID_SILENT = 257 };
+enum { N_TOKENS = 1600, ID_STOP = 256, ID_SILENT = 257 };
 
 static struct {
     char bytes[N_TOKENS][16];
@@ -62,9 +63,15 @@ static int setup(void **state)
     vocab_add("\"},", 3);
     struct rng rng;
     rng_init(&rng, 7);
-    while (vocab.n < N_TOKENS) { /* torn as BPE tears; some of them twice */
+    while (vocab.n < N_TOKENS - 500) { /* torn as BPE tears; some of them twice */
         size_t len = 1 + rng_below(&rng, 9), at = rng_below(&rng, sizeof(TEXT) - 1 - len);
         vocab_add(TEXT + at, len);
+    }
+    for (size_t i = 0; i < 500; i++) { /* words, all different: of them a string is made mostly */
+        char word[16];                 /* SLICE_CHARS: the longest that counts */
+        for (size_t k = 0; k < sizeof(word); k++)
+            word[k] = (char)('a' + rng_below(&rng, k < 2 ? 6 : 23));
+        vocab_add(word, sizeof(word));
     }
     struct kt_error err;
     return token_trie_create(&vocab.trie, vocab.n, vocab_bytes, NULL, vocab.samplable,
@@ -232,6 +239,44 @@ static void masks_are_exact(void **state)
             guide_destroy(u);
         }
         kt_grammar_destroy(g);
+    }
+}
+
+/* Inside strings, endless and counted, with the tokens of the class as one set: before it is made, and then. */
+static void slices_change_nothing(void **state)
+{
+    (void)state;
+    static const char *const CLASSES[] = { "[^\"\\\\\\x00-\\x1F]", "[^x-z]", ".",
+                                           "[\\u0020-\\uFFFF]" };
+    for (size_t i = 0; i < ARRAY_LEN(CLASSES); i++) {
+        for (int counted = 0; counted < 3; counted++) {
+            char text[200];
+            snprintf(text, sizeof(text), "root ::= \"<\" %s%s \">\"",
+                     counted == 2 ? "q" : CLASSES[i], counted ? "{2,40}" : "*");
+            struct buf b = { 0 };
+            buf_append_str(&b, text);
+            if (counted == 2)
+                buf_printf(&b, "\nq ::= %s | \"\\\\\" [nt]", CLASSES[i]);
+            struct kt_grammar *g = parse(b.ptr);
+            for (int walked = 0; walked < 2; walked++) {
+                struct guide *u = open_guide(g, false, false);
+                assert_true(guide_accept_bytes(u, SPAN("<")));
+                for (int k = 0; k < 40; k++) {
+                    uint64_t mask[N_TOKENS / 64 + 1] = { 0 };
+                    get_mask(u, mask);
+                    if (k % 8 == 0 || k > 20)
+                        check_mask(u, mask);
+                    assert_true(guide_accept_bytes(u, SPAN("e")));
+                }
+                guide_destroy(u);
+                slice_missed(vocab.trie, &g->classes[0], SLICE_PAYS);
+            }
+            const struct slice *s = slice_acquire(vocab.trie, &g->classes[0]);
+            assert_non_null(s);
+            slice_release(vocab.trie, s);
+            kt_grammar_destroy(g);
+            buf_deinit(&b);
+        }
     }
 }
 
@@ -428,9 +473,13 @@ static void nothing_to_quote_is_said(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(masks_are_exact),   cmocka_unit_test(every_answer_is_one_of_the_grammars),
-        cmocka_unit_test(a_thought_is_free), cmocka_unit_test(long_answers_keep_little),
-        cmocka_unit_test(too_deep_is_said),  cmocka_unit_test(nothing_to_quote_is_said),
+        cmocka_unit_test(masks_are_exact),
+        cmocka_unit_test(slices_change_nothing),
+        cmocka_unit_test(every_answer_is_one_of_the_grammars),
+        cmocka_unit_test(a_thought_is_free),
+        cmocka_unit_test(long_answers_keep_little),
+        cmocka_unit_test(too_deep_is_said),
+        cmocka_unit_test(nothing_to_quote_is_said),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
