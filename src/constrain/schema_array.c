@@ -23,7 +23,7 @@ static bool in_scope(const struct occ *o, const struct occ *holder)
 
 static size_t n_prefix_of(const struct js *node)
 {
-    const struct js *prefix = js_get(node, "prefixItems");
+    const struct js *prefix = sc_prefix(node);
     return prefix ? prefix->n_items : 0;
 }
 
@@ -33,19 +33,18 @@ static const struct conj *item_at(const struct array *ar, size_t place, const st
     struct compilation *c = ar->c;
     struct list l = { 0 };
     for (const struct occ *o = ar->a->occs; o && sc_work(c, 1); o = o->next) {
-        const struct js *items = js_get(o->node, "items"),
+        const struct js *items = sc_items(o->node),
                         *rest = js_get(o->node, "unevaluatedItems");
         if (place < n_prefix_of(o->node))
-            list_push(c, &l, js_get(o->node, "prefixItems")->item[place]);
+            list_push(c, &l, sc_prefix(o->node)->item[place]);
         else if (items)
             list_push(c, &l, items);
         if (!rest || rest->kind == JS_TRUE)
             continue;
         bool evaluated = false;
         for (const struct occ *x = ar->a->occs; x && !evaluated; x = x->next)
-            evaluated =
-                in_scope(x, o) && (place < n_prefix_of(x->node) || js_get(x->node, "items") ||
-                                   (x != o && js_get(x->node, "unevaluatedItems")));
+            evaluated = in_scope(x, o) && (place < n_prefix_of(x->node) || sc_items(x->node) ||
+                                           (x != o && js_get(x->node, "unevaluatedItems")));
         if (!evaluated)
             list_push(c, &l, rest);
     }

@@ -22,7 +22,8 @@ enum want {
     W_TYPE,
     W_ARRAY,
     W_BOOLEAN,
-    W_ITEMS,
+    W_ITEMS,  /* a schema, or an array of them          */
+    W_DEPEND, /* an object of schemas or arrays of strings */
 };
 
 static const struct {
@@ -34,11 +35,13 @@ static const struct {
     { "$dynamicAnchor", W_STRING },
     { "$id", W_STRING },
     { "$ref", W_STRING },
+    { "additionalItems", W_SCHEMA },
     { "additionalProperties", W_SCHEMA },
     { "allOf", W_SCHEMAS },
     { "anyOf", W_SCHEMAS },
     { "contains", W_SCHEMA },
     { "definitions", W_MAP },
+    { "dependencies", W_DEPEND },
     { "dependentRequired", W_LISTS },
     { "dependentSchemas", W_MAP },
     { "else", W_SCHEMA },
@@ -80,8 +83,7 @@ bool sc_says_nothing(const struct js *schema)
     static const char *const SILENT[] = { "$anchor", "$defs",       "$dynamicAnchor",
                                           "$id",     "definitions", "then",
                                           "else",    "minContains", "maxContains" };
-    static const char *const OTHERS[] = { "const", "$dynamicRef", "$recursiveRef", "dependencies",
-                                          "additionalItems" };
+    static const char *const OTHERS[] = { "const", "$dynamicRef", "$recursiveRef" };
     if (schema->kind != JS_OBJECT || schema->made)
         return schema->kind == JS_TRUE;
     for (size_t i = 0; i < ARRAY_LEN(KEYWORDS); i++) {
@@ -131,6 +133,18 @@ unsigned sc_types(struct compilation *c, const struct js *node)
     return bits & named;
 }
 
+const struct js *sc_prefix(const struct js *node)
+{
+    const struct js *items = js_get(node, "items");
+    return items && items->kind == JS_ARRAY ? items : js_get(node, "prefixItems");
+}
+
+const struct js *sc_items(const struct js *node)
+{
+    const struct js *items = js_get(node, "items");
+    return items && items->kind == JS_ARRAY ? js_get(node, "additionalItems") : items;
+}
+
 static bool are_strings(const struct js *v)
 {
     for (size_t i = 0; v->kind == JS_ARRAY && i < v->n_items; i++) {
@@ -176,12 +190,18 @@ static void check_value(struct compilation *c, const struct js *v, enum want wan
     const char *wanted = NULL;
     switch (want) {
     case W_ITEMS:
-        if (v->kind == JS_ARRAY) {
-            sc_fail(c, KT_E_FORMAT, v, NULL,
-                    "an array is of older drafts; write prefixItems, and items for those behind");
-            return;
+        if (v->kind == JS_ARRAY)
+            check_items(c, v);
+        else
+            sc_check(c, (struct js *)(uintptr_t)v);
+        break;
+    case W_DEPEND:
+        if (v->kind != JS_OBJECT)
+            wanted = "an object of schemas or of arrays of strings";
+        for (size_t i = 0; v->kind == JS_OBJECT && i < v->n_items; i++) {
+            if (!are_strings(v->item[i]))
+                sc_check(c, (struct js *)(uintptr_t)v->item[i]);
         }
-        sc_check(c, (struct js *)(uintptr_t)v);
         break;
     case W_SCHEMA:
         sc_check(c, (struct js *)(uintptr_t)v);

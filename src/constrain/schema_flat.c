@@ -289,7 +289,18 @@ static struct js *with_key(struct compilation *c, struct span key, const struct 
 static void make_dependent(struct compilation *c, const struct js *node, struct list *out)
 {
     const struct js *lists = js_get(node, "dependentRequired"),
-                    *schemas = js_get(node, "dependentSchemas");
+                    *schemas = js_get(node, "dependentSchemas"),
+                    *either = js_get(node, "dependencies"); /* before 2019-09 */
+    for (size_t i = 0; either && i < either->n_items && !c->st; i++) {
+        const struct js *entry = either->item[i];
+        struct js *needed = js_new(c, JS_OBJECT, entry);
+        if (entry->kind == JS_ARRAY)
+            js_put_str(c, needed, "required", entry);
+        list_push(c, out, without_key(c, entry->key, entry));
+        list_push(c, out,
+                  both_of(c, with_key(c, entry->key, entry),
+                          entry->kind == JS_ARRAY ? needed : entry, entry));
+    }
     for (size_t i = 0; lists && i < lists->n_items && !c->st; i++) {
         const struct js *entry = lists->item[i];
         struct js *needed = js_new(c, JS_OBJECT, entry);
@@ -328,8 +339,6 @@ static void refuse_unknown_ways(struct compilation *c, const struct js *node)
     } REFUSED[] = {
         { "$dynamicRef", "a reference that depends on where it is used from; write $ref" },
         { "$recursiveRef", "it is of an older draft; write $ref" },
-        { "dependencies", "it is of an older draft; write dependentRequired or dependentSchemas" },
-        { "additionalItems", "it is of an older draft; write prefixItems and items" },
     };
     for (size_t i = 0; i < ARRAY_LEN(REFUSED); i++) {
         const struct js *v = js_get(node, REFUSED[i].key);
@@ -391,7 +400,8 @@ static void open_node(struct compilation *c, struct state *s, const struct js *n
         choose(c, s, one_of(c, node), occ);
     if (js_get(node, "if") && (js_get(node, "then") || js_get(node, "else")))
         choose(c, s, sc_kept(c, node, KEPT_IF, make_if), occ);
-    if (js_get(node, "dependentRequired") || js_get(node, "dependentSchemas")) {
+    if (js_get(node, "dependentRequired") || js_get(node, "dependentSchemas") ||
+        js_get(node, "dependencies")) {
         const struct list *pairs = sc_kept(c, node, KEPT_DEPENDENT, make_dependent);
         for (size_t i = 0; pairs && i + 1 < pairs->n; i += 2)
             choose(c, s, &(struct list){ .item = pairs->item + i, .n = 2 }, occ);
@@ -438,10 +448,30 @@ static bool settle(struct compilation *c, struct state *s)
     return !c->st;
 }
 
+static struct atom *atom_of(struct compilation *c, const struct state *s)
+{
+    struct atom *a = sc_alloc(c, 1, sizeof(*a));
+    if (!a)
+        return NULL;
+    a->types = s->types;
+    a->values = s->values;
+    for (const struct occ *o = s->occs; o; o = o->next) {
+        struct occ *copy = sc_alloc(c, 1, sizeof(*copy));
+        if (!copy || !sc_work(c, 1))
+            return NULL;
+        /* Copies are made in turned order; that 'up' names the original is what in_scope() is ready for. */
+        *copy = *o;
+        copy->original = o;
+        copy->next = a->occs;
+        a->occs = copy;
+    }
+    return a;
+}
+
 static void keep_atom(struct flattening *f, const struct state *s)
 {
     struct compilation *c = f->c;
-    struct atom *a = sc_alloc(c, 1, sizeof(*a));
+    struct atom *a = atom_of(c, s);
     if (!a)
         return;
     if (++f->n_atoms > SCHEMA_ATOMS_MAX) {
@@ -451,26 +481,30 @@ static void keep_atom(struct flattening *f, const struct state *s)
                 SCHEMA_ATOMS_MAX);
         return;
     }
-    a->types = s->types;
-    a->values = s->values;
-    for (const struct occ *o = s->occs; o; o = o->next) {
-        struct occ *copy = sc_alloc(c, 1, sizeof(*copy));
-        if (!copy || !sc_work(c, 1))
-            return;
-        /* Copies are made in turned order; that 'up' names the original is what in_scope() is ready for. */
-        *copy = *o;
-        copy->original = o;
-        copy->next = a->occs;
-        a->occs = copy;
-    }
     *(f->last ? &f->last->next : &f->first) = a;
     f->last = a;
+}
+
+static bool atom_is_empty(struct compilation *c, const struct atom *a, unsigned depth);
+
+/* Where choices pile up, most combinations contradict each other (a list of if's about one property): ways that are
+ * impossible already are not followed. */
+static bool is_hopeless(struct flattening *f, const struct state *s)
+{
+    enum { CHOICES_MIN = 3, LOOK_DEPTH = 1 };
+    if (f->depth < CHOICES_MIN || f->c->n_probes > 1)
+        return false;
+    const struct atom *a = atom_of(f->c, s);
+    f->c->n_probes++;
+    bool empty = a && atom_is_empty(f->c, a, LOOK_DEPTH);
+    f->c->n_probes--;
+    return empty;
 }
 
 static void expand(struct flattening *f, struct state s)
 {
     struct compilation *c = f->c;
-    if (!settle(c, &s))
+    if (!settle(c, &s) || is_hopeless(f, &s))
         return;
     const struct choice *best = NULL;
     for (const struct choice *ch = s.choices; ch; ch = ch->next)

@@ -59,7 +59,7 @@ static bool number_holds(struct compilation *c, const struct js *v, const struct
 
 static bool array_holds(struct compilation *c, const struct js *v, const struct js *schema)
 {
-    const struct js *prefix = js_get(schema, "prefixItems"), *items = js_get(schema, "items"),
+    const struct js *prefix = sc_prefix(schema), *items = sc_items(schema),
                     *contains = js_get(schema, "contains");
     size_t n_prefix = prefix ? prefix->n_items : 0;
     if (!count_in(c, schema, "minItems", "maxItems", v->n_items))
@@ -173,7 +173,17 @@ static size_t n_holding(struct compilation *c, const struct js *v, const struct 
 static bool dependents_hold(struct compilation *c, const struct js *v, const struct js *schema)
 {
     const struct js *lists = js_get(schema, "dependentRequired"),
-                    *schemas = js_get(schema, "dependentSchemas");
+                    *schemas = js_get(schema, "dependentSchemas"),
+                    *either = js_get(schema, "dependencies");
+    for (size_t i = 0; either && i < either->n_items; i++) {
+        const struct js *d = either->item[i];
+        if (js_get_span(v, d->key) && d->kind != JS_ARRAY && !sc_holds(c, v, d))
+            return false;
+        for (size_t k = 0; js_get_span(v, d->key) && d->kind == JS_ARRAY && k < d->n_items; k++) {
+            if (!js_get_span(v, d->item[k]->text))
+                return false;
+        }
+    }
     for (size_t i = 0; lists && i < lists->n_items; i++) {
         const struct js *list = lists->item[i];
         for (size_t k = 0; js_get_span(v, list->key) && k < list->n_items; k++) {
@@ -191,7 +201,7 @@ static bool dependents_hold(struct compilation *c, const struct js *v, const str
 static bool combined_hold(struct compilation *c, const struct js *v, const struct js *schema)
 {
     static const char *const REFUSED[] = { "unevaluatedProperties", "unevaluatedItems",
-                                           "$dynamicRef", "$recursiveRef", "dependencies" };
+                                           "$dynamicRef", "$recursiveRef" };
     const struct js *all = js_get(schema, "allOf"), *any = js_get(schema, "anyOf"),
                     *one = js_get(schema, "oneOf"), *no = js_get(schema, "not"),
                     *cond = js_get(schema, "if");

@@ -6,7 +6,7 @@ enum {
     SCHEMA_TEXT_MAX =
         4 << 20, /* bytes of JSON: the largest schemas of programs' settings have 3 MiB */
     SCHEMA_DEPTH_MAX = 128, /* values in values */
-    SCHEMA_MEMORY_MAX = 256 << 20,
+    SCHEMA_MEMORY_MAX = 64 << 20,
     SCHEMA_WORK_MAX = 60 << 20, /* steps: some seconds at most */
     SCHEMA_CONJS_MAX = 20000,   /* different combinations of schemas */
     SCHEMA_RULES_MAX = 60000,

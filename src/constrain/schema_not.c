@@ -142,7 +142,7 @@ static void not_objects(struct opposite *o)
 
 static void not_arrays(struct opposite *o)
 {
-    const struct js *prefix = js_get(o->node, "prefixItems"), *items = js_get(o->node, "items"),
+    const struct js *prefix = sc_prefix(o->node), *items = sc_items(o->node),
                     *contains = js_get(o->node, "contains"),
                     *least = js_get(o->node, "minContains"), *most = js_get(o->node, "maxContains");
     for (size_t i = 0; prefix && i < prefix->n_items; i++) {

@@ -197,6 +197,11 @@ const struct list *sc_kept(struct compilation *c, const struct js *node, enum ke
 const struct js *js_not(struct compilation *c, const struct js *arg);
 const struct list *sc_negated(struct compilation *c, const struct js *node);
 
+/* Schemas of the first items, NULL: none have their own; and of all behind them. Before 2020-12 these were items, as an
+ * array, and additionalItems. */
+const struct js *sc_prefix(const struct js *node);
+const struct js *sc_items(const struct js *node);
+
 /* One occurrence of a schema in an atom. */
 struct occ {
     const struct js *node;

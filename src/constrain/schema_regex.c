@@ -330,11 +330,12 @@ static struct re *parse_class(struct regex *r)
         bool whole = class_member(r, &set, &lo);
         bool range = peek(r) == '-' && r->i + 1 < r->text.len && r->text.ptr[r->i + 1] != ']';
         hi = lo;
+        if (range && whole)
+            range = false; /* [\w-.]: the hyphen is one of the characters */
         if (range) {
             r->i++;
-            if (class_member(r, &set, &hi) || whole)
-                return refuse(r, KT_E_FORMAT,
-                              "a range from or to a class; write \\- for the character");
+            if (class_member(r, &set, &hi))
+                return refuse(r, KT_E_FORMAT, "a range to a class; write \\- for the character");
         }
         if (hi < lo)
             return refuse(r, KT_E_FORMAT, "a range that ends before it begins");
