@@ -17,7 +17,7 @@ enum kt_status sc_compile(char **text, size_t *len, struct span json, const char
         c.opts = *opts;
     struct js *root = js_parse(&c, json);
     c.root = root;
-    struct rule *first = root ? build(&c, ctx) : NULL;
+    struct production *first = root ? build(&c, ctx) : NULL;
     sc_write_rules(&c);
     if (!c.st && first)
         grammar_write(&c, &out, first);
@@ -32,7 +32,7 @@ enum kt_status sc_compile(char **text, size_t *len, struct span json, const char
     return c.st;
 }
 
-static struct rule *build_schema(struct compilation *c, void *ctx)
+static struct production *build_schema(struct compilation *c, void *ctx)
 {
     (void)ctx;
     sc_check(c, (struct js *)(uintptr_t)c->root);

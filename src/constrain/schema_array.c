@@ -33,8 +33,7 @@ static const struct conj *item_at(const struct array *ar, size_t place, const st
     struct compilation *c = ar->c;
     struct list l = { 0 };
     for (const struct occ *o = ar->a->occs; o && sc_work(c, 1); o = o->next) {
-        const struct js *items = sc_items(o->node),
-                        *rest = js_get(o->node, "unevaluatedItems");
+        const struct js *items = sc_items(o->node), *rest = js_get(o->node, "unevaluatedItems");
         if (place < n_prefix_of(o->node))
             list_push(c, &l, sc_prefix(o->node)->item[place]);
         else if (items)
@@ -90,7 +89,7 @@ struct counting {
     struct contained of[CONTAINS_MAX];
     size_t n;
     size_t n_places, n_counts; /* all counts multiplied */
-    struct rule **rule;
+    struct production **rule;
 };
 
 static uint64_t whole(struct compilation *c, const struct js *v, uint64_t otherwise)
@@ -252,7 +251,7 @@ static const struct expr *any_order(struct array *ar, const struct list *values)
 {
     struct compilation *c = ar->c;
     size_t n = (size_t)1 << values->n;
-    struct rule **rule = sc_alloc(c, n, sizeof(*rule));
+    struct production **rule = sc_alloc(c, n, sizeof(*rule));
     for (size_t s = 0; rule && s < n; s++)
         rule[s] = rule_new(c, SPAN("set"));
     for (size_t s = 0; rule && s < n && !c->st; s++) {
@@ -324,7 +323,7 @@ static const struct expr *items_expr(struct array *ar)
         if (i >= ar->lo)
             e = ex_repeat(c, e, 0, 1);
         if (i % RULE_EVERY == RULE_EVERY - 1) {
-            struct rule *r = rule_new(c, SPAN("items"));
+            struct production *r = rule_new(c, SPAN("items"));
             if (r)
                 r->body = e;
             e = ex_rule(c, r);

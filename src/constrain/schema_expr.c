@@ -55,7 +55,7 @@ const struct expr *ex_set(struct compilation *c, struct cset set)
     return e;
 }
 
-const struct expr *ex_rule(struct compilation *c, struct rule *r)
+const struct expr *ex_rule(struct compilation *c, struct production *r)
 {
     struct expr *e = ex_new(c, EX_RULE);
     if (e)
@@ -63,9 +63,9 @@ const struct expr *ex_rule(struct compilation *c, struct rule *r)
     return e;
 }
 
-struct rule *rule_new(struct compilation *c, struct span name)
+struct production *rule_new(struct compilation *c, struct span name)
 {
-    struct rule *r = sc_alloc(c, 1, sizeof(*r));
+    struct production *r = sc_alloc(c, 1, sizeof(*r));
     if (!r)
         return NULL;
     if (++c->n_rules > SCHEMA_RULES_MAX) {
@@ -296,7 +296,7 @@ enum { SHARED_CHAR, SHARED_STRING };
 static const struct expr *shared_char(struct compilation *c)
 {
     if (!c->shared[SHARED_CHAR]) {
-        struct rule *r = c->shared[SHARED_CHAR] = rule_new(c, SPAN("char"));
+        struct production *r = c->shared[SHARED_CHAR] = rule_new(c, SPAN("char"));
         if (r)
             r->body = any_char(c);
     }
@@ -306,7 +306,7 @@ static const struct expr *shared_char(struct compilation *c)
 const struct expr *ex_any_string(struct compilation *c)
 {
     if (!c->shared[SHARED_STRING]) {
-        struct rule *r = c->shared[SHARED_STRING] = rule_new(c, SPAN("string"));
+        struct production *r = c->shared[SHARED_STRING] = rule_new(c, SPAN("string"));
         const struct expr *mark = ex_str(c, "\"");
         if (r)
             r->body = ex_cat3(c, mark, ex_repeat(c, shared_char(c), 0, EX_ENDLESS), mark);
@@ -322,8 +322,8 @@ struct drawing {
     struct compilation *c;
     const struct dfa *d;
     spell_fn spell;
-    uint32_t *n_in;     /* arrows that lead to a state, without loops */
-    struct rule **rule; /* of states that several lead to             */
+    uint32_t *n_in;           /* arrows that lead to a state, without loops */
+    struct production **rule; /* of states that several lead to             */
     bool *live;
     struct list todo; /* states whose rules are to be written */
 };
@@ -414,7 +414,7 @@ const struct expr *ex_dfa(struct compilation *c, const struct dfa *d, spell_fn s
     bool back = w.n_in[d->start] > 2;
     const struct expr *e = back ? draw_use(&w, d->start, 0) : draw(&w, d->start, 0);
     for (size_t i = 0; i < w.todo.n && !c->st; i++) {
-        struct rule **r = (struct rule **)(uintptr_t)w.todo.item[i];
+        struct production **r = (struct production **)(uintptr_t)w.todo.item[i];
         (*r)->body = draw(&w, (uint32_t)(r - w.rule), 0);
     }
     return c->st ? NULL : e;

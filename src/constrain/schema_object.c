@@ -280,7 +280,7 @@ struct row {
     size_t n;
     const struct expr *between, *other; /* other: one more behind the parts; EX_NEVER: none */
     uint64_t lo, hi;                    /* UINT64_MAX: no end */
-    struct rule **rule;
+    struct production **rule;
     size_t n_counts;
 };
 
@@ -372,7 +372,7 @@ static const struct expr *counted_row(struct row *r)
     for (size_t i = r->n + 1; i-- > 0 && r->rule && !c->st;) {
         for (size_t k = 0; k < r->n_counts && !c->st; k++) {
             struct list ways = { 0 };
-            struct rule *rule = r->rule[i * r->n_counts + k];
+            struct production *rule = r->rule[i * r->n_counts + k];
             if (i == r->n) {
                 rule->body = end_of_row(r, k);
                 continue;

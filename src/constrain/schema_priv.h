@@ -68,7 +68,7 @@ struct js {
 };
 
 struct expr;
-struct rule;
+struct production;
 struct dfa;
 struct conj;
 
@@ -98,9 +98,9 @@ struct compilation {
     struct conj **conjs; /* [n_conj_slots] a hash table         */
     size_t n_conjs, n_conj_slots;
     struct conj *queue_first, *queue_last; /* whose rules are to be written */
-    struct rule *rules, *last_rule;
+    struct production *rules, *last_rule;
     size_t n_rules;
-    struct rule *shared[8]; /* "string", "integer", ... once they were wanted */
+    struct production *shared[8]; /* "string", "integer", ... once they were wanted */
 };
 
 /* Zeroed memory; NULL after the first failure, which may be this one. */
@@ -170,7 +170,7 @@ struct conj {
     const struct js **node; /* [n_nodes] */
     size_t n_nodes;
     uint64_t hash;
-    struct rule *rule; /* NULL: not wanted yet */
+    struct production *rule; /* NULL: not wanted yet */
     struct conj *next_queued;
     struct atom *atoms; /* once they were wanted */
     bool is_flat, is_busy;
@@ -341,12 +341,12 @@ struct expr {
     const struct expr **child;
     size_t n_children;
     uint32_t min, max;
-    struct rule *rule;
+    struct production *rule;
 };
-struct rule {
+struct production {
     struct span name; /* a wish; a number is put behind it when it is taken */
     const struct expr *body;
-    struct rule *next;
+    struct production *next;
     bool is_productive, is_reachable;
     struct list users; /* rules that use it, while productive ones are found */
     unsigned name_count, n_same;
@@ -366,8 +366,8 @@ const struct expr *ex_all(struct compilation *c, const struct list *l);
 const struct expr *ex_any(struct compilation *c, const struct list *l);
 const struct expr *ex_repeat(struct compilation *c, const struct expr *e, uint32_t min,
                              uint32_t max);
-const struct expr *ex_rule(struct compilation *c, struct rule *r);
-struct rule *rule_new(struct compilation *c, struct span name);
+const struct expr *ex_rule(struct compilation *c, struct production *r);
+struct production *rule_new(struct compilation *c, struct span name);
 /* The language of an automaton, with each character spelled as 'spell' does. */
 const struct expr *ex_dfa(struct compilation *c, const struct dfa *d, spell_fn spell);
 const struct expr *spell_plain(struct compilation *c, struct cset set);
@@ -376,7 +376,7 @@ const struct expr *spell_json(struct compilation *c, struct cset set);
 const struct expr *ex_strings(struct compilation *c, const struct strings *s);
 const struct expr *ex_any_string(struct compilation *c);
 /* The text of the grammar; rules from which nothing can be written are gone. */
-void grammar_write(struct compilation *c, struct buf *out, struct rule *root);
+void grammar_write(struct compilation *c, struct buf *out, struct production *root);
 
 /* ---- values ----------------------------------------------------------------------------------- */
 
@@ -423,7 +423,7 @@ bool object_is_empty(struct compilation *c, const struct atom *a, unsigned depth
 bool array_is_empty(struct compilation *c, const struct atom *a, unsigned depth);
 
 /* Everything from options to text; 'build' makes the root rule. */
-typedef struct rule *(*build_fn)(struct compilation *c, void *ctx);
+typedef struct production *(*build_fn)(struct compilation *c, void *ctx);
 enum kt_status sc_compile(char **text, size_t *len, struct span json, const char *subject,
                           const struct kt_schema_options *opts, build_fn build, void *ctx,
                           struct kt_error *err);

@@ -140,7 +140,7 @@ static const struct expr *parameter(struct compilation *c, struct span key,
                                     const struct conj *value)
 {
     const struct js *schema = js_get_span(js_get(c->parameters, "properties"), key);
-    struct rule *r = rule_new(c, key);
+    struct production *r = rule_new(c, key);
     if (!name_ok(key)) {
         sc_fail(c, KT_E_UNSUPPORTED, schema ? schema : c->parameters, NULL,
                 "a parameter's name must be one line without < and >, at most %d bytes",
@@ -212,11 +212,11 @@ static const struct expr *call_of(struct compilation *c, const struct js *tool)
     return e;
 }
 
-static struct rule *build_tools(struct compilation *c, void *ctx)
+static struct production *build_tools(struct compilation *c, void *ctx)
 {
     static const struct kt_tools_options DEFAULTS = { 0 };
     const struct kt_tools_options *o = ctx ? ctx : &DEFAULTS;
-    struct rule *root = rule_new(c, SPAN("root")), *call = rule_new(c, SPAN("call"));
+    struct production *root = rule_new(c, SPAN("root")), *call = rule_new(c, SPAN("call"));
     struct list ways = { 0 };
     if (c->root->kind != JS_ARRAY || !root || !call) {
         sc_fail(c, KT_E_FORMAT, NULL, NULL, "expected a JSON array of tools");
@@ -239,7 +239,7 @@ static struct rule *build_tools(struct compilation *c, void *ctx)
     if (!o->after_mark)
         calls = ex_cat(c, ex_str(c, "<tool_call>"), calls);
     if (o->optional && !o->after_mark) {
-        struct rule *text = rule_new(c, SPAN("text"));
+        struct production *text = rule_new(c, SPAN("text"));
         if (text)
             text->body = ex_dfa(c, without(c, "<tool_call>|\\0"), spell_plain);
         calls = ex_cat(c, ex_rule(c, text), ex_repeat(c, calls, 0, 1));

@@ -34,7 +34,7 @@ static bool productive(const struct expr *e)
     }
 }
 
-static void note_users(struct compilation *c, const struct expr *e, struct rule *user)
+static void note_users(struct compilation *c, const struct expr *e, struct production *user)
 {
     if (e->kind == EX_RULE)
         list_push(c, &e->rule->users, user);
@@ -46,13 +46,13 @@ static void note_users(struct compilation *c, const struct expr *e, struct rule 
 static void find_productive(struct compilation *c)
 {
     struct list todo = { 0 };
-    for (struct rule *r = c->rules; r && !c->st; r = r->next) {
+    for (struct production *r = c->rules; r && !c->st; r = r->next) {
         if (r->body)
             note_users(c, r->body, r);
         list_push(c, &todo, r);
     }
     while (todo.n && sc_work(c, 4)) {
-        struct rule *r = (struct rule *)(uintptr_t)todo.item[--todo.n];
+        struct production *r = (struct production *)(uintptr_t)todo.item[--todo.n];
         if (r->is_productive || !r->body || !productive(r->body))
             continue;
         r->is_productive = true;
@@ -157,7 +157,7 @@ static void write_set(struct compilation *c, struct buf *out, struct cset set)
     buf_append_char(out, ']');
 }
 
-static void write_name(struct buf *out, const struct rule *r)
+static void write_name(struct buf *out, const struct production *r)
 {
     buf_append_span(out, r->name);
     if (r->name_count)
@@ -238,13 +238,13 @@ static struct span clean_name(struct compilation *c, struct span wish)
 }
 
 struct names {
-    struct rule **slot;
+    struct production **slot;
     size_t n_slots;
 };
 
 /* Names that are taken get a number; rules of one wish count together. A wish that itself looks numbered ("a-2")
  * gets a letter behind it, so that it cannot meet a numbered one. */
-static void give_name(struct compilation *c, struct names *t, struct rule *r, bool is_root)
+static void give_name(struct compilation *c, struct names *t, struct production *r, bool is_root)
 {
     struct span name = is_root ? SPAN("root") : clean_name(c, r->name);
     bool ends_in_digit = name.len && name.ptr[name.len - 1] >= '0' && name.ptr[name.len - 1] <= '9';
@@ -270,7 +270,7 @@ static void give_name(struct compilation *c, struct names *t, struct rule *r, bo
         t->slot[k] = r;
 }
 
-void grammar_write(struct compilation *c, struct buf *out, struct rule *root)
+void grammar_write(struct compilation *c, struct buf *out, struct production *root)
 {
     struct list todo = { 0 };
     if (!c->st)
@@ -289,17 +289,17 @@ void grammar_write(struct compilation *c, struct buf *out, struct rule *root)
     list_push(c, &todo, root);
     root->is_reachable = true;
     for (size_t i = 0; i < todo.n && !c->st; i++) {
-        struct rule *r = (struct rule *)(uintptr_t)todo.item[i];
+        struct production *r = (struct production *)(uintptr_t)todo.item[i];
         r->body = pruned(c, r->body);
         if (r->body)
             count_uses(c, r->body, &todo);
     }
     for (size_t i = 0; i < todo.n && !c->st; i++) {
-        struct rule *r = (struct rule *)(uintptr_t)todo.item[i];
+        struct production *r = (struct production *)(uintptr_t)todo.item[i];
         give_name(c, &names, r, r == root);
     }
     for (size_t i = 0; i < todo.n && !c->st; i++) {
-        struct rule *r = (struct rule *)(uintptr_t)todo.item[i];
+        struct production *r = (struct production *)(uintptr_t)todo.item[i];
         write_name(out, r);
         buf_append_str(out, " ::= ");
         write_expr(c, out, r->body, BIND_ALT);

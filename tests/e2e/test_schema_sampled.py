@@ -5,6 +5,7 @@ Method: schemas are made at random from every keyword, alone and combined, neste
 answer at temperature 1.5, so that whatever the grammar allows comes up, and SmolLM2 at 0.8. Each answer that ended by
 itself is read with Python's json and validated. The same for calls of tools, which go through the program's own reader
 first. An argument MANY runs 2,100 schemas on two models (make check-long); without, some dozens."""
+import datetime
 import decimal
 import json
 import os
@@ -214,8 +215,13 @@ def exact(value):
     return json.loads(json.dumps(value), parse_float=decimal.Decimal)
 
 
+FORMAT = jsonschema.FormatChecker(["date", "uuid", "ipv4", "ipv6", "email"])  # the others want more packages
+FORMAT.checks("time", ValueError)(lambda s: not isinstance(s, str) or datetime.time.fromisoformat(s).tzinfo is not None)
+FORMAT.checks("date-time", ValueError)(lambda s: not isinstance(s, str) or datetime.datetime.fromisoformat(s).tzinfo is not None)
+
+
 def validator(schema):
-    return jsonschema.Draft202012Validator(exact(for_python(schema)), format_checker=jsonschema.FormatChecker())
+    return jsonschema.Draft202012Validator(exact(for_python(schema)), format_checker=FORMAT)
 
 
 class Sampler:
@@ -249,8 +255,13 @@ class Sampled(unittest.TestCase):
         if errors:
             self.fail(f"seed {seed}: {errors[0][:200]}\n{text}\n{json.dumps(schema)}")
 
-    def run_schemas(self, model, seeds, n_answers, temperature, n=160):
+    def sampler(self, model):
         sampler = Sampler(model)
+        self.addCleanup(sampler.close)
+        return sampler
+
+    def run_schemas(self, model, seeds, n_answers, temperature, n=160):
+        sampler = self.sampler(model)
         taken = whole = cut = 0
         refused = {}
         for seed in seeds:
@@ -265,7 +276,6 @@ class Sampled(unittest.TestCase):
                 cut += answer["finish"] != "stop"
                 if answer["finish"] == "stop":
                     self.judge(schema, answer["text"], seed)
-        sampler.close()
         print(f"{model}: {len(seeds)} schemas, {taken} taken; {whole} answers valid, {cut} cut off at {n} tokens")
         for why, count in sorted(refused.items(), key=lambda x: -x[1]):
             print(f"    {count} refused: {why}")
@@ -285,7 +295,7 @@ class Sampled(unittest.TestCase):
             self.run_schemas(SMOLLM2, range(3000, 3150), 1, 0.8, 100)
 
     def test_tools(self):
-        sampler = Sampler("llama-tied")
+        sampler = self.sampler("llama-tied")
         taken = n_calls = 0
         for seed in range(7000, 7400 if MANY else 7040):
             tools = Maker(seed).tools()
@@ -299,7 +309,6 @@ class Sampled(unittest.TestCase):
                     n_calls += 1
                     schema = next(t["function"]["parameters"] for t in tools if t["function"]["name"] == call["name"])
                     self.judge(schema, call["arguments"], seed)
-        sampler.close()
         print(f"tools: {taken} sets taken, {n_calls} calls valid")
         self.assertGreater(n_calls, taken * 0.5)
 
