@@ -6,10 +6,11 @@
 #   make check-long   the same with the long campaigns: fuzzing, soak, full-length context
 #   make bench        speed beside llama.cpp on this machine
 #   make install      install the program (PREFIX, default /usr/local; DESTDIR)
+#   make service      the same, and make it a service that starts with the machine (systemd; as root)
 #   make fmt          lay out the source;  make deps  only packages and fetched sources;  make clean  forget builds, keep downloads
 PREFIX ?= /usr/local
 
-.PHONY: all deps build run check check-long bench install fmt clean
+.PHONY: all deps build run check check-long bench install service fmt clean
 .DEFAULT_GOAL := all
 
 all: build
@@ -41,6 +42,9 @@ bench:
 
 install: build
 	@DESTDIR=$(DESTDIR) cmake --install build/release --prefix $(PREFIX)
+
+service: install
+	@DESTDIR=$(DESTDIR) PREFIX=$(PREFIX) tools/service.sh
 
 fmt:
 	@tools/deps.sh fmt

@@ -179,10 +179,25 @@ static sigset_t block_signals(void)
     return set;
 }
 
+/* From here on nothing is written outside the home and the folders for what is temporary. */
+static enum kt_status wall_in(struct kt_error *err)
+{
+    const char *tmp = getenv("TMPDIR");
+    const char *const folders[] = { cli_home(), "/tmp", "/dev/shm", tmp && tmp[0] ? tmp : "/tmp",
+                                    NULL };
+    int abi;
+    enum kt_status st = house_writes_up(folders, &abi, err);
+    if (!st)
+        log_event(LOG_INFO, "serve.walled", LOG_I64("landlock", abi), LOG_END);
+    return st;
+}
+
 static enum kt_status start(struct serve *s, struct api_options *ao, const struct serve_options *o,
                             struct kt_error *err)
 {
     enum kt_status st = open_store(&s->o, err);
+    if (!st)
+        st = wall_in(err);
     if (!st)
         st = access_open(&s->access, s->o.store, err);
     if (!st)
@@ -269,7 +284,8 @@ const struct command cmd_serve = {
     "  --rerank-model M  a model for /v1/rerank; default: the one that finds\n"
     "  --ctx N           tokens of a conversation (default 8192, or what the model was trained "
     "for)\n"
-    "  --memory MB       for everything: models, answers at work, the last conversations kept warm\n"
+    "  --memory MB       for everything: models, answers at work, the last conversations kept "
+    "warm\n"
     "                    (default: leaves half of what is free to others)\n"
     "  --streams N       answers written at the same time, at most (default 8)\n"
     "  --waiting N       requests that may wait for a model (default 64); more are told to come "

@@ -17,11 +17,13 @@
 
 #include <errno.h>
 #include <seccomp.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/size.h"
+#include "sandbox/landlock.h"
 
 static const int calls_outwards[] = {
     SCMP_SYS(socket), SCMP_SYS(connect),           SCMP_SYS(bind),
@@ -103,5 +105,29 @@ enum kt_status house_wall_up(struct kt_error *err)
         return kt_fail(err, KT_E_UNSUPPORTED,
                        "the wall against outgoing connections was put up but does not hold; a "
                        "kernel whose seccomp works is needed to serve");
+    return KT_OK;
+}
+
+/* ---- where it may write ---------------------------------------------------------------------- */
+
+enum kt_status house_writes_up(const char *const *folders, int *abi, struct kt_error *err)
+{
+    *abi = landlock_abi();
+    if (*abi < 2)
+        return KT_OK;
+    struct landlock_attr a = landlock_all(*abi);
+    a.fs &= ~(uint64_t)(LL_EXECUTE | LL_READ_FILE | LL_READ_DIR | LL_FS_IOCTL_DEV);
+    a.net &= LL_NET_CONNECT;
+    a.scoped = 0; /* the workers are this process' children, and are ended by it */
+    int ruleset = landlock_begin(&a);
+    bool ok = ruleset >= 0;
+    for (const char *const *folder = folders; *folder && ok; folder++)
+        ok = landlock_allow(ruleset, *folder, a.fs);
+    ok = ok && landlock_allow(ruleset, "/dev/null", LL_WRITE_FILE);
+    ok = ok && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0;
+    if (ruleset < 0 || !landlock_end(ruleset, ok))
+        return kt_fail_errno(err, errno,
+                             "the kernel has Landlock but does not let this process forbid itself "
+                             "to write elsewhere");
     return KT_OK;
 }

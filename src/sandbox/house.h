@@ -12,4 +12,12 @@
  * does not hold; nothing can then be promised. */
 KT_MUST_CHECK enum kt_status house_wall_up(struct kt_error *err);
 
+/* The other wall: this thread, and the threads and programs it starts from here on, write, make, rename and remove files
+ * beneath 'folders' (ends with NULL; one that is not there is passed over) and nowhere else; they read as before. Where the
+ * kernel checks outgoing TCP itself (Linux 6.7), that is forbidden here, too. To be called while there is one thread.
+ * *abi: the version of Landlock; below 2 (before Linux 5.19) nothing is done: renaming from folder to folder could not be
+ * allowed. */
+KT_MUST_CHECK enum kt_status house_writes_up(const char *const *folders, int *abi,
+                                             struct kt_error *err);
+
 #endif

@@ -11,8 +11,7 @@
  *                             of an attack kill
  *
  * seccomp is required: without it nothing is read. Landlock (Linux 5.13) and the namespaces are used
- * when they are there; `kontor doctor` says what is. They are spoken to by number, because Debian 12's
- * headers know only the first version of Landlock.
+ * when they are there; `kontor doctor` says what is.
  *
  * Under the sanitizers the limit on memory is left out: their shadows reserve terabytes. */
 #include "sandbox/walls.h"
@@ -38,6 +37,7 @@
 
 #include "base/compiler.h"
 #include "base/size.h"
+#include "sandbox/landlock.h"
 
 #if defined(KT_ASAN) || defined(__SANITIZE_THREAD__)
 #define SHADOW_MEMORY 1
@@ -114,75 +114,6 @@ static bool user_down(const struct walls *w)
 
 /* ---- Landlock ------------------------------------------------------------------------------- */
 
-struct landlock_attr {
-    uint64_t fs, net, scoped;
-};
-struct landlock_path {
-    uint64_t allowed;
-    int32_t fd;
-} __attribute__((packed));
-
-enum {
-    LL_EXECUTE = 1 << 0,
-    LL_READ_FILE = 1 << 2,
-    LL_READ_DIR = 1 << 3,
-    LL_FS_V1 = (1 << 13) - 1,   /* everything version 1 can forbid  */
-    LL_FS_REFER = 1 << 13,      /* version 2: links between folders */
-    LL_FS_TRUNCATE = 1 << 14,   /* version 3                        */
-    LL_FS_IOCTL_DEV = 1 << 15,  /* version 5                        */
-    LL_NET_TCP = 3,             /* version 4: bind and connect      */
-    LL_SCOPE_SOCKET_SIGNAL = 3, /* version 6                        */
-};
-
-#ifndef SYS_landlock_create_ruleset
-#define SYS_landlock_create_ruleset 444
-#define SYS_landlock_add_rule       445
-#define SYS_landlock_restrict_self  446
-#endif
-
-static int landlock_abi(void)
-{
-    long abi = syscall(SYS_landlock_create_ruleset, NULL, (size_t)0, 1u /* ask for the version */);
-    return abi > 0 ? (int)abi : 0;
-}
-
-static struct landlock_attr landlock_all(int abi)
-{
-    struct landlock_attr a = { .fs = LL_FS_V1 };
-    if (abi >= 2)
-        a.fs |= LL_FS_REFER;
-    if (abi >= 3)
-        a.fs |= LL_FS_TRUNCATE;
-    if (abi >= 4)
-        a.net = LL_NET_TCP;
-    if (abi >= 5)
-        a.fs |= LL_FS_IOCTL_DEV;
-    if (abi >= 6)
-        a.scoped = LL_SCOPE_SOCKET_SIGNAL;
-    return a;
-}
-
-/* Files that live in memory only are not Landlock's business, and not its kind. */
-static bool landlock_allow_fd(int ruleset, int fd, uint64_t rights)
-{
-    struct stat st;
-    bool dir = fstat(fd, &st) == 0 && S_ISDIR(st.st_mode);
-    struct landlock_path rule = { dir ? rights : rights & ~(uint64_t)LL_READ_DIR, fd };
-    return syscall(SYS_landlock_add_rule, ruleset, 1 /* path beneath */, &rule, 0u) == 0 ||
-           errno == EBADFD;
-}
-
-/* A path that is not there needs no permission. */
-static bool landlock_allow(int ruleset, const char *path, uint64_t rights)
-{
-    int fd = open(path, O_PATH | O_CLOEXEC);
-    if (fd < 0)
-        return true;
-    bool ok = landlock_allow_fd(ruleset, fd, rights);
-    close(fd);
-    return ok;
-}
-
 /* The dynamic loader, as our own program names it: the kernel opens it to execute any other
  * program. */
 static const char *loader_path(void)
@@ -225,15 +156,11 @@ static bool landlock_up(const struct walls *w, int *abi)
     if (*abi == 0)
         return true;
     struct landlock_attr a = landlock_all(*abi);
-    int ruleset = (int)syscall(SYS_landlock_create_ruleset, &a, sizeof(a), 0u);
+    int ruleset = landlock_begin(&a);
     if (ruleset < 0)
         return false;
     bool ok = w->kind != WALLS_PROGRAM || landlock_allow_program(ruleset, w);
-    ok = ok && syscall(SYS_landlock_restrict_self, ruleset, 0u) == 0;
-    int e = errno;
-    close(ruleset);
-    errno = e;
-    return ok;
+    return landlock_end(ruleset, ok);
 }
 
 /* ---- seccomp -------------------------------------------------------------------------------- */

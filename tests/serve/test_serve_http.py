@@ -470,6 +470,7 @@ class Wall(unittest.TestCase):
             self.assertRegex(text, r"\nSeccomp:\t2\n")
             self.assertRegex(text, r"\nNoNewPrivs:\t1\n")
         self.assertGreater(seen, 3)
+        self.assertRegex(server.wait_log("serve.walled"), r" landlock=\d+$")
 
 
 class Ids(unittest.TestCase):

@@ -42,6 +42,20 @@ class Units(unittest.TestCase):
                                self.dir / "kontor.service"], capture_output=True, text=True, env=environment())
         self.assertEqual(done.returncode, 0, done.stdout[-300:] + done.stderr)
 
+    def test_make_service_writes_units_that_fit(self):
+        """Its files, into a folder: with the program's path of that installation. That it starts is for a machine with systemd."""
+        subprocess.run([PACKAGING.parent / "tools" / "service.sh"], check=True,
+                       env={**environment(), "DESTDIR": str(self.dir), "PREFIX": "/opt/kontor"}, capture_output=True)
+        units = self.dir / "etc" / "systemd" / "system"
+        self.assertEqual(sorted(p.name for p in units.iterdir()), ["kontor.service", "kontor.socket"])
+        text = (units / "kontor.service").read_text()
+        self.assertIn("\nExecStart=/opt/kontor/bin/kontor serve ", text)
+        self.assertNotIn("/usr/local/bin", text.split("[Unit]")[1])
+        if os.getuid() != 0:
+            refused = subprocess.run([PACKAGING.parent / "tools" / "service.sh"], env=environment(), capture_output=True, text=True)
+            self.assertEqual(refused.returncode, 1)
+            self.assertIn("sudo make service", refused.stderr)
+
     def test_options_of_the_units_exist(self):
         """Also the longest wait for running requests ends before the manager loses patience."""
         unit = (PACKAGING / "kontor.service").read_text()

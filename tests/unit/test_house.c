@@ -5,6 +5,7 @@
  * must succeed, or the case would show nothing. */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -17,6 +18,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -276,9 +278,75 @@ static void test_what_stays(void **state)
     assert_int_equal(attempt(serve_somebody, true), 0);
 }
 
+/* ---- where it may write ---- */
+
+static char inside[64], outside[64];
+
+static int write_to(const char *folder, const char *name)
+{
+    char path[128];
+    snprintf(path, sizeof(path), "%s/%s", folder, name);
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    return fd < 0 ? errno : result(write(fd, "x", 1));
+}
+
+static void test_where_it_may_write(void **state)
+{
+    (void)state;
+    strcpy(inside, "/tmp/kontor-inside-XXXXXX");
+    strcpy(outside, "/tmp/kontor-outside-XXXXXX");
+    assert_non_null(mkdtemp(inside));
+    assert_non_null(mkdtemp(outside));
+    assert_int_equal(write_to(outside, "there"), 0);
+    assert_int_equal(write_to(inside, "a"), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        const char *const folders[] = { inside, "/no/such/folder", NULL };
+        char there[128], from[128], to[128], sub[128];
+        int abi = 0;
+        struct kt_error err;
+        snprintf(there, sizeof(there), "%s/there", outside);
+        snprintf(from, sizeof(from), "%s/a", inside);
+        snprintf(to, sizeof(to), "%s/sub/b", inside);
+        snprintf(sub, sizeof(sub), "%s/sub", inside);
+        if (house_writes_up(folders, &abi, &err))
+            _exit(100);
+        if (abi < 2)
+            _exit(0); /* this kernel cannot, and nothing is promised */
+        if (write_to(outside, "new") != EACCES || write_to(outside, "there") != EACCES)
+            _exit(1);
+        if (unlink(there) == 0 || mkdir("/tmp/kontor-house-dir", 0700) == 0 ||
+            rename(from, there) == 0)
+            _exit(2);
+        if (abi >= 3 && truncate(there, 0) == 0)
+            _exit(3);
+        if (write_to(inside, "a") || mkdir(sub, 0700) || rename(from, to) || unlink(to) ||
+            rmdir(sub))
+            _exit(4);
+        int fd = open(there, O_RDONLY), null = open("/dev/null", O_WRONLY);
+        char byte = 0;
+        if (fd < 0 || null < 0 || read(fd, &byte, 1) != 1 || byte != 'x')
+            _exit(5);
+        if (abi >= 4 && tcp() != EACCES)
+            _exit(6);
+        _exit(0);
+    }
+    int status = -1;
+    waitpid(pid, &status, 0);
+    assert_int_equal(WEXITSTATUS(status), 0);
+    char path[128];
+    snprintf(path, sizeof(path), "%s/there", outside);
+    unlink(path);
+    rmdir(outside);
+    snprintf(path, sizeof(path), "%s/a", inside);
+    unlink(path);
+    rmdir(inside);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_ways_out),
-                                        cmocka_unit_test(test_what_stays) };
+                                        cmocka_unit_test(test_what_stays),
+                                        cmocka_unit_test(test_where_it_may_write) };
     return cmocka_run_group_tests_name("house", tests, NULL, NULL);
 }
