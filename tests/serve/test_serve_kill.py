@@ -117,7 +117,15 @@ class Kill(unittest.TestCase):
             return
         self.assertEqual(made[0], 201, made)
         mid = made[1]["id"]
+        with self.lock:
+            self.in_use.add(mid)
         matters.done(mid, name)
+        self.change_one(rng, mid, name)
+        with self.lock:
+            self.in_use.discard(mid)
+
+    def change_one(self, rng, mid, name):
+        matters, documents, rights = (self.books[b] for b in ("matters", "documents", "rights"))
         for i in range(rng.randrange(1, 4)):
             file = f"{name}-{i}.txt"
             documents.begin((mid, file))
@@ -142,18 +150,28 @@ class Kill(unittest.TestCase):
                 return
             number = [d["id"] for d in listed[1]["documents"] if d["path"].endswith(file)][0]
             documents.begin((mid, file))
-            if self.http("DELETE", f"/api/documents/{number}?matter={mid}") is not None:
-                documents.done((mid, file), None)
-        old = [m for m, v in matters.certain().items() if v]
-        if len(old) > 5 and rng.random() < 0.4:
+            removed = self.http("DELETE", f"/api/documents/{number}?matter={mid}")
+            if removed is None:
+                return
+            self.assertEqual(removed[0], 200, removed)
+            documents.done((mid, file), None)
+        old = [m for m, v in matters.certain().items() if v and m not in self.in_use]
+        if len(old) > 4 and rng.random() < 0.4:
             gone = rng.choice(old)
+            with self.lock:
+                if gone in self.in_use:
+                    return
+                self.in_use.add(gone)
             matters.begin(gone)
             for what in [k for k in documents.sure if k[0] == gone]:
                 documents.begin(what)
             for what in [k for k in rights.sure if k[0] == gone]:
                 rights.begin(what)
-            if self.http("DELETE", "/api/matters/" + gone) is not None:
-                matters.done(gone, None)
+            destroyed = self.http("DELETE", "/api/matters/" + gone)
+            if destroyed is None:
+                return
+            self.assertEqual(destroyed[0], 200, destroyed)
+            matters.done(gone, None)
 
     def work(self, what, seed):
         rng = random.Random(seed)
@@ -218,7 +236,7 @@ class Kill(unittest.TestCase):
         self.boss = self.user("key", "boss")
         total = 0
         for cycle in range(CYCLES):
-            self.stop = threading.Event()
+            self.stop, self.in_use = threading.Event(), set()
             threads = [threading.Thread(target=self.work, args=(what, self.rng.randrange(1 << 30)))
                        for what in (self.change_users, self.change_matters, self.change_matters)]
             for t in threads:
