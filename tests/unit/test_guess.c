@@ -205,6 +205,35 @@ static void a_bad_moment_is_forgotten(void **state)
     assert_in_range(n_steps, 1, 12000);
 }
 
+/* A row for a guess slows all who share the step, and helps one of them. */
+static void company_makes_guesses_dearer(void **state)
+{
+    (void)state;
+    static const enum odds_kind SURE[4] = { ODDS_MATCH_16, ODDS_MATCH_16, ODDS_MATCH_16,
+                                            ODDS_MATCH_16 };
+    static const struct {
+        size_t n_others;
+        double row_s;
+        bool worth;
+    } CASES[] = {
+        { 1, 0.002, true },  { 4, 0.002, true },  { 15, 0.0002, true },
+        { 1, 0.015, false }, { 4, 0.015, false }, { 15, 0.01, false },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
+        struct odds o;
+        odds_init(&o);
+        odds_in_company(&o, CASES[i].n_others, 0.02, CASES[i].row_s);
+        assert_int_equal(odds_worth(&o, SURE, 4) > 0, CASES[i].worth);
+        assert_int_equal(odds_worth(&o, SURE, 0), 0);
+        odds_in_company(&o, 0, 0.02, 0.002); /* alone nothing was measured yet */
+        assert_int_equal(odds_worth(&o, SURE, 4), 0);
+        odds_saw_step(&o, 1, 0.02);
+        assert_true(odds_worth(&o, SURE, 4) > 0);
+        odds_in_company(&o, 3, 0, 0); /* nothing is known of such steps */
+        assert_int_equal(odds_worth(&o, SURE, 4), 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -213,6 +242,7 @@ int main(void)
         cmocka_unit_test(guessing_never_costs_much),
         cmocka_unit_test(it_gains_where_there_is_something_to_gain),
         cmocka_unit_test(a_bad_moment_is_forgotten),
+        cmocka_unit_test(company_makes_guesses_dearer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
