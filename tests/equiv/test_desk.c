@@ -80,12 +80,17 @@ static struct desk *open_desk(size_t n_streams, size_t n_places)
     struct desk *d;
     size_t n_ctx = N_CTX;
     uint64_t steps, one;
+    struct desk_counts n;
     must(warm_bytes(engine, &n_ctx, &steps, &one, &err));
+    /* Half of it is for checkpoints where there are more places than streams. */
+    uint64_t contexts = n_places > n_streams ? 2 * n_places : n_places;
     struct desk_options o = { .chat = engine,
                               .n_ctx = N_CTX,
-                              .memory_bytes = steps + n_places * one,
+                              .memory_bytes = steps + contexts * one,
                               .n_streams = n_streams };
     must(desk_open(&d, &o, &err));
+    desk_counts(d, &n);
+    assert_int_equal(n.warm_max, n_places);
     return d;
 }
 
