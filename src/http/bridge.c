@@ -174,6 +174,8 @@ static void *handler_main(void *ctx)
     log_request(rq->id);
     s->opts.hooks.handle(rq, rq->route_idx, s->opts.hooks.ctx);
     log_request(NULL);
+    if (rq->reply == REPLY_NONE && http_gone(rq))
+        refuse(rq, 499, "cancelled"); /* nobody reads it */
     if (rq->reply == REPLY_NONE)
         refuse(rq, 500, "no answer was made; please report this");
     /* the count first: once handler_runs is false, rq may be gone */
