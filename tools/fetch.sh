@@ -155,7 +155,7 @@ done
 
 # What the server is tested with, a list of wheels: to the cache, unpacked into a folder of their own. No code of
 # theirs runs for that.
-wheels_of() { # clients or browser: tools/NAME.txt to build/deps/NAME
+wheels_of() { # clients, browser or schemathesis: tools/NAME.txt to build/deps/NAME
     list=tools/$1.txt
     want=$(sha256 "$list")
     [ "$(cat "$dest/$1/.made-from" 2>/dev/null)" = "$want" ] && return
@@ -199,5 +199,5 @@ node_modules() {
 }
 for group; do
     if [ "$group" = check ]; then wheels_of clients && node_modules; fi
-    if [ "$group" = long ]; then wheels_of browser; fi
+    if [ "$group" = long ]; then wheels_of browser && wheels_of schemathesis; fi
 done

@@ -210,10 +210,11 @@ static bool may_use_matter(struct call *c)
         reply_kt_error(c, &err);
         return false;
     }
-    if (may < c->route->right || strlen(id) != KT_MATTER_ID_LEN) {
+    bool is_id = strlen(id) == KT_MATTER_ID_LEN;
+    if (may < c->route->right || !is_id) {
         atomic_fetch_add(&c->api->counts.denied, 1);
         /* whoever may read knows that it exists; for others it does not */
-        if (may == ACCESS_NONE)
+        if (may == ACCESS_NONE || !is_id)
             reply_error(c, 404, NULL, "not_found", "matter", "there is no such matter for you");
         else
             reply_error(c, 403, NULL, "forbidden", "matter",

@@ -118,6 +118,11 @@ static void begin(struct http_request *rq)
     bool path_known;
     rq->route_idx = route_find(rq, &path_known);
     if (rq->route_idx == SIZE_MAX) {
+        struct buf methods = { 0 };
+        route_methods(rq, &methods);
+        if (path_known && methods.ptr && !methods.failed)
+            http_field(rq, "Allow", methods.ptr);
+        buf_deinit(&methods);
         refuse(rq, path_known ? 405 : 404,
                path_known ? "this path does not take this method"
                           : "there is nothing at this path");

@@ -130,6 +130,8 @@ void request_set_gone(struct http_request *rq);
 /* ---- route.c ---- */
 /* The index, or SIZE_MAX; *path_known: another method would do. Fills rq's params. */
 size_t route_find(struct http_request *rq, bool *path_known);
+/* The methods that the request's path takes, "GET, POST". */
+void route_methods(const struct http_request *rq, struct buf *out);
 
 /* ---- tls.c ---- */
 KT_MUST_CHECK enum kt_status tls_load(struct ssl_ctx_st **out, const char *cert, const char *key,

@@ -50,6 +50,16 @@ size_t route_find(struct http_request *rq, bool *path_known)
     return SIZE_MAX;
 }
 
+void route_methods(const struct http_request *rq, struct buf *out)
+{
+    const struct http_options *o = &rq->server->opts;
+    for (size_t i = 0; i < o->n_routes; i++) {
+        struct span params[HTTP_PARAMS] = { 0 };
+        if (fits(o->routes[i].path, rq->path, params))
+            buf_printf(out, "%s%s", out->len ? ", " : "", o->routes[i].method);
+    }
+}
+
 const char *http_param(const struct http_request *rq, const char *name)
 {
     size_t i = 0, len = strlen(name);
