@@ -92,7 +92,9 @@ static bool read_texts(struct call *c, struct texts *t, const char *param,
 {
     json_t *v = json_object_get(c->body, param);
     size_t n = json_is_array(v) ? json_array_size(v) : 1;
-    if (n == 0 || n > TEXTS_MAX) {
+    bool is_list =
+        json_is_array(v) || strcmp(param, "documents") != 0; /* of one there is no order */
+    if (n == 0 || n > TEXTS_MAX || !is_list) {
         reply_error(c, 400, NULL, "invalid_value", param, "'%s' takes 1 to %d texts", param,
                     TEXTS_MAX);
         return false;

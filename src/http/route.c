@@ -53,9 +53,14 @@ size_t route_find(struct http_request *rq, bool *path_known)
 void route_methods(const struct http_request *rq, struct buf *out)
 {
     const struct http_options *o = &rq->server->opts;
+    bool is_spelled =
+        false; /* by a route without parameters: then those with some mean another thing */
+    for (size_t i = 0; i < o->n_routes; i++)
+        is_spelled = is_spelled || strcmp(o->routes[i].path, rq->path) == 0;
     for (size_t i = 0; i < o->n_routes; i++) {
         struct span params[HTTP_PARAMS] = { 0 };
-        if (fits(o->routes[i].path, rq->path, params))
+        if (is_spelled ? strcmp(o->routes[i].path, rq->path) == 0
+                       : fits(o->routes[i].path, rq->path, params))
             buf_printf(out, "%s%s", out->len ? ", " : "", o->routes[i].method);
     }
 }
