@@ -119,6 +119,8 @@ struct list {
 };
 void list_push(struct compilation *c, struct list *l, const void *p);
 
+int sc_compare_spans(struct span a, struct span b); /* as memcmp(), the shorter first */
+
 /* Strictly: no doubled keys, no ill-formed UTF-8, nothing after the value. NULL after a failure. */
 struct js *js_parse(struct compilation *c, struct span text);
 const struct js *js_get(const struct js *obj, const char *key);
@@ -193,6 +195,12 @@ enum kept_kind {
 typedef void (*make_fn)(struct compilation *c, const struct js *node, struct list *out);
 const struct list *sc_kept(struct compilation *c, const struct js *node, enum kept_kind kind,
                            make_fn make);
+struct list *sc_kept_list(struct compilation *c, const struct js *node, enum kept_kind kind);
+void make_any_of(struct compilation *c, const struct js *node, struct list *out);
+void make_one_of(struct compilation *c, const struct js *node, struct list *out);
+void make_if(struct compilation *c, const struct js *node, struct list *out);
+/* Pairs: without the key, with it and with what it wants. */
+void make_dependent(struct compilation *c, const struct js *node, struct list *out);
 /* What does not satisfy 'arg'; and that as a list of schemas, of which one holds. */
 const struct js *js_not(struct compilation *c, const struct js *arg);
 const struct list *sc_negated(struct compilation *c, const struct js *node);
@@ -270,6 +278,8 @@ struct nfa_node {
 };
 uint32_t nfa_add(struct compilation *c, struct nfa *n, enum nfa_kind kind, uint32_t out0,
                  uint32_t out1);
+/* Fails when n states are too many. */
+bool dfa_too_many(struct compilation *c, size_t n, const struct js *at, const char *what);
 /* NULL after a failure. 'what' is named when it would become too large. */
 const struct dfa *dfa_of_nfa(struct compilation *c, const struct nfa *n, uint32_t start,
                              const struct js *at, const char *what);
