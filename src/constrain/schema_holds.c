@@ -18,11 +18,28 @@ static bool count_in(struct compilation *c, const struct js *schema, const char 
            n <= bound;
 }
 
+/* Our formats leave out what few write. Where it is asked for the opposite, too, that is not enough to say no. */
+static bool format_holds(struct compilation *c, const struct js *v, const struct js *format)
+{
+    struct span pattern = format_pattern(c, format);
+    const struct dfa *d = pattern.ptr ? regex_dfa(c, pattern, format, NULL, NULL) : NULL;
+    if (!d || dfa_accepts(d, v->text))
+        return !c->st;
+    if (c->n_opposites)
+        sc_fail(c, KT_E_UNSUPPORTED, format, NULL,
+                "whether a value of an enum or const is not of this format cannot be said, and it "
+                "stands under not, oneOf or if");
+    return false;
+}
+
 static bool string_holds(struct compilation *c, const struct js *v, const struct js *schema)
 {
     const struct js *pattern = js_get(schema, "pattern");
     const struct js *no = schema->made ? schema->made->no_pattern : NULL;
     if (!count_in(c, schema, "minLength", "maxLength", utf8_count(v->text)))
+        return false;
+    const struct js *format = js_get(schema, "format");
+    if (format && !format_holds(c, v, format))
         return false;
     const struct dfa *d = pattern ? regex_dfa(c, pattern->text, pattern, NULL, NULL) : NULL;
     if (d && !dfa_accepts(d, v->text))
@@ -216,14 +233,14 @@ static bool combined_hold(struct compilation *c, const struct js *v, const struc
         if (!target || !sc_holds(c, v, target))
             return false;
     }
-    if ((all && n_holding(c, v, all) < all->n_items) || (any && !n_holding(c, v, any)) ||
-        (one && n_holding(c, v, one) != 1) || (no && sc_holds(c, v, no)))
+    if ((all && n_holding(c, v, all) < all->n_items) || (any && !n_holding(c, v, any)))
         return false;
-    if (cond) {
-        const struct js *then = js_get(schema, sc_holds(c, v, cond) ? "then" : "else");
-        if (then && !sc_holds(c, v, then))
-            return false;
-    }
+    c->n_opposites++;
+    bool excluded = (one && n_holding(c, v, one) != 1) || (no && sc_holds(c, v, no));
+    const struct js *then = cond ? js_get(schema, sc_holds(c, v, cond) ? "then" : "else") : NULL;
+    c->n_opposites--;
+    if (excluded || (then && !sc_holds(c, v, then)))
+        return false;
     return dependents_hold(c, v, schema);
 }
 
@@ -232,8 +249,12 @@ bool sc_holds(struct compilation *c, const struct js *v, const struct js *schema
     enum { NESTING_MAX = 400 };
     if (c->st || !sc_work(c, 2))
         return false;
-    if (schema->kind == JS_NOT)
-        return !sc_holds(c, v, schema->arg);
+    if (schema->kind == JS_NOT) {
+        c->n_opposites++;
+        bool holds = sc_holds(c, v, schema->arg);
+        c->n_opposites--;
+        return !holds && !c->st;
+    }
     if (schema->kind != JS_OBJECT)
         return schema->kind == JS_TRUE;
     if (++c->depth > NESTING_MAX)

@@ -91,11 +91,12 @@ struct compilation {
     const struct js *root;
     const struct js *parameters; /* of the tool whose calls are written; NULL: JSON is */
     struct anchor *anchors;
-    size_t n_steps;      /* work done, against hostile schemas */
-    unsigned depth;      /* of functions that call themselves   */
-    unsigned n_probes;   /* it is being asked whether a value is possible at all ... */
-    bool is_rough;       /* ... and something was taken for more than it allows      */
-    struct conj **conjs; /* [n_conj_slots] a hash table         */
+    size_t n_steps;       /* work done, against hostile schemas */
+    unsigned depth;       /* of functions that call themselves   */
+    unsigned n_opposites; /* values are asked for what they must not satisfy */
+    unsigned n_probes;    /* it is being asked whether a value is possible at all ... */
+    bool is_rough;        /* ... and something was taken for more than it allows      */
+    struct conj **conjs;  /* [n_conj_slots] a hash table         */
     size_t n_conjs, n_conj_slots;
     struct conj *queue_first, *queue_last; /* whose rules are to be written */
     struct production *rules, *last_rule;
