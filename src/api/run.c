@@ -89,6 +89,7 @@ static enum kt_status run_part(struct generation *g, const int32_t *prompt, size
         .n_stop = g->n_stop,
         .grammar = g->grammar,
         .thinking = thinking,
+        .may_think = g->talk && g->talk->prompt.may_think && prompt == g->prompt,
         .on_token = on_token,
         .logprobs = g->logprobs,
         .n_top = (uint32_t)g->n_top,

@@ -165,8 +165,8 @@ static void compare(const char *name, size_t n_requests)
 static void small_models_keep_to_the_grammar(void **state)
 {
     (void)state;
-    compare("qwen35-r4", 20);
-    compare("llama-tied", 40);
+    compare("qwen35-r4", 10);
+    compare("llama-tied", 25);
 }
 
 static int32_t PROMPT[] = { 'A', 'n', 's', 'w', 'e', 'r', ':' };
@@ -313,7 +313,7 @@ static void smollm_keeps_to_the_grammar(void **state)
         struct kt_grammar *g = make(&FORMS[i]);
         struct kt_generate_request rq = { .prompt = ids,
                                           .n_prompt = n,
-                                          .n_max = 60,
+                                          .n_max = 30,
                                           .grammar = g,
                                           .sampling = { .temperature = 0.8f, .seed = i },
                                           .quotes = FORMS[i].quotes ? SOURCES : NULL,
