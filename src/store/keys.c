@@ -308,23 +308,26 @@ enum kt_status matter_key_load(uint8_t *out, char **name, const char *dir, const
 
 enum kt_status matter_key_destroy(const char *dir, struct kt_error *err)
 {
-    char *path = path_join(dir, "matter.key");
-    if (!path)
-        return kt_fail(err, KT_E_NOMEM, "store: out of memory");
+    char *path = path_join(dir, "matter.key"), *gone = path_join(dir, "matter.key.gone");
     uint8_t noise[MATTER_BYTES];
     randombytes_buf(noise, sizeof(noise));
-    enum kt_status st = KT_OK;
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-    if (fd < 0 && errno != ENOENT)
-        st = kt_fail_errno(err, errno, "%s: cannot open the key to destroy it", path);
+    enum kt_status st = path && gone ? KT_OK : kt_fail(err, KT_E_NOMEM, "store: out of memory");
+    /* under another name first: whoever is killed below leaves a matter without a key, which is one that is being
+     * destroyed, and not one whose key is damaged */
+    if (!st && rename(path, gone) && errno != ENOENT)
+        st = kt_fail_errno(err, errno, "%s: cannot take the key away", path);
+    int fd = st ? -1 : open(gone, O_WRONLY | O_CLOEXEC);
+    if (!st && fd < 0 && errno != ENOENT)
+        st = kt_fail_errno(err, errno, "%s: cannot open the key to destroy it", gone);
     if (fd >= 0) {
-        st = file_write_fd(fd, noise, sizeof(noise), path, err);
+        st = file_write_fd(fd, noise, sizeof(noise), gone, err);
         if (!st && fsync(fd))
-            st = kt_fail_errno(err, errno, "%s: cannot flush the destroyed key", path);
+            st = kt_fail_errno(err, errno, "%s: cannot flush the destroyed key", gone);
         close(fd);
-        if (!st && unlink(path))
-            st = kt_fail_errno(err, errno, "%s: cannot remove the destroyed key", path);
+        if (!st && unlink(gone))
+            st = kt_fail_errno(err, errno, "%s: cannot remove the destroyed key", gone);
     }
     free(path);
+    free(gone);
     return st;
 }

@@ -145,8 +145,11 @@ static enum kt_status sweep_entry(void *ctx, struct kt_store *s, const char *ent
     char *dir = matter_dir(s, entry);
     char *key = dir ? path_join(dir, "matter.key") : NULL;
     enum kt_status st = key ? KT_OK : kt_fail(err, KT_E_NOMEM, "store: out of memory");
-    if (!st && (unfinished || !file_exists(key)))
-        st = remove_folder(dir, err);
+    if (!st && (unfinished || !file_exists(key))) {
+        st = matter_key_destroy(dir, err); /* one that was being destroyed may be left of it */
+        if (!st)
+            st = remove_folder(dir, err);
+    }
     free(key);
     free(dir);
     return st;
@@ -549,7 +552,14 @@ static enum kt_status list_entry(void *ctx, struct kt_store *s, const char *entr
     }
     l->list[l->n] = (struct kt_matter_info){ .name = name };
     memcpy(l->list[l->n].id, entry, sizeof(l->list[l->n].id));
-    return count_matter(&l->list[l->n++], s, err);
+    st = count_matter(&l->list[l->n++], s, err);
+    dir = st == KT_E_NOTFOUND ? matter_dir(s, entry) : NULL;
+    if (dir && matter_key_load(NULL, NULL, dir, entry, s->master, NULL) == KT_E_NOTFOUND) {
+        free(l->list[--l->n].name); /* destroyed since it was seen */
+        st = KT_OK;
+    }
+    free(dir);
+    return st;
 }
 
 static int by_name(const void *a, const void *b)

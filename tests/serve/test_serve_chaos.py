@@ -16,7 +16,7 @@ from serve_help import CHAT, EMBED, Server, read_all, status_of
 
 SECONDS = float(os.environ.get("KONTOR_CHAOS_SECONDS", "60"))
 SEED = int(os.environ.get("KONTOR_CHAOS_SEED", str(random.randrange(1 << 30))))
-THREADS = 12
+THREADS = 20
 
 
 def post(path, body):
@@ -78,6 +78,13 @@ class Chaos(unittest.TestCase):
         for t in threads:
             t.join()
         print(f"seed {SEED}: {self.done} clients in {SECONDS:.0f} s")
+        try:
+            self.nothing_is_left()
+        except Exception:
+            print(f"the server: {self.server.process.poll()}", self.server.log()[-6000:])
+            raise
+
+    def nothing_is_left(self):
         self.server.wait_metric("queue_waiting", 0)
         self.server.wait_metric("queue_running", 0)
         self.server.wait_metric("http_handlers", 1)

@@ -185,7 +185,9 @@ class Kill(unittest.TestCase):
 
     def check(self):
         users, keys, matters, documents, rights = (self.books[b] for b in ("users", "keys", "matters", "documents", "rights"))
-        there = {m["id"]: m for m in self.server.call("GET", "/api/matters", key=self.boss)[1]["matters"]}
+        status, answer, _ = self.server.call("GET", "/api/matters", key=self.boss)
+        self.assertEqual(status, 200, f"seed {SEED}: {answer} {self.server.log()}")
+        there = {m["id"]: m for m in answer["matters"]}
         for mid, name in matters.certain().items():
             if name:
                 self.assertEqual(there[mid]["name"], name)

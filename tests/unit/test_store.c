@@ -4,6 +4,7 @@
 #include "store_help.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -826,6 +827,38 @@ static void test_matters(void **state)
     kt_matter_list_free(list, n);
 }
 
+/* A destruction that was killed halfway, at each of its steps: the other matters are there, the name is free again, and the next
+ * creation sweeps up. (Once the key was overwritten in its place: a kill before its removal made a damaged key of it, and
+ * no matter of the home could be listed any more.) */
+static void test_a_destruction_that_was_killed(void **state)
+{
+    struct fixture *f = *state;
+    struct kt_error err = { 0 };
+    for (int step = 0; step < 3; step++) {
+        char id[KT_MATTER_ID_LEN + 1], key[PATH_MAX], gone[PATH_MAX + 8], dir[PATH_MAX];
+        OK(kt_matter_create(f->s, "halb", &err));
+        OK(kt_matter_find_id(f->s, "halb", id, &err));
+        snprintf(dir, sizeof(dir), "%s/matters/%s", f->home, id);
+        snprintf(key, sizeof(key), "%.2000s/matter.key", dir);
+        snprintf(gone, sizeof(gone), "%s.gone", key);
+        assert_int_equal(rename(key, gone), 0);
+        if (step == 1)
+            OK(file_replace(gone, "noise", 5, 0600, &err));
+        if (step == 2)
+            assert_int_equal(unlink(gone), 0);
+        struct kt_matter_info *list;
+        struct kt_matter *m;
+        size_t n;
+        OK(kt_matter_list(f->s, &list, &n, &err));
+        assert_int_equal(n, 1);
+        kt_matter_list_free(list, n);
+        FAILS(kt_matter_open(&m, f->s, "halb", KT_READ, &err), KT_E_NOTFOUND);
+        OK(kt_matter_create(f->s, "andere", &err));
+        assert_false(file_exists(dir));
+        OK(kt_matter_destroy(f->s, "andere", &err));
+    }
+}
+
 static void test_one_writer(void **state)
 {
     struct fixture *f = *state;
@@ -911,6 +944,7 @@ int main(void)
         cmocka_unit_test(test_passphrase),
         WITH_HOME(test_damage),
         WITH_HOME(test_matters),
+        WITH_HOME(test_a_destruction_that_was_killed),
         WITH_HOME(test_one_writer),
         WITH_HOME(test_reindex),
     };
