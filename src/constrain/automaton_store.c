@@ -110,7 +110,7 @@ static uint64_t config_at(const void *ctx, size_t i)
 uint32_t store_frame(struct store *s, const struct back *backs, size_t n)
 {
     if (!widen(&s->frame_slots, &s->n_frame_slots, s->n_frames, frame_at, s) ||
-        !RESERVE(s, frames, 1) || !RESERVE(s, backs, n))
+        !RESERVE(s, frames, 1) || !RESERVE(s, backs, n + 1)) /* never NULL, also for none */
         return UNKNOWN;
     size_t i = hash_frame(backs, n) & (s->n_frame_slots - 1);
     for (; s->frame_slots[i] != UNKNOWN; i = (i + 1) & (s->n_frame_slots - 1)) {
@@ -131,7 +131,7 @@ uint32_t store_frame(struct store *s, const struct back *backs, size_t n)
 uint32_t store_config(struct store *s, const struct thread *threads, size_t n, bool accepts)
 {
     if (!widen(&s->config_slots, &s->n_config_slots, s->n_configs, config_at, s) ||
-        !RESERVE(s, configs, 1) || !RESERVE(s, threads, n))
+        !RESERVE(s, configs, 1) || !RESERVE(s, threads, n + 1))
         return UNKNOWN;
     size_t i = hash_config(threads, n, accepts) & (s->n_config_slots - 1);
     for (; s->config_slots[i] != UNKNOWN; i = (i + 1) & (s->n_config_slots - 1)) {

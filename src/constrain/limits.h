@@ -9,7 +9,7 @@ enum {
     GRAMMAR_NESTING_MAX = 250,
     /* Repetitions are counted and not written out, so that states are about as many as the text has bytes; a class
      * takes up to some dozens. */
-    GRAMMAR_STATES_MAX = 1 << 22,
+    GRAMMAR_STATES_MAX = 1 << 20,
     GRAMMAR_COUNT_MAX = 1 << 30, /* {m,n} */
     GRAMMAR_NAME_MAX = 128,      /* bytes of a rule's name */
 
