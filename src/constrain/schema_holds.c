@@ -126,6 +126,42 @@ static bool property_holds(struct compilation *c, const struct js *v, const stru
     return (named || !others || sc_holds(c, v, others)) && (!names || sc_holds(c, &name, names));
 }
 
+static bool is_of_name(struct compilation *c, struct span key, const struct js_made *m)
+{
+    const struct js *patterns = js_get(m->of, "patternProperties");
+    struct js name = { .kind = JS_STRING, .text = key };
+    if (m->some == SOME_NAME)
+        return !sc_holds(c, &name, m->of);
+    if (m->some == SOME_PATTERN) {
+        const struct dfa *d = regex_dfa(c, m->of->key, m->of, NULL, NULL);
+        return d && dfa_accepts(d, key);
+    }
+    for (size_t i = 0; patterns && i < patterns->n_items; i++) {
+        const struct dfa *d = regex_dfa(c, patterns->item[i]->key, patterns->item[i], NULL, NULL);
+        if (d && dfa_accepts(d, key))
+            return false;
+    }
+    return !js_get_span(js_get(m->of, "properties"), key);
+}
+
+bool sc_some_name(struct compilation *c, struct span key, const struct js_made *m)
+{
+    c->n_opposites += m->some == SOME_NAME;
+    bool is = is_of_name(c, key, m);
+    c->n_opposites -= m->some == SOME_NAME;
+    return is && !c->st;
+}
+
+static bool has_some(struct compilation *c, const struct js *v, const struct js_made *m)
+{
+    for (size_t i = 0; i < v->n_items && !c->st; i++) {
+        if (sc_some_name(c, v->item[i]->key, m) &&
+            (!m->some_value || sc_holds(c, v->item[i], m->some_value)))
+            return true;
+    }
+    return false;
+}
+
 static bool object_holds(struct compilation *c, const struct js *v, const struct js *schema)
 {
     const struct js *required = js_get(schema, "required");
@@ -135,6 +171,8 @@ static bool object_holds(struct compilation *c, const struct js *v, const struct
         if (!js_get_span(v, required->item[i]->text))
             return false;
     }
+    if (schema->made && schema->made->some && !has_some(c, v, schema->made))
+        return false;
     for (size_t i = 0; i < v->n_items && !c->st; i++) {
         if (!property_holds(c, v->item[i], schema))
             return false;

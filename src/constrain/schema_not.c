@@ -251,24 +251,50 @@ static void not_combined(struct opposite *o)
     }
 }
 
+/* That some property breaks a rule for those without names of their own. */
+static void some_property(struct opposite *o, enum js_some some, const struct js *of,
+                          const struct js *value)
+{
+    struct js *schema = way(o, T_OBJECT);
+    if (!schema)
+        return;
+    made_of(schema)->some = some;
+    made_of(schema)->of = of;
+    made_of(schema)->some_value = value;
+}
+
+static void not_other_names(struct opposite *o)
+{
+    const struct js *patterns = js_get(o->node, "patternProperties"),
+                    *others = js_get(o->node, "additionalProperties"),
+                    *names = js_get(o->node, "propertyNames");
+    for (size_t i = 0; patterns && i < patterns->n_items; i++) {
+        if (!sc_says_nothing(patterns->item[i]))
+            some_property(o, SOME_PATTERN, patterns->item[i], js_not(o->c, patterns->item[i]));
+    }
+    if (others && !sc_says_nothing(others))
+        some_property(o, SOME_OTHER, o->node, js_not(o->c, others));
+    if (names && !sc_says_nothing(names))
+        some_property(o, SOME_NAME, names, NULL);
+}
+
 static void refuse_the_rest(struct opposite *o)
 {
-    static const char *const KEYS[] = { "patternProperties", "additionalProperties",
-                                        "propertyNames",     "unevaluatedProperties",
-                                        "unevaluatedItems",  "format",
-                                        "$dynamicRef",       "$recursiveRef",
-                                        "dependencies" };
+    static const char *const KEYS[] = {
+        "unevaluatedProperties", "unevaluatedItems", "format",
+        "$dynamicRef",           "$recursiveRef",    "dependencies"
+    };
+    const char *why = "its opposite cannot be said, and it stands under not, if, or a oneOf whose "
+                      "alternatives overlap";
     for (size_t i = 0; i < ARRAY_LEN(KEYS); i++) {
         const struct js *v = js_get(o->node, KEYS[i]);
         if (v && v->kind != JS_TRUE)
-            sc_fail(o->c, KT_E_UNSUPPORTED, v, NULL,
-                    "its opposite cannot be said, and it stands under not, if, or a oneOf whose "
-                    "alternatives overlap");
+            sc_fail(o->c, KT_E_UNSUPPORTED, v, NULL, "%s", why);
     }
     if (js_is_true(js_get(o->node, "uniqueItems")))
-        sc_fail(o->c, KT_E_UNSUPPORTED, o->node, "uniqueItems",
-                "its opposite cannot be said, and it stands under not, if, or a oneOf whose "
-                "alternatives overlap");
+        sc_fail(o->c, KT_E_UNSUPPORTED, o->node, "uniqueItems", "%s", why);
+    if (o->node->made && o->node->made->some)
+        sc_fail(o->c, KT_E_UNSUPPORTED, o->node, NULL, "%s", why);
 }
 
 static void not_made(struct opposite *o)
@@ -302,6 +328,7 @@ static void make_negated(struct compilation *c, const struct js *node, struct li
     not_values(&o);
     not_numbers_and_strings(&o);
     not_objects(&o);
+    not_other_names(&o);
     not_arrays(&o);
     not_combined(&o);
 }

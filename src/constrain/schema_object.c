@@ -238,8 +238,31 @@ static bool is_closed(struct compilation *c, const struct atom *a)
     return c->opts.strict && named && !said;
 }
 
-/* One property whose name is none of 'keys'. */
-static const struct expr *other_member(struct object *ob, const struct list *keys)
+/* The names that m->some speaks of. */
+static const struct dfa *some_names(struct compilation *c, const struct js_made *m)
+{
+    const struct js *props = js_get(m->of, "properties"),
+                    *patterns = js_get(m->of, "patternProperties");
+    const char *what = "the names of properties";
+    if (m->some == SOME_NAME)
+        return conj_strings(c, conj_of_one(c, js_not(c, m->of)), m->of);
+    if (m->some == SOME_PATTERN)
+        return regex_dfa(c, m->of->key, m->of, NULL, NULL);
+    size_t n = props ? props->n_items : 0;
+    struct span *words = sc_alloc(c, n + 1, sizeof(*words));
+    for (size_t i = 0; words && i < n; i++)
+        words[i] = props->item[i]->key;
+    const struct dfa *d = words ? dfa_not(c, dfa_of_words(c, words, n, m->of)) : NULL;
+    for (size_t i = 0; d && patterns && i < patterns->n_items; i++) {
+        const struct js *p = patterns->item[i];
+        d = dfa_and(c, d, dfa_not(c, regex_dfa(c, p->key, p, NULL, NULL)), p, what);
+    }
+    return d;
+}
+
+/* One property whose name is none of 'keys'; with 'm', such a one as m->some speaks of. */
+static const struct expr *other_member(struct object *ob, const struct list *keys,
+                                       const struct js_made *m)
 {
     struct compilation *c = ob->c;
     struct region *r = sc_alloc(c, REGIONS_MAX, sizeof(*r));
@@ -248,7 +271,13 @@ static const struct expr *other_member(struct object *ob, const struct list *key
     size_t n = 1;
     if (!r || !words || is_closed(c, ob->a))
         return ex_never(c);
-    r[0].names = ob->names;
+    r[0].names = m ? some_names(c, m) : ob->names;
+    if (m && ob->names)
+        r[0].names = dfa_and(c, r[0].names, ob->names, m->of, "the names of properties");
+    if (c->st || (m && dfa_is_empty(r[0].names)))
+        return ex_never(c);
+    if (m && m->some_value)
+        list_push(c, &r[0].values, m->some_value);
     for (size_t i = 0; i < ob->n_patterns && !c->st; i++)
         n = split(ob, r, n, &ob->pattern[i]);
     for (size_t i = 0; i < keys->n; i++)
@@ -266,6 +295,8 @@ static const struct expr *other_member(struct object *ob, const struct list *key
         if (keys->n)
             r[i].names =
                 r[i].names ? dfa_and(c, r[i].names, unnamed, at, "names of properties") : unnamed;
+        if (c->st || (r[i].names && dfa_is_empty(r[i].names)))
+            continue;
         struct strings names = { .dfa = r[i].names, .is_free = !r[i].names, .n_parts = 2 };
         list_push(c, &ways, ex_cat3(c, ex_strings(c, &names), ex_colon(c), conj_expr(c, value)));
     }
@@ -313,39 +344,120 @@ void atom_unequal(struct compilation *c, const struct atom *a, enum js_kind kind
     }
 }
 
+/* What a made schema says of some property; NULL: none does. */
+static const struct js_made *find_some(struct compilation *c, const struct atom *a)
+{
+    const struct js_made *found = NULL;
+    for (const struct occ *o = a->occs; o; o = o->next) {
+        const struct js_made *m = o->node->made;
+        if (!m || !m->some)
+            continue;
+        if (found)
+            sc_fail(c, KT_E_UNSUPPORTED, o->node, NULL,
+                    "that properties without names of their own break two rules at once cannot be "
+                    "held; it stands under not, if, or a oneOf whose alternatives overlap");
+        found = m;
+    }
+    return found;
+}
+
+/* Members of an object, before they are put in a row. */
+struct members {
+    struct object *ob;
+    const struct member_style *style;
+    struct list keys; /* all names that are declared */
+    struct part *part;
+    struct span *key;          /* [n] of the parts */
+    const struct conj **value; /* [n]              */
+    size_t n;
+    uint64_t lo, hi;
+    const struct expr *between, *other;
+};
+
+/* False: a required one can have no value. */
+static bool find_members(struct members *m)
+{
+    struct compilation *c = m->ob->c;
+    size_t n = m->keys.n + 2;
+    m->part = sc_alloc(c, n, sizeof(*m->part));
+    m->key = sc_alloc(c, n, sizeof(*m->key));
+    m->value = sc_alloc(c, n, sizeof(*m->value));
+    for (size_t i = 0; i < m->keys.n && !c->st; i++) {
+        struct span key = ((const struct js *)m->keys.item[i])->key;
+        const struct conj *value = named_value(m->ob, key);
+        bool required = is_required(m->ob->a, key);
+        if (!conj_is_empty(c, value, SCHEMA_EMPTY_DEPTH)) {
+            m->key[m->n] = key;
+            m->value[m->n] = value;
+            m->part[m->n++] = (struct part){ m->style->member(c, key, value), required };
+        } else if (required) {
+            return false;
+        }
+    }
+    return !c->st;
+}
+
+/* One of the named ones is the property in question, or one behind them is: the last one, as a name could come again
+ * with another value. */
+static const struct expr *some_expr(struct members *m, const struct js_made *some)
+{
+    struct compilation *c = m->ob->c;
+    struct list ways = { 0 };
+    for (size_t i = 0; i < m->n && !c->st; i++) {
+        struct list nodes = { 0 };
+        struct part was = m->part[i];
+        if (!sc_some_name(c, m->key[i], some))
+            continue;
+        for (size_t k = 0; k < m->value[i]->n_nodes; k++)
+            list_push(c, &nodes, m->value[i]->node[k]);
+        if (some->some_value)
+            list_push(c, &nodes, some->some_value);
+        const struct conj *value = conj_of(c, &nodes);
+        if (!value || conj_is_empty(c, value, SCHEMA_EMPTY_DEPTH))
+            continue;
+        m->part[i] = (struct part){ m->style->member(c, m->key[i], value), true };
+        list_push(c, &ways, ex_row(c, m->part, m->n, m->lo, m->hi, m->between, m->other));
+        m->part[i] = was;
+    }
+    if (m->other->kind == EX_NEVER || c->st)
+        return ex_any(c, &ways);
+    const struct expr *last = other_member(m->ob, &m->keys, some);
+    if (c->st || last->kind == EX_NEVER)
+        return ex_any(c, &ways);
+    if (m->hi != UINT64_MAX)
+        sc_fail(c, KT_E_UNSUPPORTED, m->ob->a->occs->node, NULL,
+                "maxProperties together with not, if or oneOf about properties without names of "
+                "their own cannot be held");
+    const struct expr *before = ex_repeat(c, ex_cat(c, m->other, m->between), 0, EX_ENDLESS);
+    m->part[m->n] = (struct part){ ex_cat(c, before, last), true };
+    list_push(c, &ways, ex_row(c, m->part, m->n + 1, m->lo, m->hi, m->between, ex_never(c)));
+    return ex_any(c, &ways);
+}
+
 const struct expr *object_expr(struct compilation *c, const struct atom *a,
                                const struct member_style *style)
 {
     struct object ob = { .c = c, .a = a };
-    struct list keys = { 0 };
-    uint64_t lo, hi;
-    size_t n = 0;
+    struct members m = { .ob = &ob, .style = style };
     find_patterns(&ob);
     find_names(&ob);
-    find_keys(c, a, &keys);
-    atom_counts(c, a, "minProperties", "maxProperties", &lo, &hi);
-    atom_unequal(c, a, JS_OBJECT, &lo);
-    struct part *part = sc_alloc(c, keys.n + 1, sizeof(*part));
-    for (size_t i = 0; part && i < keys.n && !c->st; i++) {
-        struct span key = ((const struct js *)keys.item[i])->key;
-        const struct conj *value = named_value(&ob, key);
-        bool required = is_required(a, key);
-        bool empty = conj_is_empty(c, value, SCHEMA_EMPTY_DEPTH);
-        if (empty && required)
-            return ex_never(c);
-        if (!empty)
-            part[n++] = (struct part){ style->member(c, key, value), required };
-    }
-    const struct expr *other = style->is_json && hi ? other_member(&ob, &keys) : ex_never(c);
-    if (c->st || !part)
+    find_keys(c, a, &m.keys);
+    atom_counts(c, a, "minProperties", "maxProperties", &m.lo, &m.hi);
+    atom_unequal(c, a, JS_OBJECT, &m.lo);
+    const struct js_made *some = find_some(c, a);
+    if (!find_members(&m))
+        return c->st ? NULL : ex_never(c);
+    m.other = style->is_json && m.hi ? other_member(&ob, &m.keys, NULL) : ex_never(c);
+    m.between = style->is_json ? ex_comma(c) : ex_empty(c);
+    if (c->st)
         return NULL;
-    if (other->kind != EX_NEVER && lo > n + 1 && hi >= lo)
+    if (m.other->kind != EX_NEVER && m.lo > m.n + 1 && m.hi >= m.lo)
         sc_fail(c, KT_E_UNSUPPORTED, a->occs ? a->occs->node : NULL, "minProperties",
                 "properties without names of their own could be the same one twice; name %llu "
                 "of them under properties",
-                (unsigned long long)lo - 1);
-    const struct expr *between = style->is_json ? ex_comma(c) : ex_empty(c);
-    const struct expr *body = ex_row(c, part, n, lo, hi, between, other);
+                (unsigned long long)m.lo - 1);
+    const struct expr *body =
+        some ? some_expr(&m, some) : ex_row(c, m.part, m.n, m.lo, m.hi, m.between, m.other);
     return style->is_json ? ex_cat3(c, ex_cat(c, ex_str(c, "{"), ex_edge(c)), body,
                                     ex_cat(c, ex_edge(c), ex_str(c, "}")))
                           : body;

@@ -41,12 +41,19 @@ enum {
     T_ALL = 127,
 };
 
+/* That an object has some property: whose name is none that 'of', a schema, names or describes by a pattern; or matches
+ * the pattern that is the key of 'of'; or does not satisfy 'of'. */
+enum js_some { SOME_NOTHING, SOME_OTHER, SOME_PATTERN, SOME_NAME };
+
 /* What schemas of our own making say beyond JSON Schema's keywords. */
 struct js_made {
     unsigned types;              /* one of these; 0: says nothing       */
     const struct js *not_in;     /* an array that the value is not in   */
     const struct js *no_pattern; /* a pattern that it does not match    */
     const struct js *no_factor;  /* a number that it is no multiple of  */
+    enum js_some some;           /* that the object has such a property ... */
+    const struct js *of;
+    const struct js *some_value; /* ... whose value satisfies this; NULL: any */
 };
 
 struct js {
@@ -232,6 +239,8 @@ bool conj_is_empty(struct compilation *c, const struct conj *cj, unsigned depth)
 /* Does 'v' satisfy the schema; does it what the schema's own keywords say, without those that combine schemas? */
 bool sc_holds(struct compilation *c, const struct js *v, const struct js *schema);
 bool sc_holds_plain(struct compilation *c, const struct js *v, const struct js *schema);
+/* Is the name one of those that m->some speaks of? */
+bool sc_some_name(struct compilation *c, struct span key, const struct js_made *m);
 bool atom_holds(struct compilation *c, const struct js *v, const struct atom *a);
 
 /* ---- sets of characters, automata -------------------------------------------------------------- */

@@ -198,8 +198,8 @@ static void test_arrays(void **state)
         { "{\"type\":\"array\",\"items\":{},\"uniqueItems\":true,\"maxItems\":1}", "[]\n[1]",
           "[1,1]" },
         { "{\"type\":\"array\",\"not\":{\"const\":[]}}", "[1]", "[]" },
-        { "{\"type\":\"array\",\"items\":[{\"type\":\"integer\"}],\"additionalItems\":false}", "[]\n[1]",
-          "[1,2]\n[\"a\"]" },
+        { "{\"type\":\"array\",\"items\":[{\"type\":\"integer\"}],\"additionalItems\":false}",
+          "[]\n[1]", "[1,2]\n[\"a\"]" },
     };
     (void)state;
     check_all(CASES, ARRAY_LEN(CASES), NULL);
@@ -229,6 +229,19 @@ static void test_combining(void **state)
           "{\"pattern\":\"^[A-Z]\"}}}}",
           "{\"c\":\"de\",\"z\":\"12345\"}\n{\"c\":\"us\",\"z\":\"AB\"}",
           "{\"c\":\"de\",\"z\":\"AB\"}\n{\"c\":\"us\",\"z\":\"12345\"}" },
+        { "{\"type\":\"object\",\"not\":{\"properties\":{\"a\":{}},\"additionalProperties\":false}"
+          "}",
+          "{\"b\":1}\n{\"a\":1,\"b\":1}\n{\"x\":1,\"y\":2}", "{}\n{\"a\":1}" },
+        { "{\"type\":\"object\",\"properties\":{\"n1\":{}},\"additionalProperties\":false,"
+          "\"not\":{\"patternProperties\":{\"^n\":{\"type\":\"integer\"}}}}",
+          "{\"n1\":\"x\"}", "{}\n{\"n1\":1}" },
+        { "{\"oneOf\":[{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"integer\"}},"
+          "\"additionalProperties\":false},"
+          "{\"type\":\"object\",\"properties\":{\"b\":{\"type\":\"integer\"}},"
+          "\"additionalProperties\":false}]}",
+          "{\"a\":1}\n{\"b\":1}", "{}\n{\"a\":1,\"b\":1}\n{\"c\":1}" },
+        { "{\"type\":\"object\",\"not\":{\"propertyNames\":{\"maxLength\":2}}}",
+          "{\"abc\":1}\n{\"a\":1,\"abc\":1}", "{}\n{\"ab\":1}" },
         { "{\"not\":{\"type\":[\"object\",\"array\",\"string\"]}}", "1\nnull\ntrue",
           "\"\"\n{}\n[]" },
         { "{\"type\":\"string\",\"nullable\":true}", "\"\"\nnull", "1" },
@@ -311,8 +324,8 @@ static void test_refusals(void **state)
         { "{\"type\":\"string\",\"pattern\":\"^(a|b){9999}c$\"}", KT_E_LIMIT, "" },
         { "{\"type\":\"string\",\"pattern\":\"(a{1000}){1000}\"}", KT_E_LIMIT, "/pattern" },
         { "{\"type\":\"number\",\"minimum\":1e999}", KT_E_LIMIT, "doubles" },
-        { "{\"not\":{\"properties\":{\"a\":{\"patternProperties\":{\"a\":{}}}}}}", KT_E_UNSUPPORTED,
-          "/not/properties/a/patternProperties: its opposite" },
+        { "{\"not\":{\"properties\":{\"a\":{\"unevaluatedItems\":false}}}}", KT_E_UNSUPPORTED,
+          "/not/properties/a/unevaluatedItems: its opposite" },
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
