@@ -3,6 +3,7 @@
  *   words.js    every word, in every language        net.js      requests and what goes wrong with them
  *   talking.js  questions and conversations          reading.js  a passage where it stands
  *   office.js   documents, adding files, searching   view.js     elements, announcements, the dialog
+ *   pictures.js pictures that go with a message
  *
  * The address holds the part and the matter's id (#ask/0123...), so that a bookmark comes back to where it was made; the
  * browser sends none of that to anybody. */
@@ -10,7 +11,7 @@ import { hooks, json, request, setToken } from "./net.js";
 import { WORDS, getLanguage, setLanguage, w } from "./words.js";
 import { $, announce, applyWords, ask, say } from "./view.js";
 import { closePassage, startReading } from "./reading.js";
-import { startTalking, talkAbout } from "./talking.js";
+import { chatOpened, startTalking, talkAbout } from "./talking.js";
 import { loadDocuments, startOffice, workIn } from "./office.js";
 
 const VIEWS = ["ask", "search", "documents", "chat"];
@@ -65,6 +66,7 @@ function showView(focus) {
   $("no-matter").hidden = Boolean(matter) || view === "chat";
   document.title = w(view) + " – Kontor";
   if (view === "documents" && matter) loadDocuments();
+  if (view === "chat") chatOpened();
   if (focus) ({ ask: $("question"), search: $("query"), chat: $("message") })[view]?.focus();
 }
 

@@ -16,6 +16,7 @@ export const ROUTES = {
   newMatter: ["POST", "/api/matters"],
   documents: ["GET", "/api/documents"],
   upload: ["PUT", "/api/documents"],
+  file: ["GET", "/api/matters/{matter}/documents/{document}/file"],
   removeDocument: ["DELETE", "/api/documents/{document}"],
   search: ["POST", "/api/search"],
   ask: ["POST", "/api/ask"],
@@ -45,7 +46,7 @@ export function setToken(value) {
   token = value;
 }
 
-function urlOf(name, path = {}, query = {}) {
+export function urlOf(name, path = {}, query = {}) {
   const where = ROUTES[name][1].replace(/\{(\w+)\}/g, (_, key) => encodeURIComponent(path[key]));
   const what = Object.entries(query).map(([key, value]) => key + "=" + encodeURIComponent(value)).join("&");
   return what ? where + "?" + what : where;

@@ -1,5 +1,5 @@
 /* office.js: what lies in a matter: its documents and what became of each, adding files, searching. */
-import { json, upload } from "./net.js";
+import { json, upload, urlOf } from "./net.js";
 import { getLanguage, w, whyNot, wn } from "./words.js";
 import { $, announce, ask, bytes, el, fileName, folderName, say, saying, sayWith } from "./view.js";
 import { openPassage } from "./reading.js";
@@ -46,6 +46,11 @@ function documentItem(d) {
   if (!isRead(d))
     item.append(sayWith(el("p", {}), () => whyNot(d.reason, d.path)),
       el("details", {}, saying("summary", {}, "details"), el("p", { class: "quiet", lang: "en" }, d.reason || "")));
+  if (d.has_file) {
+    const link = saying("a", { href: urlOf("file", { matter: matter.id, document: d.id }), download: fileName(d.path), class: "save" }, "saveFile");
+    link.ariaDescription = fileName(d.path);
+    item.append(link);
+  }
   if (matter.right === "write") {
     const button = saying("button", { type: "button", class: "plain remove" }, "remove");
     button.ariaDescription = fileName(d.path);

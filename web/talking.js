@@ -3,6 +3,7 @@ import { Trouble, events, json, request } from "./net.js";
 import { w } from "./words.js";
 import { $, Speaker, copyText, el, fileName, growing, say, saying, sayWith, sendOnEnter } from "./view.js";
 import { openPassage } from "./reading.js";
+import { contentOf, offerPictures, putPictures, startPictures, takePictures, thumbnails } from "./pictures.js";
 
 /* One thing at a time: its send and stop buttons, and how to end it. */
 class Turn {
@@ -188,7 +189,7 @@ export function talkAbout(id) {
 
 /* ---- the conversation ------------------------------------------------------------------------ */
 
-let chatting = null, talk = [];
+let chatting = null, talk = []; /* { role, content, and of a user's: text, pictures, shown } */
 
 function newMessage(role) {
   const text = el("div", { class: "text" });
@@ -238,57 +239,108 @@ async function readReply(message, reply, said) {
   if (!finished) throw new Trouble("broken");
 }
 
-async function modelName(signal) {
+async function chatModel(signal) {
   const models = (await json("models", { signal })).data;
   if (models.length === 0) throw new Trouble("noChatModel");
+  offerPictures(Boolean(models[0].sees));
   return models[0].id;
 }
 
+/* The conversation was opened: what can be sent depends on the model. */
+export async function chatOpened() {
+  try {
+    await chatModel();
+  } catch { /* who sends something will be told */ }
+}
+
 /* A turn that failed before the model said anything is taken back: the message stands in its field again. */
-function takeBack(shown, content, trouble) {
+function takeBack(mine, message, trouble) {
   talk.pop();
-  for (const s of shown) s.article.remove();
-  if (!$("message").value) $("message").value = content;
+  for (const s of [mine.shown, message]) s.article.remove();
+  if (!$("message").value) {
+    $("message").value = mine.text;
+    putPictures(mine.pictures);
+  }
   if (trouble && trouble.word !== "loginAgain")
     $("messages").append(say(el("p", { class: "warning", role: "alert" }), trouble.word || "failed", trouble.values || { id: "–" }));
 }
 
-async function sendMessage(content) {
-  if (!content || chatting.runs) return;
-  for (const old of $("messages").querySelectorAll(":scope > .warning")) old.remove();
-  talk.push({ role: "user", content });
-  const mine = newMessage("user"), message = newMessage("assistant"), said = { text: "" }, of = talk;
-  mine.text.append(content);
+/* Only the end of a conversation can be said anew: what came before is what the model has read already. */
+function offerAnew() {
+  for (const old of $("messages").querySelectorAll(".anew")) old.remove();
+  const mine = talk.at(-2), answer = talk.at(-1);
+  if (!mine || answer.role !== "assistant") return;
+  const again = saying("button", { type: "button", class: "plain anew" }, "answerAgain");
+  const change = saying("button", { type: "button", class: "plain anew" }, "change");
+  again.onclick = () => anew(mine, answer, false);
+  change.onclick = () => anew(mine, answer, true);
+  answer.row.append(again);
+  mine.shown.article.append(change);
+}
+
+function anew(mine, answer, edited) {
+  if (chatting.runs) return;
+  talk.pop();
+  answer.shown.article.remove();
+  if (!edited) {
+    mine.shown.article.querySelector(".anew")?.remove();
+    answerTo(mine);
+    return;
+  }
+  talk.pop();
+  mine.shown.article.remove();
+  $("message").value = mine.text;
+  putPictures(mine.pictures);
+  $("message").focus();
+  offerAnew();
+}
+
+async function answerTo(mine) {
+  const message = newMessage("assistant"), said = { text: "" }, of = talk;
+  const row = el("div", { class: "row" });
+  const keep = (text) => { talk.push({ role: "assistant", content: text, shown: message, row }); message.article.append(row); };
   message.status = saying("p", { class: "status" }, "thinking");
   message.article.insertBefore(message.status, message.text);
-  $("message").value = "";
   const signal = chatting.begin();
   try {
     const reply = await request("chat", {
-      body: { model: await modelName(signal), messages: talk, stream: true, temperature: 0.7 }, signal,
-      onBusy: () => say(message.status, "busy"),
+      body: { model: await chatModel(signal), messages: talk.map(({ role, content }) => ({ role, content })), stream: true, temperature: 0.7 },
+      signal, onBusy: () => say(message.status, "busy"),
     });
     await readReply(message, reply, said);
-    talk.push({ role: "assistant", content: said.text });
-    message.article.append(el("div", { class: "row" }, copyButton(() => said.text)));
+    keep(said.text);
+    row.append(copyButton(() => said.text));
   } catch (e) {
     if (of !== talk) { /* a new conversation has begun */ }
     else if (said.text || e.name === "AbortError") {
-      talk.push({ role: "assistant", content: said.text || "…" });
-      message.status.hidden = true;
       message.article.append(say(el("p", { class: e.name === "AbortError" ? "quiet" : "warning", role: "alert" }),
         e.name === "AbortError" ? "stopped" : e.word || "failed", e.values || { id: "–" }));
+      keep(said.text || "…");
     } else {
-      takeBack([mine, message], content, e);
+      takeBack(mine, message, e);
     }
   }
   message.status.hidden = true;
   chatting.end();
+  if (of === talk) offerAnew();
+}
+
+async function sendMessage(text) {
+  if (!text || chatting.runs) return;
+  for (const old of $("messages").querySelectorAll(":scope > .warning, .anew")) old.remove();
+  const pictures = takePictures(), shown = newMessage("user");
+  const mine = { role: "user", content: contentOf(text, pictures), text, pictures, shown };
+  talk.push(mine);
+  shown.text.append(text);
+  if (pictures.length) shown.text.append(thumbnails(pictures));
+  $("message").value = "";
+  await answerTo(mine);
 }
 
 function newConversation() {
   chatting.stop();
   talk = [];
+  takePictures();
   $("messages").replaceChildren();
   $("chat-new").hidden = true;
   $("message").focus();
@@ -308,4 +360,5 @@ export function startTalking() {
     };
   }
   $("chat-new").onclick = newConversation;
+  startPictures();
 }

@@ -12,9 +12,10 @@ static json_t *model_json(const struct api *a, const char *name, const struct kt
 {
     struct kt_engine_info info;
     kt_engine_info(e, &info);
-    return json_pack("{s:s,s:s,s:I,s:s,s:s,s:I}", "id", name, "object", "model", "created",
+    return json_pack("{s:s,s:s,s:I,s:s,s:s,s:I,s:b}", "id", name, "object", "model", "created",
                      (json_int_t)a->started_unix, "owned_by", "local", "architecture", info.arch,
-                     "context_length", (json_int_t)(n_ctx ? n_ctx : info.n_ctx_train));
+                     "context_length", (json_int_t)(n_ctx ? n_ctx : info.n_ctx_train), "sees",
+                     (int)info.sees);
 }
 
 static json_t *model_list(const struct call *c)

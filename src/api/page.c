@@ -17,6 +17,7 @@ WEB(web_index_html)
 WEB(web_app_js)
 WEB(web_net_js)
 WEB(web_office_js)
+WEB(web_pictures_js)
 WEB(web_reading_js)
 WEB(web_talking_js)
 WEB(web_view_js)
@@ -36,6 +37,7 @@ static const struct page_file FILES[] = {
     { "app.js", "text/javascript; charset=utf-8", web_app_js, &web_app_js_len },
     { "net.js", "text/javascript; charset=utf-8", web_net_js, &web_net_js_len },
     { "office.js", "text/javascript; charset=utf-8", web_office_js, &web_office_js_len },
+    { "pictures.js", "text/javascript; charset=utf-8", web_pictures_js, &web_pictures_js_len },
     { "reading.js", "text/javascript; charset=utf-8", web_reading_js, &web_reading_js_len },
     { "talking.js", "text/javascript; charset=utf-8", web_talking_js, &web_talking_js_len },
     { "view.js", "text/javascript; charset=utf-8", web_view_js, &web_view_js_len },

@@ -6,15 +6,18 @@ no script fails, the policy is never violated. Pictures of what was seen stay in
 import os
 import pathlib
 import re
+import shutil
+import subprocess
 import sys
 import tempfile
 import unittest
 
 TOOLS = pathlib.Path(os.environ["KONTOR_TESTDATA"]).parent / "browser"
-sys.path.insert(0, str(TOOLS))
+sys.path[:0] = [str(TOOLS), str(pathlib.Path(__file__).resolve().parent.parent / "e2e")]
 
 from playwright.sync_api import expect, sync_playwright  # noqa: E402
 
+import test_look as look  # noqa: E402  takes the path of sighted_folder from the command line
 from serve_help import Server, kontor  # noqa: E402
 
 SOURCE = pathlib.Path(os.environ["KONTOR_SOURCE"])
@@ -173,6 +176,22 @@ class Page(unittest.TestCase):
         expect(page.locator("#blocks p").first).to_be_visible()
         expect(page.locator("#earlier")).to_be_hidden()
 
+    def test_a_file_that_was_sent_can_be_saved(self):
+        page = self.page
+        self.log_in()
+        self.view("documents")
+        page.set_input_files("#files", str(SAMPLES / "letter.libreoffice.pdf"))
+        link = page.locator("#list li", has_text="letter.libreoffice.pdf").locator("a.save")
+        expect(link).to_be_visible()
+        self.picture("documents-save-de")
+        with page.expect_download() as download:
+            link.click()
+        self.assertEqual(pathlib.Path(download.value.path()).read_bytes(), (SAMPLES / "letter.libreoffice.pdf").read_bytes())
+        self.assertEqual(download.value.suggested_filename, "letter.libreoffice.pdf")
+        page.locator("#list li", has_text="letter.libreoffice.pdf").locator("button.remove").click()
+        page.click("#dialog-ok")
+        expect(page.locator("#list li", has_text="letter.libreoffice.pdf")).to_have_count(0)
+
     def test_files_are_added_replaced_and_removed(self):
         page = self.page
         self.log_in(matter=HOSTILE)
@@ -267,6 +286,68 @@ class Page(unittest.TestCase):
         page.fill("#message", "Hi")
         page.press("#message", "Enter")
         expect(page.locator("#messages .assistant .row")).to_be_visible(timeout=MODEL_MS)
+
+    def test_the_last_answer_can_be_had_again_and_the_last_message_changed(self):
+        page = self.page
+        self.log_in()
+        self.view("chat")
+        expect(page.locator("#chat-picture")).to_be_hidden()  # this model does not see
+        for text in ("Say one word.", "And another."):
+            page.fill("#message", text)
+            page.press("#message", "Enter")
+            expect(page.locator("#messages .assistant .anew").last).to_be_visible(timeout=MODEL_MS)
+        buttons = page.locator("#messages .anew")
+        expect(buttons).to_have_count(2)  # of the last turn alone
+        self.picture("chat-anew-de")
+        first = page.locator("#messages .assistant .text").first.inner_text()
+        page.locator("#messages .assistant .anew").press("Enter")
+        expect(page.locator("#messages .assistant .anew")).to_be_visible(timeout=MODEL_MS)
+        expect(page.locator("#messages article")).to_have_count(4)
+        page.locator("#messages .user .anew").press("Enter")
+        expect(page.locator("#message")).to_be_focused()
+        expect(page.locator("#message")).to_have_value("And another.")
+        expect(page.locator("#messages article")).to_have_count(2)
+        page.fill("#message", "And a third.")
+        page.press("#message", "Enter")
+        expect(page.locator("#messages .user .text").last).to_have_text("And a third.")
+        expect(page.locator("#messages .assistant .anew")).to_be_visible(timeout=MODEL_MS)
+        self.assertEqual(page.locator("#messages .assistant .text").first.inner_text(), first)
+
+    def test_pictures_go_with_a_message(self):
+        """With a model that sees: chosen, shown, left out again, sent; and a thought stands folded above the answer."""
+        d = pathlib.Path(tempfile.mkdtemp(prefix="kontor-page-sight-"))
+        self.addCleanup(shutil.rmtree, d, True)
+        (d / "sighted").mkdir()
+        subprocess.run([look.WRITER, d / "sighted"], check=True)
+        look.write_tokenizer(d / "sighted")
+        server = Server("-m", d / "sighted", "--ctx", "512", "--memory", "900")
+        self.addCleanup(server.stop)
+        page = self.page
+        page.on("request", lambda r: self.faults.remove("request to " + r.url) if r.url.startswith(server.url + "/") else None)
+        sent = []
+        page.on("request", lambda r: sent.append(r.post_data_json) if r.url.endswith("/v1/chat/completions") else None)
+        page.goto(server.url + "/#chat")
+        expect(page.locator("#chat-picture")).to_be_visible()
+        page.set_input_files("#pictures", [str(look.PICTURES / "colour.png"), str(look.PICTURES / "alpha.png")])
+        expect(page.locator("#chosen li")).to_have_count(2)
+        page.locator("#chosen li button").first.press("Enter")
+        expect(page.locator("#chosen li")).to_have_count(1)
+        page.set_input_files("#pictures", [str(SAMPLES / "minutes.txt")])
+        expect(page.locator("#picture-trouble")).to_contain_text("kein Bild")
+        page.wait_for_timeout(300)
+        self.picture("chat-picture-chosen-de")
+        page.fill("#message", "Was ist das?")
+        page.press("#message", "Enter")
+        expect(page.locator("#messages .user canvas")).to_have_count(1)
+        expect(page.locator("#chosen")).to_be_hidden()
+        expect(page.locator("#messages .assistant .anew")).to_be_visible(timeout=MODEL_MS)
+        self.picture("chat-picture-de")
+        content = sent[0]["messages"][0]["content"]
+        self.assertEqual([p["type"] for p in content], ["image_url", "text"])
+        self.assertTrue(content[0]["image_url"]["url"].startswith("data:image/png;base64,"))
+        page.locator("#messages .user .anew").press("Enter")
+        expect(page.locator("#chosen li")).to_have_count(1)
+        expect(page.locator("#message")).to_have_value("Was ist das?")
 
     # ---- what goes wrong
 
