@@ -20,9 +20,7 @@
  *     V_WIDE      16 when the level has tiles of its own for up to 16 rows, or 0: it then defines
  *                 wide_panel() and wide_tile(), see below
  *     V_WIDE_FROM rows of activations from which they take all of a product with fewer than 16
- *     V_FEW       rows of activations up to which V_FEW_MATMUL[type], a narrower level's, is faster:
- *                 with few of them the memory is the limit, and fewer rows of weights side by side
- *                 suit it better. 0: none.
+ *     V_FEW       rows of activations, at most 2, up to which matmul_few_template.h has it
  *     V_BEGIN(n, split) and V_END(n): what has to be said around a product with n rows of activations
  *     v_dot(sum, n_m, u, n, q, stride, kind)
  *                 to each of n_m sums the products of n words of u with 4 n bytes at its q; the
@@ -30,6 +28,10 @@
  */
 
 #include "kernels/matmul_panel_template.h"
+#include "kernels/matmul_spread_template.h"
+
+/* What the integers of a format look like: the largest tells how many products fit 16 bits. */
+enum kind { U4 = 15, U5 = 31, U6 = 63, S8 = 255 };
 
 enum {
     M_BLOCK = 256, /* rows of activations at a time: their sums are 16 KiB at 512 bits */
@@ -37,9 +39,6 @@ enum {
 };
 
 /* ---- tiles: n_m rows of activations over a panel -------------------------------------------- */
-
-/* What the integers of a format look like: the largest tells how many products fit 16 bits. */
-enum kind { U4 = 15, U5 = 31, U6 = 63, S8 = 255 };
 
 #if !V_WIDE
 static inline void wide_panel(struct sub *panel, size_t n_subs, int offset)
@@ -59,8 +58,8 @@ tile(const struct tile_args *t, size_t n_m, enum kind kind, bool split, bool has
     const size_t n_parts = split ? 2 : 1, n_words = 8 / n_parts;
     struct tile_aux x;
     for (size_t m = 0; m < n_m; m++)
-        aux_row(&x, m, t->n_subs, t->d + m * (t->q_stride / 32), t->isum + m * (t->q_stride / 16),
-                split, has_min, offset);
+        aux_row(tile_row(&x, m), t->n_subs, t->d + m * (t->q_stride / 32),
+                t->isum + m * (t->q_stride / 16), split, has_min, offset);
 
     vf acc[TILE_MAX];
 #pragma GCC unroll 16
@@ -95,41 +94,46 @@ typedef void (*tile_fn)(const struct tile_args *t);
  * for up to 8, 12 and 16. */
 struct tiles {
     tile_fn narrow[4], wide[3];
+    enum kind kind;
+    bool split, has_min;
     int offset;
 };
 
-#define TILES(name, kind, split, has_min, off)                                                     \
+#define TILES(name, kind_, split_, min_, off)                                                      \
     static inline void name##_wide_16(const struct tile_args *t)                                   \
     {                                                                                              \
-        wide_tile(t, 16, split, has_min);                                                          \
+        wide_tile(t, 16, split_, min_);                                                            \
     }                                                                                              \
     static inline void name##_wide_12(const struct tile_args *t)                                   \
     {                                                                                              \
-        wide_tile(t, 12, split, has_min);                                                          \
+        wide_tile(t, 12, split_, min_);                                                            \
     }                                                                                              \
     static inline void name##_wide_8(const struct tile_args *t)                                    \
     {                                                                                              \
-        wide_tile(t, 8, split, has_min);                                                           \
+        wide_tile(t, 8, split_, min_);                                                             \
     }                                                                                              \
     static inline void name##_8(const struct tile_args *t)                                         \
     {                                                                                              \
-        tile(t, 8, kind, split, has_min, off);                                                     \
+        tile(t, 8, kind_, split_, min_, off);                                                      \
     }                                                                                              \
     static inline void name##_4(const struct tile_args *t)                                         \
     {                                                                                              \
-        tile(t, 4, kind, split, has_min, off);                                                     \
+        tile(t, 4, kind_, split_, min_, off);                                                      \
     }                                                                                              \
     static inline void name##_2(const struct tile_args *t)                                         \
     {                                                                                              \
-        tile(t, 2, kind, split, has_min, off);                                                     \
+        tile(t, 2, kind_, split_, min_, off);                                                      \
     }                                                                                              \
     static inline void name##_1(const struct tile_args *t)                                         \
     {                                                                                              \
-        tile(t, 1, kind, split, has_min, off);                                                     \
+        tile(t, 1, kind_, split_, min_, off);                                                      \
     }                                                                                              \
     static const struct tiles name = { .narrow = { name##_1, name##_2, name##_4,                   \
                                                    V_TILE < 8 ? NULL : name##_8 },                 \
                                        .wide = { name##_wide_8, name##_wide_12, name##_wide_16 },  \
+                                       .kind = kind_,                                              \
+                                       .split = split_,                                            \
+                                       .has_min = min_,                                            \
                                        .offset = off };
 
 TILES(tile_u4_less_8, U4, false, false, 8)
@@ -146,6 +150,15 @@ TILES(tile_u4_split_min, U4, true, true, 0)
 /* ---- the product ---------------------------------------------------------------------------- */
 
 typedef void (*take_fn)(struct sub *s, struct source p);
+
+/* What is special to a format. */
+struct format {
+    take_fn take, scales;
+    spread_fn spread;
+    size_t block_subs, block_bytes;
+};
+
+#include "kernels/matmul_few_template.h"
 
 static inline struct tile_args skip_rows(struct tile_args t, size_t n)
 {
@@ -191,9 +204,9 @@ static void run_tiles(struct tile_args t, struct sub *panel, size_t n_m, size_t 
  * would have to visit them all. */
 static inline __attribute__((always_inline)) void
 matmul_rows(float *y, size_t ldy, const struct mat *w, const struct act *x, size_t r, size_t n_r,
-            size_t m0, size_t n_m, take_fn take, size_t block_subs, size_t block_bytes,
-            const struct tiles *tiles)
+            size_t m0, size_t n_m, const struct format *f, const struct tiles *tiles)
 {
+    const size_t block_subs = f->block_subs, block_bytes = f->block_bytes;
     struct sub panel[CHUNK_SUBS];
     uint8_t last_rows[V_ROWS * ROW_CHUNK_MAX];
     float sums[M_BLOCK * V_ROWS];
@@ -217,7 +230,7 @@ matmul_rows(float *y, size_t ldy, const struct mat *w, const struct act *x, size
             stride = chunk_bytes;
         }
         for (size_t b = 0; b < n; b += block_subs, p += block_bytes) {
-            take(panel + b, (struct source){ p, stride, ahead });
+            f->take(panel + b, (struct source){ p, stride, ahead });
             ahead += V_ROWS * block_bytes;
         }
         run_tiles((struct tile_args){ .y = sums,
@@ -241,51 +254,67 @@ matmul_rows(float *y, size_t ldy, const struct mat *w, const struct act *x, size
 }
 
 static inline __attribute__((always_inline)) void
+matmul_many(float *y, size_t ldy, const struct mat *w, const struct act *x, size_t row0,
+            size_t row1, const struct format *f, const struct tiles *tiles)
+{
+    V_BEGIN(x->n_rows, tiles->split);
+    for (size_t m0 = 0; m0 < x->n_rows; m0 += M_BLOCK) {
+        size_t n_m = x->n_rows - m0 < M_BLOCK ? x->n_rows - m0 : M_BLOCK;
+        for (size_t r = row0; r < row1; r += V_ROWS) {
+            size_t n_r = row1 - r < V_ROWS ? row1 - r : V_ROWS;
+            matmul_rows(y, ldy, w, x, r, n_r, m0, n_m, f, tiles);
+        }
+    }
+    V_END(x->n_rows);
+}
+
+static inline __attribute__((always_inline)) void
 matmul(float *restrict y, size_t ldy, const struct mat *w, const struct act *x, size_t row0,
-       size_t row1, take_fn take, size_t block_subs, size_t block_bytes, bool split,
-       const struct tiles *tiles)
+       size_t row1, const struct format *f, const struct tiles *tiles)
 {
     if (w->n_cols == 0) {
         for (size_t m = 0; m < x->n_rows; m++)
             memset(y + m * ldy + row0, 0, (row1 - row0) * sizeof(float));
         return;
     }
-    V_BEGIN(x->n_rows, split);
-    for (size_t m0 = 0; m0 < x->n_rows; m0 += M_BLOCK) {
-        size_t n_m = x->n_rows - m0 < M_BLOCK ? x->n_rows - m0 : M_BLOCK;
-        for (size_t r = row0; r < row1; r += V_ROWS) {
-            size_t n_r = row1 - r < V_ROWS ? row1 - r : V_ROWS;
-            matmul_rows(y, ldy, w, x, r, n_r, m0, n_m, take, block_subs, block_bytes, tiles);
-        }
+    if (x->n_rows <= V_FEW) {
+        const uint8_t *end = (const uint8_t *)w->data + row1 * w->row_bytes;
+        size_t full = row1 - (row1 - row0) % V_ROWS;
+        if (x->n_rows == 1)
+            matmul_few(1, y, ldy, w, x, row0, full, end, f, tiles);
+        else
+            matmul_few(2, y, ldy, w, x, row0, full, end, f, tiles);
+        row0 = full;
     }
-    V_END(x->n_rows);
+    matmul_many(y, ldy, w, x, row0, row1, f, tiles);
 }
 
-#define MATMUL(name, take, block_subs, block_bytes, split, tiles)                                  \
-    static void name(float *restrict y, size_t ldy, const struct mat *w, const struct act *x,      \
-                     size_t row0, size_t row1)                                                     \
+#define MATMUL(name, scales_, block_subs_, block_bytes_, tiles)                                    \
+    static void matmul_##name(float *restrict y, size_t ldy, const struct mat *w,                  \
+                              const struct act *x, size_t row0, size_t row1)                       \
     {                                                                                              \
-        if (x->n_rows <= V_FEW) {                                                                  \
-            V_FEW_MATMUL[w->type](y, ldy, w, x, row0, row1);                                       \
-            return;                                                                                \
-        }                                                                                          \
-        matmul(y, ldy, w, x, row0, row1, take, block_subs, block_bytes, split, &tiles);            \
+        const struct format f = { .take = take_##name,                                             \
+                                  .scales = scales_,                                               \
+                                  .spread = spread_##name,                                         \
+                                  .block_subs = block_subs_,                                       \
+                                  .block_bytes = block_bytes_ };                                   \
+        matmul(y, ldy, w, x, row0, row1, &f, &tiles);                                              \
     }
 
-MATMUL(matmul_q4_0, take_q4_0, 1, 18, false, tile_u4_less_8)
-MATMUL(matmul_q4_1, take_q4_1, 1, 20, false, tile_u4_min)
-MATMUL(matmul_q5_0, take_q5_0, 1, 22, false, tile_u5_less_16)
-MATMUL(matmul_q5_1, take_q5_1, 1, 24, false, tile_u5_min)
-MATMUL(matmul_q8_0, take_q8_0, 1, 34, false, tile_s8)
-MATMUL(matmul_q2_k, take_q2_k, 8, 84, true, tile_u4_split_min)
-MATMUL(matmul_q3_k, take_q3_k, 8, 110, true, tile_u4_split_less_4)
-MATMUL(matmul_q4_k, take_q4_k, 8, 144, false, tile_u4_min)
-MATMUL(matmul_q5_k, take_q5_k, 8, 176, false, tile_u5_min)
-MATMUL(matmul_q6_k, take_q6_k, 8, 210, true, tile_u6_split_less_32)
-MATMUL(matmul_iq4_nl, take_iq4_nl, 1, 18, false, tile_s8)
-MATMUL(matmul_iq4_xs, take_iq4_xs, 8, 136, false, tile_s8)
-MATMUL(matmul_mxfp4, take_mxfp4, 1, 17, false, tile_u5_less_12)
-MATMUL(matmul_nvfp4, take_nvfp4, 2, 36, true, tile_u5_split_less_12)
+MATMUL(q4_0, scales_half, 1, 18, tile_u4_less_8)
+MATMUL(q4_1, scales_two_halves, 1, 20, tile_u4_min)
+MATMUL(q5_0, scales_half, 1, 22, tile_u5_less_16)
+MATMUL(q5_1, scales_two_halves, 1, 24, tile_u5_min)
+MATMUL(q8_0, scales_half, 1, 34, tile_s8)
+MATMUL(q2_k, scales_q2_k, 8, 84, tile_u4_split_min)
+MATMUL(q3_k, scales_q3_k, 8, 110, tile_u4_split_less_4)
+MATMUL(q4_k, scales_k4, 8, 144, tile_u4_min)
+MATMUL(q5_k, scales_k4, 8, 176, tile_u5_min)
+MATMUL(q6_k, scales_q6_k, 8, 210, tile_u6_split_less_32)
+MATMUL(iq4_nl, scales_half, 1, 18, tile_s8)
+MATMUL(iq4_xs, scales_iq4_xs, 8, 136, tile_s8)
+MATMUL(mxfp4, scales_mxfp4, 1, 17, tile_u5_less_12)
+MATMUL(nvfp4, scales_nvfp4, 2, 36, tile_u5_split_less_12)
 
 const matmul_fn LEVEL(matmul_int)[QT_COUNT] = {
     [QT_Q4_0] = matmul_q4_0,   [QT_Q4_1] = matmul_q4_1,     [QT_Q5_0] = matmul_q5_0,

@@ -27,7 +27,7 @@ enum {
 
 /* A block of each of V_ROWS rows. 'ahead' is what will be wanted when these rows are done: the rows
  * themselves are read side by side, in jumps that no processor foresees, so the next ones are asked
- * for meanwhile, in the order of memory. It may lie past the end of everything. */
+ * for meanwhile, in the order of memory. It may lie past the end of everything; 0: nothing. */
 struct source {
     const uint8_t *p;
     size_t stride;
@@ -37,7 +37,7 @@ struct source {
 /* words_at() the block's byte 'at', and the same share of what comes next */
 static inline struct words words_of(struct source s, size_t at)
 {
-    for (size_t i = 0; i < 16 * V_ROWS; i += 64)
+    for (size_t i = 0; s.ahead && i < 16 * V_ROWS; i += 64)
         __builtin_prefetch((const void *)(s.ahead + at * V_ROWS + i), 0, PREFETCH_TO_L2);
     return words_at(s.p + at, s.stride);
 }
@@ -72,7 +72,7 @@ static inline vi eight_bits(vi signed_bytes)
 /* byte 'idx' of 0..3 of each element, without and with sign */
 static inline vi byte_of(vi x, unsigned idx)
 {
-    return v_and(v_shr(x, 8 * idx), v_set32(0xff));
+    return idx == 3 ? v_shr(x, 24) : v_and(v_shr(x, 8 * idx), v_set32(0xff));
 }
 
 static inline vi signed_byte_of(vi x, unsigned idx)
@@ -87,10 +87,22 @@ static inline vf negated(vf x)
 
 /* ---- the formats: one block of V_ROWS rows to its sub-blocks -------------------------------- */
 
+static inline void scales_half(struct sub *s, struct source p)
+{
+    s->scale[0] = v_half_lo(words_of(p, 0).w[0]);
+}
+
+static inline void scales_two_halves(struct sub *s, struct source p)
+{
+    vi head = words_of(p, 0).w[0];
+    s->scale[0] = v_half_lo(head);
+    s->min[0] = v_half_hi(head);
+}
+
 static inline void take_q4_0(struct sub *s, struct source p)
 {
     nibbles(s->u, words_of(p, 2));
-    s->scale[0] = v_half_lo(words_of(p, 0).w[0]);
+    scales_half(s, p);
 }
 
 static inline void take_q4_1(struct sub *s, struct source p)
@@ -125,7 +137,7 @@ static inline void take_q8_0(struct sub *s, struct source p)
         for (size_t i = 0; i < 4; i++)
             s->u[4 * half + i] = eight_bits(q.w[i]);
     }
-    s->scale[0] = v_half_lo(words_of(p, 0).w[0]);
+    scales_half(s, p);
 }
 
 static const uint8_t iq4_levels[16] = { 129, 152, 173, 191, 207, 221, 234, 246,
@@ -136,7 +148,7 @@ static inline void take_iq4_nl(struct sub *s, struct source p)
     nibbles(s->u, words_of(p, 2));
     for (size_t i = 0; i < 8; i++)
         s->u[i] = eight_bits(v_lookup(iq4_levels, s->u[i]));
-    s->scale[0] = v_half_lo(words_of(p, 0).w[0]);
+    scales_half(s, p);
 }
 
 static const uint8_t fp4_levels[16] = {
@@ -144,15 +156,20 @@ static const uint8_t fp4_levels[16] = {
 }; /* 12 + the level */
 
 /* the scale 2^(e - 128) may be subnormal: as a product of two floats in the middle of the range */
+static inline void scales_mxfp4(struct sub *s, struct source p)
+{
+    vi e = byte_of(words_of(p, 0).w[0], 0);
+    vi e1 = v_shr(e, 1), e2 = v_sub32(e, e1);
+    s->scale[0] = v_mul(v_from_bits(v_shl(v_add32(e1, v_set32(64)), 23)),
+                        v_from_bits(v_shl(v_add32(e2, v_set32(62)), 23)));
+}
+
 static inline void take_mxfp4(struct sub *s, struct source p)
 {
     nibbles(s->u, words_of(p, 1));
     for (size_t i = 0; i < 8; i++)
         s->u[i] = v_lookup(fp4_levels, s->u[i]);
-    vi e = byte_of(words_of(p, 0).w[0], 0);
-    vi e1 = v_shr(e, 1), e2 = v_sub32(e, e1);
-    s->scale[0] = v_mul(v_from_bits(v_shl(v_add32(e1, v_set32(64)), 23)),
-                        v_from_bits(v_shl(v_add32(e2, v_set32(62)), 23)));
+    scales_mxfp4(s, p);
 }
 
 /* Half of an 8-bit float without sign: its exponent and mantissa in the places of a float's, times
@@ -164,10 +181,16 @@ static inline vf e4m3_half(vi x)
     return v_select_negative(v_from_int(is_127), v_set(0.0f), y);
 }
 
+static inline void scales_nvfp4(struct sub *s, struct source p)
+{
+    vi scales = words_of(p, 0).w[0];
+    for (unsigned group = 0; group < 4; group++)
+        s[group / 2].scale[group % 2] = e4m3_half(byte_of(scales, group));
+}
+
 /* Four groups of 16 columns: 8 bytes each, low nibbles first, and a scale each. */
 static inline void take_nvfp4(struct sub *s, struct source p)
 {
-    vi scales = words_of(p, 0).w[0];
     for (unsigned group = 0; group < 4; group++) {
         struct words q = words_of(p, 4 + 16 * (group / 2));
         vi *u = &s[group / 2].u[4 * (group % 2)], mask = v_set32(0x0f0f0f0f);
@@ -176,35 +199,31 @@ static inline void take_nvfp4(struct sub *s, struct source p)
             u[i] = v_lookup(fp4_levels, v_and(w, mask));
             u[i + 2] = v_lookup(fp4_levels, v_and(v_shr(w, 4), mask));
         }
-        s[group / 2].scale[group % 2] = e4m3_half(byte_of(scales, group));
     }
+    scales_nvfp4(s, p);
 }
 
-/* The scales and mins of Q4_K and Q5_K: see quant/blocks256.c for the packing of their 6 bits. */
-static inline void take_k4_scales(struct sub *s, struct words head)
+/* The scales and mins of Q4_K and Q5_K: see quant/blocks256.c for the packing of their 6 bits. Four
+ * of each are put together at a time, as the bytes of a word. */
+static inline void scales_k4(struct sub *s, struct source p)
 {
-    vf d = v_half_lo(head.w[0]), dmin = v_half_hi(head.w[0]);
+    const vi low4 = v_set32(0x0f0f0f0f), low6 = v_set32(0x3f3f3f3f), high2 = v_set32(0x30303030);
+    struct words head = words_of(p, 0);
+    vf d = v_half_lo(head.w[0]), minus_dmin = negated(v_half_hi(head.w[0]));
+    vi scales[2] = { v_and(head.w[1], low6),
+                     v_or(v_and(head.w[3], low4), v_and(v_shr(head.w[1], 2), high2)) };
+    vi mins[2] = { v_and(head.w[2], low6),
+                   v_or(v_and(v_shr(head.w[3], 4), low4), v_and(v_shr(head.w[2], 2), high2)) };
     for (unsigned j = 0; j < 8; j++) {
-        vi scale, min;
-        if (j < 4) {
-            scale = v_and(v_shr(head.w[1], 8 * j), v_set32(63));
-            min = v_and(v_shr(head.w[2], 8 * j), v_set32(63));
-        } else {
-            vi both = byte_of(head.w[3], j - 4);
-            vi scale_hi = v_shr(byte_of(head.w[1], j - 4), 6);
-            vi min_hi = v_shr(byte_of(head.w[2], j - 4), 6);
-            scale = v_or(v_and(both, v_set32(15)), v_shl(scale_hi, 4));
-            min = v_or(v_shr(both, 4), v_shl(min_hi, 4));
-        }
-        s[j].scale[0] = v_mul(d, v_from_int(scale));
-        s[j].min[0] = negated(v_mul(dmin, v_from_int(min)));
+        s[j].scale[0] = v_mul(d, v_from_int(byte_of(scales[j / 4], j % 4)));
+        s[j].min[0] = v_mul(minus_dmin, v_from_int(byte_of(mins[j / 4], j % 4)));
     }
 }
 
 static inline void take_q4_k(struct sub *s, struct source p)
 {
     const vi mask = v_set32(0x0f0f0f0f);
-    take_k4_scales(s, words_of(p, 0));
+    scales_k4(s, p);
     for (size_t g = 0; g < 8; g++) { /* 16 bytes: half of two sub-blocks */
         struct words q = words_of(p, 16 + 16 * g);
         struct sub *lo = &s[g / 2 * 2], *hi = lo + 1;
@@ -218,7 +237,7 @@ static inline void take_q4_k(struct sub *s, struct source p)
 static inline void take_q5_k(struct sub *s, struct source p)
 {
     const vi mask = v_set32(0x0f0f0f0f), fifth = v_set32(0x10101010);
-    take_k4_scales(s, words_of(p, 0));
+    scales_k4(s, p);
     for (size_t half = 0; half < 2; half++) {
         struct words high = words_of(p, 16 + 16 * half);
         for (unsigned g = 0; g < 4; g++) {
@@ -232,6 +251,14 @@ static inline void take_q5_k(struct sub *s, struct source p)
             }
         }
     }
+}
+
+static inline void scales_q6_k(struct sub *s, struct source p)
+{
+    vf d = v_half_hi(words_of(p, 194).w[3]);
+    struct words scales = words_of(p, 192);
+    for (unsigned j = 0; j < 16; j++)
+        s[j / 2].scale[j % 2] = v_mul(d, v_from_int(signed_byte_of(scales.w[j / 4], j % 4)));
 }
 
 static inline void take_q6_k(struct sub *s, struct source p)
@@ -251,24 +278,40 @@ static inline void take_q6_k(struct sub *s, struct source p)
             }
         }
     }
-    vf d = v_half_hi(words_of(p, 194).w[3]);
-    struct words scales = words_of(p, 192);
-    for (unsigned j = 0; j < 16; j++)
-        s[j / 2].scale[j % 2] = v_mul(d, v_from_int(signed_byte_of(scales.w[j / 4], j % 4)));
+    scales_q6_k(s, p);
 }
 
-static inline void take_iq4_xs(struct sub *s, struct source p)
+static inline void scales_iq4_xs(struct sub *s, struct source p)
 {
     struct words head = words_of(p, 0);
     vf d = v_half_lo(head.w[0]);
     vi high = v_shr(head.w[0], 16);
     for (unsigned j = 0; j < 8; j++) {
-        nibbles(s[j].u, words_of(p, 8 + 16 * j));
-        for (size_t i = 0; i < 8; i++)
-            s[j].u[i] = eight_bits(v_lookup(iq4_levels, s[j].u[i]));
         vi lo4 = v_and(v_shr(head.w[1], 4 * j), v_set32(15));
         vi hi2 = v_shl(v_and(v_shr(high, 2 * j), v_set32(3)), 4);
         s[j].scale[0] = v_mul(d, v_from_int(v_sub32(v_or(lo4, hi2), v_set32(32))));
+    }
+}
+
+static inline void take_iq4_xs(struct sub *s, struct source p)
+{
+    for (unsigned j = 0; j < 8; j++) {
+        nibbles(s[j].u, words_of(p, 8 + 16 * j));
+        for (size_t i = 0; i < 8; i++)
+            s[j].u[i] = eight_bits(v_lookup(iq4_levels, s[j].u[i]));
+    }
+    scales_iq4_xs(s, p);
+}
+
+static inline void scales_q2_k(struct sub *s, struct source p)
+{
+    vi d_dmin = words_of(p, 68).w[3];
+    vf d = v_half_lo(d_dmin), dmin = v_half_hi(d_dmin);
+    struct words scales = words_of(p, 0);
+    for (unsigned j = 0; j < 16; j++) {
+        vi both = byte_of(scales.w[j / 4], j % 4);
+        s[j / 2].scale[j % 2] = v_mul(d, v_from_int(v_and(both, v_set32(15))));
+        s[j / 2].min[j % 2] = negated(v_mul(dmin, v_from_int(v_shr(both, 4))));
     }
 }
 
@@ -281,13 +324,18 @@ static inline void take_q2_k(struct sub *s, struct source p)
             for (size_t i = 0; i < 4; i++)
                 s[part / 2 * 4 + k].u[part % 2 * 4 + i] = v_and(v_shr(q.w[i], 2 * k), mask);
     }
-    vi d_dmin = words_of(p, 68).w[3];
-    vf d = v_half_lo(d_dmin), dmin = v_half_hi(d_dmin);
-    struct words scales = words_of(p, 0);
+    scales_q2_k(s, p);
+}
+
+static inline void scales_q3_k(struct sub *s, struct source p)
+{
+    vf d = v_half_hi(words_of(p, 94).w[3]);
+    struct words scales = words_of(p, 92); /* w[1], w[2]: low nibbles; w[3]: high bits */
     for (unsigned j = 0; j < 16; j++) {
-        vi both = byte_of(scales.w[j / 4], j % 4);
-        s[j / 2].scale[j % 2] = v_mul(d, v_from_int(v_and(both, v_set32(15))));
-        s[j / 2].min[j % 2] = negated(v_mul(dmin, v_from_int(v_shr(both, 4))));
+        vi low = v_shr(byte_of(scales.w[1 + j / 4 % 2], j % 4), j < 8 ? 0 : 4);
+        vi high = v_shr(byte_of(scales.w[3], j % 4), 2 * (j / 4));
+        vi both = v_or(v_and(low, v_set32(15)), v_shl(v_and(high, v_set32(3)), 4));
+        s[j / 2].scale[j % 2] = v_mul(d, v_from_int(v_sub32(both, v_set32(32))));
     }
 }
 
@@ -304,14 +352,7 @@ static inline void take_q3_k(struct sub *s, struct source p)
                                                   v_and(v_shl(v_shr(high.w[i], sub), 2), third));
         }
     }
-    vf d = v_half_hi(words_of(p, 94).w[3]);
-    struct words scales = words_of(p, 92); /* w[1], w[2]: low nibbles; w[3]: high bits */
-    for (unsigned j = 0; j < 16; j++) {
-        vi low = v_shr(byte_of(scales.w[1 + j / 4 % 2], j % 4), j < 8 ? 0 : 4);
-        vi high = v_shr(byte_of(scales.w[3], j % 4), 2 * (j / 4));
-        vi both = v_or(v_and(low, v_set32(15)), v_shl(v_and(high, v_set32(3)), 4));
-        s[j / 2].scale[j % 2] = v_mul(d, v_from_int(v_sub32(both, v_set32(32))));
-    }
+    scales_q3_k(s, p);
 }
 
 /* ---- what tiles of activations need ---------------------------------------------------------- */
@@ -330,58 +371,70 @@ struct tile_args {
     const int16_t *isum; /* [n_m, 2 n_subs] at q_stride / 16    */
 };
 
-/* What a tile needs of the activations beside q: d; and, of all 32 columns or of each half,
+/* What is needed of a row of activations beside q: d; and, of all 32 columns or of each half,
  * d * isum for the mins and the offset's share of the integer sum. */
+struct row_aux {
+    float *d, *dsum[2];
+    int32_t *start[2];
+};
+
 struct tile_aux {
     float d[TILE_MAX][CHUNK_SUBS];
     float dsum[2][TILE_MAX][CHUNK_SUBS];
     int32_t start[2][TILE_MAX][CHUNK_SUBS];
 };
 
+static inline struct row_aux tile_row(struct tile_aux *x, size_t m)
+{
+    return (struct row_aux){ x->d[m],
+                             { x->dsum[0][m], x->dsum[1][m] },
+                             { x->start[0][m], x->start[1][m] } };
+}
+
 /* V_ROWS sub-blocks of one row, from sub-block b */
-static inline __attribute__((always_inline)) void aux_vector(struct tile_aux *x, size_t m, size_t b,
+static inline __attribute__((always_inline)) void aux_vector(struct row_aux x, size_t b,
                                                              const float *d, const int16_t *isum,
                                                              bool split, bool has_min, int offset)
 {
     vf dv = v_load(d + b);
     vi both = v_load_int(isum + 2 * b); /* the two halves' sums, 16 bits each */
     vi half[2] = { split ? v_sar(v_shl(both, 16), 16) : v_add_halves(both), v_sar(both, 16) };
-    v_store(&x->d[m][b], dv);
+    v_store(x.d + b, dv);
     for (size_t part = 0; part < (split ? 2 : 1); part++) {
         if (has_min)
-            v_store(&x->dsum[part][m][b], v_mul(dv, v_from_int(half[part])));
+            v_store(x.dsum[part] + b, v_mul(dv, v_from_int(half[part])));
         if (offset)
-            v_store_int(&x->start[part][m][b], v_mul32(half[part], v_set32((uint32_t)-offset)));
+            v_store_int(x.start[part] + b, v_mul32(half[part], v_set32((uint32_t)-offset)));
     }
 }
 
-static inline __attribute__((always_inline)) void aux_one(struct tile_aux *x, size_t m, size_t b,
+static inline __attribute__((always_inline)) void aux_one(struct row_aux x, size_t b,
                                                           const float *d, const int16_t *isum,
                                                           bool split, bool has_min, int offset)
 {
-    x->d[m][b] = d[b];
+    x.d[b] = d[b];
     for (size_t part = 0; part < (split ? 2 : 1); part++) {
         int32_t sum = split ? isum[2 * b + part] : isum[2 * b] + isum[2 * b + 1];
         if (has_min)
-            x->dsum[part][m][b] = d[b] * (float)sum;
+            x.dsum[part][b] = d[b] * (float)sum;
         if (offset)
-            x->start[part][m][b] = -offset * sum;
+            x.start[part][b] = -offset * sum;
     }
 }
 
 /* Full vectors; the last one overlaps its neighbour rather than reach past the row. */
-static inline __attribute__((always_inline)) void aux_row(struct tile_aux *x, size_t m, size_t n,
+static inline __attribute__((always_inline)) void aux_row(struct row_aux x, size_t n,
                                                           const float *d, const int16_t *isum,
                                                           bool split, bool has_min, int offset)
 {
     if (n < V_ROWS) {
         for (size_t b = 0; b < n; b++)
-            aux_one(x, m, b, d, isum, split, has_min, offset);
+            aux_one(x, b, d, isum, split, has_min, offset);
         return;
     }
     for (size_t b = 0; b + V_ROWS < n; b += V_ROWS)
-        aux_vector(x, m, b, d, isum, split, has_min, offset);
-    aux_vector(x, m, n - V_ROWS, d, isum, split, has_min, offset);
+        aux_vector(x, b, d, isum, split, has_min, offset);
+    aux_vector(x, n - V_ROWS, d, isum, split, has_min, offset);
 }
 
 #endif

@@ -127,6 +127,30 @@ static void judge_many(enum qtype type)
     guard_release_all();
 }
 
+/* Single tokens and two of them, which go ways of their own: every fill, and rows so long that they
+ * are worked on in pieces, ending in the middle of one. */
+static void judge_few(enum qtype type)
+{
+    enum { ROWS = 33, FEW = 2 };
+    size_t block = qtype_traits(type)->block_len;
+    for (int fill = 0; fill < FILL_COUNT; fill++) {
+        size_t n_cols = fill % 2 ? 4096 + block * (1 + rng_below(9)) : block * (1 + rng_below(40));
+        struct mat w = { .type = type, .n_rows = ROWS, .n_cols = n_cols };
+        if (!qtype_row_bytes(&w.row_bytes, type, n_cols))
+            abort();
+        void *data = guard_alloc(ROWS * w.row_bytes, SIDE_END);
+        float *all = guard_alloc(FEW * ROWS * sizeof(float), SIDE_END);
+        fill_weights(data, type, ROWS, w.row_bytes, (enum fill)fill);
+        w.data = data;
+        struct acts x = acts_make(FEW, n_cols, (enum fill)rng_below(FILL_COUNT), SIDE_END);
+        levels[0].k.matmul[type](all, ROWS, &w, &x.a, 0, ROWS);
+        for (size_t n_m = 1; n_m <= FEW; n_m++)
+            judge_range(&w, &x, all, n_m, rng_below(16), ROWS - rng_below(2), (enum fill)fill,
+                        SIDE_END);
+        guard_release_all();
+    }
+}
+
 static void judge_type(enum qtype type)
 {
     static const size_t rows[] = { 1, 3, 4, 8, 15, 16, 17, 33, ROWS_MAX };
@@ -140,6 +164,7 @@ static void judge_type(enum qtype type)
         }
     }
     judge_many(type);
+    judge_few(type);
     judge_counts(type, block == 1 ? 83 : block == 32 || block == 64 ? 576 : 768);
 }
 

@@ -3,13 +3,19 @@
 
 #include "kernels/arm/arm.h"
 
-#define LEVEL(name)  name##_dotprod
-#define V_SIGNED     1
-#define V_TILE       8
-#define V_WIDE       0
-#define V_WIDE_FROM  0
-#define V_FEW        0
-#define V_FEW_MATMUL ((const matmul_fn *)NULL)
+#define LEVEL(name) name##_dotprod
+#define V_SIGNED    1
+#define V_TILE      8
+#define V_WIDE      0
+#define V_WIDE_FROM 0
+#define V_FEW       1
+
+static inline vi v_dot4(vi w, vi q, int largest)
+{
+    (void)largest;
+    return vreinterpretq_u32_s32(
+        vdotq_s32(vdupq_n_s32(0), vreinterpretq_s8_u32(w), vreinterpretq_s8_u32(q)));
+}
 
 static inline __attribute__((always_inline)) void v_dot(vi *sum, size_t n_m, const vi *u, size_t n,
                                                         const int8_t *q, size_t stride, int largest)

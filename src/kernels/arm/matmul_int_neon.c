@@ -5,13 +5,21 @@
 
 #include "kernels/arm/arm.h"
 
-#define LEVEL(name)  name##_neon
-#define V_SIGNED     1
-#define V_TILE       8
-#define V_WIDE       0
-#define V_WIDE_FROM  0
-#define V_FEW        0
-#define V_FEW_MATMUL ((const matmul_fn *)NULL)
+#define LEVEL(name) name##_neon
+#define V_SIGNED    1
+#define V_TILE      8
+#define V_WIDE      0
+#define V_WIDE_FROM 0
+#define V_FEW       1
+
+static inline vi v_dot4(vi w, vi q, int largest)
+{
+    (void)largest;
+    int8x16_t a = vreinterpretq_s8_u32(w), b = vreinterpretq_s8_u32(q);
+    int32x4_t lo = vpaddlq_s16(vmull_s8(vget_low_s8(a), vget_low_s8(b)));
+    int32x4_t hi = vpaddlq_s16(vmull_high_s8(a, b));
+    return vreinterpretq_u32_s32(vpaddq_s32(lo, hi));
+}
 
 static inline __attribute__((always_inline)) void v_dot(vi *sum, size_t n_m, const vi *u, size_t n,
                                                         const int8_t *q, size_t stride, int largest)

@@ -126,6 +126,80 @@ static inline vi v_zip_hi64(vi a, vi b)
     return vreinterpretq_u32_u64(vzip2q_u64(vreinterpretq_u64_u32(a), vreinterpretq_u64_u32(b)));
 }
 
+/* ---- columns across the lanes, for matmul_few_template.h: see x86/v512.h ---- */
+
+struct cols {
+    vi v[4];
+};
+
+static inline struct cols v_cols(const uint8_t *p, const uint8_t *q)
+{
+    return (
+        struct cols){ { v_load_int(p), v_load_int(p + 16), v_load_int(q), v_load_int(q + 16) } };
+}
+
+static inline vi v_plane(vi x, int n)
+{
+    return vreinterpretq_u32_u8(vshlq_u8(vreinterpretq_u8_u32(x), vdupq_n_s8((int8_t)-n)));
+}
+
+static inline struct cols v_planes(const uint8_t *p, int n, int m)
+{
+    vi lo = v_load_int(p), hi = v_load_int(p + 16);
+    return (struct cols){ { v_plane(lo, n), v_plane(hi, n), v_plane(lo, m), v_plane(hi, m) } };
+}
+
+static inline struct cols v_nibbles(const uint8_t *p, const uint8_t *q)
+{
+    const vi low4 = v_set32(0x0f0f0f0f);
+    vi x = v_load_int(p), y = v_load_int(q);
+    return (struct cols){ { v_and(x, low4), v_plane(x, 4), v_and(y, low4), v_plane(y, 4) } };
+}
+
+static inline struct cols v_nibbles8(const uint8_t *p)
+{
+    const vi low4 = v_set32(0x0f0f0f0f);
+    vi x = v_load_int(p), y = v_load_int(p + 16);
+    vi x_hi = v_plane(x, 4), y_hi = v_plane(y, 4);
+    x = v_and(x, low4);
+    y = v_and(y, low4);
+    return (struct cols){ { v_zip_lo64(x, x_hi), v_zip_hi64(x, x_hi), v_zip_lo64(y, y_hi),
+                            v_zip_hi64(y, y_hi) } };
+}
+
+static inline vi v_add_bits(vi x, uint32_t bits, vi value)
+{
+    const vi bit = vreinterpretq_u32_u64(vdupq_n_u64(0x8040201008040201));
+    uint8x16_t bytes = vcombine_u8(vdup_n_u8((uint8_t)bits), vdup_n_u8((uint8_t)(bits >> 8)));
+    return v_add_where(x, vreinterpretq_u32_u8(bytes), bit, value);
+}
+
+static inline struct cols v_cols_add(struct cols c, uint32_t lo, uint32_t hi, vi value)
+{
+    return (struct cols){ { v_add_bits(c.v[0], lo, value), v_add_bits(c.v[1], lo >> 16, value),
+                            v_add_bits(c.v[2], hi, value), v_add_bits(c.v[3], hi >> 16, value) } };
+}
+
+static inline vi v_add_pairs32(vi a, vi b)
+{
+    return vpaddq_u32(a, b);
+}
+
+static inline vi v_add_pairs16(vi a, vi b)
+{
+    return vpaddq_u32(a, b);
+}
+
+static inline void v_transpose(vi x[V_ROWS])
+{
+    vi lo01 = v_zip_lo32(x[0], x[1]), lo23 = v_zip_lo32(x[2], x[3]);
+    vi hi01 = v_zip_hi32(x[0], x[1]), hi23 = v_zip_hi32(x[2], x[3]);
+    x[0] = v_zip_lo64(lo01, lo23);
+    x[1] = v_zip_hi64(lo01, lo23);
+    x[2] = v_zip_lo64(hi01, hi23);
+    x[3] = v_zip_hi64(hi01, hi23);
+}
+
 /* ---- floats ---- */
 
 static inline vf v_set(float x)

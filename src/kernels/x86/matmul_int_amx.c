@@ -12,13 +12,12 @@
 #include "kernels/x86/v512.h"
 #include "kernels/x86/x86.h"
 
-#define LEVEL(name)  name##_amx
-#define V_SIGNED     0
-#define V_TILE       8
-#define V_WIDE       16
-#define V_WIDE_FROM  8
-#define V_FEW        2
-#define V_FEW_MATMUL matmul_int_avx512vl
+#define LEVEL(name) name##_amx
+#define V_SIGNED    0
+#define V_TILE      8
+#define V_WIDE      16
+#define V_WIDE_FROM 8
+#define V_FEW       2
 
 /* Tiles 0 to 3: sums; 4 and 5: activations, 6 and 7: weights, of 32 columns or of 16. */
 struct tile_config {
@@ -54,6 +53,12 @@ static void begin(size_t n_rows, bool split)
 #define V_END(n_rows)                                                                              \
     if ((n_rows) >= V_WIDE_FROM)                                                                   \
     _tile_release()
+
+static inline vi v_dot4(vi w, vi q, int largest)
+{
+    (void)largest;
+    return _mm512_dpbusd_epi32(_mm512_setzero_si512(), w, q);
+}
 
 static inline __attribute__((always_inline)) void v_dot(vi *sum, size_t n_m, const vi *u, size_t n,
                                                         const int8_t *q, size_t stride, int largest)
@@ -183,8 +188,8 @@ static inline __attribute__((always_inline)) void wide_tile(const struct tile_ar
     slot_sums sums[SLOTS] __attribute__((aligned(64)));
     struct tile_aux x;
     for (size_t m = 0; m < t->n_rows; m++)
-        aux_row(&x, m, t->n_subs, t->d + m * (t->q_stride / 32), t->isum + m * (t->q_stride / 16),
-                split, has_min, 0);
+        aux_row(tile_row(&x, m), t->n_subs, t->d + m * (t->q_stride / 32),
+                t->isum + m * (t->q_stride / 16), split, has_min, 0);
     clear_rows(&x, sums, t->n_rows, n_m);
 
     vf acc[V_WIDE];

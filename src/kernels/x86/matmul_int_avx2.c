@@ -6,19 +6,23 @@
 #include "kernels/x86/v256.h"
 #include "kernels/x86/x86.h"
 
-#define LEVEL(name)  name##_avx2
-#define V_SIGNED     1
-#define V_TILE       4
-#define V_WIDE       0
-#define V_WIDE_FROM  0
-#define V_FEW        0
-#define V_FEW_MATMUL ((const matmul_fn *)NULL)
+#define LEVEL(name) name##_avx2
+#define V_SIGNED    1
+#define V_TILE      4
+#define V_WIDE      0
+#define V_WIDE_FROM 0
+#define V_FEW       1
 
 static inline vi dot_pairs(vi w, vi q, int largest)
 {
     if (largest < 64)
         return _mm256_maddubs_epi16(w, q);
     return _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(q, w));
+}
+
+static inline vi v_dot4(vi w, vi q, int largest)
+{
+    return _mm256_madd_epi16(dot_pairs(w, q, largest), _mm256_set1_epi16(1));
 }
 
 static inline __attribute__((always_inline)) void v_dot(vi *sum, size_t n_m, const vi *u, size_t n,

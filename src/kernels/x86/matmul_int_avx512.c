@@ -6,13 +6,12 @@
 #include "kernels/x86/v512.h"
 #include "kernels/x86/x86.h"
 
-#define LEVEL(name)  name##_avx512
-#define V_SIGNED     1
-#define V_TILE       8
-#define V_WIDE       0
-#define V_WIDE_FROM  0
-#define V_FEW        0
-#define V_FEW_MATMUL ((const matmul_fn *)NULL)
+#define LEVEL(name) name##_avx512
+#define V_SIGNED    1
+#define V_TILE      8
+#define V_WIDE      0
+#define V_WIDE_FROM 0
+#define V_FEW       2
 
 static inline vi dot_pairs(vi w, vi q, int largest)
 {
@@ -20,6 +19,11 @@ static inline vi dot_pairs(vi w, vi q, int largest)
         return _mm512_maddubs_epi16(w, q);
     vi minus_q = _mm512_mask_sub_epi8(q, _mm512_movepi8_mask(w), _mm512_setzero_si512(), q);
     return _mm512_maddubs_epi16(_mm512_abs_epi8(w), minus_q);
+}
+
+static inline vi v_dot4(vi w, vi q, int largest)
+{
+    return _mm512_madd_epi16(dot_pairs(w, q, largest), _mm512_set1_epi16(1));
 }
 
 static inline __attribute__((always_inline)) void v_dot(vi *sum, size_t n_m, const vi *u, size_t n,

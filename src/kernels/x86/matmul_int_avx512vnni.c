@@ -3,13 +3,18 @@
 #include "kernels/x86/v512.h"
 #include "kernels/x86/x86.h"
 
-#define LEVEL(name)  name##_avx512vnni
-#define V_SIGNED     0
-#define V_TILE       8
-#define V_WIDE       0
-#define V_WIDE_FROM  0
-#define V_FEW        2
-#define V_FEW_MATMUL matmul_int_avx512vl
+#define LEVEL(name) name##_avx512vnni
+#define V_SIGNED    0
+#define V_TILE      8
+#define V_WIDE      0
+#define V_WIDE_FROM 0
+#define V_FEW       2
+
+static inline vi v_dot4(vi w, vi q, int largest)
+{
+    (void)largest;
+    return _mm512_dpbusd_epi32(_mm512_setzero_si512(), w, q);
+}
 
 static inline __attribute__((always_inline)) void v_dot(vi *sum, size_t n_m, const vi *u, size_t n,
                                                         const int8_t *q, size_t stride, int largest)

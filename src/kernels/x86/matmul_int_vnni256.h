@@ -3,12 +3,17 @@
 #include "kernels/x86/v256.h"
 #include "kernels/x86/x86.h"
 
-#define V_SIGNED     0
-#define V_TILE       4
-#define V_WIDE       0
-#define V_WIDE_FROM  0
-#define V_FEW        0
-#define V_FEW_MATMUL ((const matmul_fn *)NULL)
+#define V_SIGNED    0
+#define V_TILE      4
+#define V_WIDE      0
+#define V_WIDE_FROM 0
+#define V_FEW       1
+
+static inline vi v_dot4(vi w, vi q, int largest)
+{
+    (void)largest;
+    return V_DPBUSD(_mm256_setzero_si256(), w, q);
+}
 
 static inline __attribute__((always_inline)) void v_dot(vi *sum, size_t n_m, const vi *u, size_t n,
                                                         const int8_t *q, size_t stride, int largest)

@@ -129,6 +129,93 @@ static inline vi v_zip_hi64(vi a, vi b)
     return _mm256_unpackhi_epi64(a, b);
 }
 
+/* ---- columns across the lanes, for matmul_few_template.h: see v512.h ---- */
+
+struct cols {
+    vi v[2];
+};
+
+static inline struct cols v_cols(const uint8_t *p, const uint8_t *q)
+{
+    return (struct cols){ { v_load_int(p), v_load_int(q) } };
+}
+
+static inline vi v_plane(vi x, int n)
+{
+    return n < 0 ? v_shl(x, (unsigned)-n) : v_shr(x, (unsigned)n);
+}
+
+static inline struct cols v_planes(const uint8_t *p, int n, int m)
+{
+    vi x = v_load_int(p);
+    return (struct cols){ { v_plane(x, n), v_plane(x, m) } };
+}
+
+static inline vi v_nibbles_of(const uint8_t *p)
+{
+    vi x = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)p));
+    const vi count = _mm256_set_epi32(4, 4, 4, 4, 0, 0, 0, 0);
+    return _mm256_and_si256(_mm256_srlv_epi32(x, count), v_set32(0x0f0f0f0f));
+}
+
+static inline struct cols v_nibbles(const uint8_t *p, const uint8_t *q)
+{
+    return (struct cols){ { v_nibbles_of(p), v_nibbles_of(q) } };
+}
+
+static inline struct cols v_nibbles8(const uint8_t *p)
+{
+    const vi mask = v_set32(0x0f0f0f0f), count = _mm256_set_epi64x(4, 0, 4, 0);
+    vi x = v_load_int(p);
+    vi lo = _mm256_permute4x64_epi64(x, 0x50), hi = _mm256_permute4x64_epi64(x, 0xfa);
+    return (struct cols){ { _mm256_and_si256(_mm256_srlv_epi64(lo, count), mask),
+                            _mm256_and_si256(_mm256_srlv_epi64(hi, count), mask) } };
+}
+
+static inline vi v_add_bits(vi x, uint32_t bits, vi value)
+{
+    const vi byte_of_bit =
+        _mm256_set_epi64x(0x0303030303030303, 0x0202020202020202, 0x0101010101010101, 0);
+    const vi bit = _mm256_set1_epi64x((int64_t)0x8040201008040201);
+    return v_add_where(x, _mm256_shuffle_epi8(v_set32(bits), byte_of_bit), bit, value);
+}
+
+static inline struct cols v_cols_add(struct cols c, uint32_t lo, uint32_t hi, vi value)
+{
+    return (struct cols){ { v_add_bits(c.v[0], lo, value), v_add_bits(c.v[1], hi, value) } };
+}
+
+static inline vi v_add_pairs16(vi a, vi b)
+{
+    return v_add_halves(_mm256_packs_epi32(a, b));
+}
+
+static inline vi v_add_pairs32(vi a, vi b)
+{
+    __m256 x = _mm256_castsi256_ps(a), y = _mm256_castsi256_ps(b);
+    return _mm256_add_epi32(_mm256_castps_si256(_mm256_shuffle_ps(x, y, 0x88)),
+                            _mm256_castps_si256(_mm256_shuffle_ps(x, y, 0xdd)));
+}
+
+static inline void v_transpose(vi x[V_ROWS])
+{
+    vi a[V_ROWS];
+#pragma GCC unroll 2
+    for (size_t i = 0; i < 8; i += 4) { /* 4 x 4 in each 128 bits */
+        vi lo01 = v_zip_lo32(x[i], x[i + 1]), lo23 = v_zip_lo32(x[i + 2], x[i + 3]);
+        vi hi01 = v_zip_hi32(x[i], x[i + 1]), hi23 = v_zip_hi32(x[i + 2], x[i + 3]);
+        a[i] = v_zip_lo64(lo01, lo23);
+        a[i + 1] = v_zip_hi64(lo01, lo23);
+        a[i + 2] = v_zip_lo64(hi01, hi23);
+        a[i + 3] = v_zip_hi64(hi01, hi23);
+    }
+#pragma GCC unroll 4
+    for (size_t i = 0; i < 4; i++) {
+        x[i] = _mm256_permute2x128_si256(a[i], a[4 + i], 0x20);
+        x[4 + i] = _mm256_permute2x128_si256(a[i], a[4 + i], 0x31);
+    }
+}
+
 /* ---- floats ---- */
 
 static inline vf v_set(float x)

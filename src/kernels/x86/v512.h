@@ -132,6 +132,97 @@ static inline vi v_zip_hi64(vi a, vi b)
     return _mm512_unpackhi_epi64(a, b);
 }
 
+/* ---- columns across the lanes, for matmul_few_template.h ---- */
+
+/* 64 columns of one row, a byte each, in their order */
+struct cols {
+    vi v[1];
+};
+
+/* 32 bytes from p and 32 from q */
+static inline struct cols v_cols(const uint8_t *p, const uint8_t *q)
+{
+    __m256i lo = _mm256_loadu_si256((const __m256i *)p);
+    return (struct cols){ { _mm512_inserti64x4(_mm512_castsi256_si512(lo),
+                                               _mm256_loadu_si256((const __m256i *)q), 1) } };
+}
+
+/* The 32 bytes at p, twice: with their bits moved down by n, and by m (up, where negative). Bits that
+ * come from a neighbour are there too. */
+static inline struct cols v_planes(const uint8_t *p, int n, int m)
+{
+    vi x = _mm512_broadcast_i64x4(_mm256_loadu_si256((const __m256i *)p));
+    vi count = _mm512_inserti64x4(_mm512_set1_epi32(n & 31), _mm256_set1_epi32(m & 31), 1);
+    return (struct cols){ { _mm512_rorv_epi32(x, count) } };
+}
+
+/* 16 bytes of nibbles at p and at q: low ones of p, high ones of p, those of q */
+static inline struct cols v_nibbles(const uint8_t *p, const uint8_t *q)
+{
+    vi x = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)p));
+    x = _mm512_mask_broadcast_i32x4(x, 0xff00, _mm_loadu_si128((const __m128i *)q));
+    const vi count = _mm512_set_epi32(4, 4, 4, 4, 0, 0, 0, 0, 4, 4, 4, 4, 0, 0, 0, 0);
+    return (struct cols){ { _mm512_and_si512(_mm512_srlv_epi32(x, count), v_set32(0x0f0f0f0f)) } };
+}
+
+/* 32 bytes of nibbles: low ones of the first 8, high ones of these, and so on */
+static inline struct cols v_nibbles8(const uint8_t *p)
+{
+    const vi twice = _mm512_set_epi64(3, 3, 2, 2, 1, 1, 0, 0);
+    const vi count = _mm512_set_epi64(4, 0, 4, 0, 4, 0, 4, 0);
+    vi x = _mm512_castsi256_si512(_mm256_loadu_si256((const __m256i *)p));
+    x = _mm512_srlv_epi64(_mm512_permutexvar_epi64(twice, x), count);
+    return (struct cols){ { _mm512_and_si512(x, v_set32(0x0f0f0f0f)) } };
+}
+
+/* 'value' added to byte i where bit i of the 64 is set: those of lo, then those of hi */
+static inline struct cols v_cols_add(struct cols c, uint32_t lo, uint32_t hi, vi value)
+{
+    __mmask64 bits = (uint64_t)hi << 32 | lo;
+    return (struct cols){ { _mm512_mask_add_epi8(c.v[0], bits, c.v[0], value) } };
+}
+
+/* Neighbours of a, then of b, as signed 16 bits, added in pairs; they must fit. In each 128 bits. */
+static inline vi v_add_pairs16(vi a, vi b)
+{
+    return v_add_halves(_mm512_packs_epi32(a, b));
+}
+
+/* the same of any 32-bit numbers */
+static inline vi v_add_pairs32(vi a, vi b)
+{
+    __m512 x = _mm512_castsi512_ps(a), y = _mm512_castsi512_ps(b);
+    return _mm512_add_epi32(_mm512_castps_si512(_mm512_shuffle_ps(x, y, 0x88)),
+                            _mm512_castps_si512(_mm512_shuffle_ps(x, y, 0xdd)));
+}
+
+/* x[i]'s element j becomes x[j]'s element i */
+static inline void v_transpose(vi x[V_ROWS])
+{
+    vi a[V_ROWS], b[V_ROWS];
+#pragma GCC unroll 4
+    for (size_t i = 0; i < 16; i += 4) { /* 4 x 4 in each 128 bits */
+        vi lo01 = v_zip_lo32(x[i], x[i + 1]), lo23 = v_zip_lo32(x[i + 2], x[i + 3]);
+        vi hi01 = v_zip_hi32(x[i], x[i + 1]), hi23 = v_zip_hi32(x[i + 2], x[i + 3]);
+        a[i] = v_zip_lo64(lo01, lo23);
+        a[i + 1] = v_zip_hi64(lo01, lo23);
+        a[i + 2] = v_zip_lo64(hi01, hi23);
+        a[i + 3] = v_zip_hi64(hi01, hi23);
+    }
+#pragma GCC unroll 4
+    for (size_t i = 0; i < 4;
+         i++) { /* then these as elements: a[4 r + i] has rows 4 r.., columns i, 4 + i.. */
+        b[i] = _mm512_shuffle_i32x4(a[i], a[4 + i], 0x44);
+        b[4 + i] = _mm512_shuffle_i32x4(a[i], a[4 + i], 0xee);
+        b[8 + i] = _mm512_shuffle_i32x4(a[8 + i], a[12 + i], 0x44);
+        b[12 + i] = _mm512_shuffle_i32x4(a[8 + i], a[12 + i], 0xee);
+        x[i] = _mm512_shuffle_i32x4(b[i], b[8 + i], 0x88);
+        x[4 + i] = _mm512_shuffle_i32x4(b[i], b[8 + i], 0xdd);
+        x[8 + i] = _mm512_shuffle_i32x4(b[4 + i], b[12 + i], 0x88);
+        x[12 + i] = _mm512_shuffle_i32x4(b[4 + i], b[12 + i], 0xdd);
+    }
+}
+
 /* ---- floats ---- */
 
 static inline vf v_set(float x)

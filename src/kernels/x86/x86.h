@@ -14,8 +14,4 @@ void kernels_init_matmul_int_avx512(struct kernels *k);
 void kernels_init_matmul_int_avx512vnni(struct kernels *k);
 void kernels_init_matmul_int_amx(struct kernels *k);
 
-/* Products in 256 bits, by type: the two levels above take them for few rows of activations. */
-void kernels_init_matmul_int_avx512vl(struct kernels *k);
-extern const matmul_fn matmul_int_avx512vl[QT_COUNT];
-
 #endif
