@@ -12,6 +12,8 @@ The same load against both servers, one after the other, with as many threads ea
               have taken so long: that time over the real one is 'of unmixed'. 'short' is the time to the first token of a
               question of one line that another user asks meanwhile
 
+Processor time is the servers' own: it says what mixing costs also when the machine has other work.
+
 A token is an event of the stream. Documents differ from their first word on, so that no server has seen the beginning.
 Prints a table; --json PATH also keeps the figures.
 """
@@ -80,6 +82,12 @@ class Server:
     def resident(self):
         with open(f"/proc/{self.process.pid}/statm") as f:
             return int(f.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+    def processor(self):
+        """Seconds of processor time so far."""
+        with open(f"/proc/{self.process.pid}/stat") as f:
+            fields = f.read().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def stop(self):
         self.process.terminate()
@@ -191,20 +199,23 @@ def percentile(values, p):
 def alone(server, args):
     users = start_users(server, args, args.users)
     time.sleep(1)
-    start = time.monotonic()
+    start, used = time.monotonic(), server.processor()
     time.sleep(args.seconds)
-    end = time.monotonic()
+    end, used = time.monotonic(), server.processor() - used
     stop_users(users)
     gaps = [g for u in users for g in u.gaps(start, end)]
-    return {"tokens_s": sum(u.count(start, end) for u in users) / (end - start), "gap_max_s": max(gaps, default=float("nan")),
+    n = sum(u.count(start, end) for u in users)
+    return {"tokens_s": n / (end - start), "processor_s": used / max(1, n), "gap_max_s": max(gaps, default=float("nan")),
             "gap_p95_s": percentile(gaps, 0.95), "gap_median_s": percentile(gaps, 0.5),
             "first_s": max(u.first_after() for u in users)}
 
 
 def read(server, args, nr, per_word):
     a = Answer(server, document(args.prompt, nr, per_word), 1)
+    used = server.processor()
     a.start()
     a.join()
+    a.processor_s = server.processor() - used
     check([a])
     if not a.times:
         sys.exit("serving: the document had no answer")
@@ -215,7 +226,7 @@ def mixed(server, args, per_word):
     users = start_users(server, args, args.users)
     time.sleep(1)
     doc = Answer(server, document(args.prompt, 2, per_word), 1)
-    start = time.monotonic()
+    start, used = time.monotonic(), server.processor()
     doc.start()
     time.sleep(min(1, args.seconds / 4))
     short = Answer(server, "What is a contract? In one word:", 1)
@@ -223,12 +234,13 @@ def mixed(server, args, per_word):
     short.join()
     doc.join()
     end = doc.times[0] if doc.times else time.monotonic()
+    used = server.processor() - used
     time.sleep(0.2)
     stop_users(users)
     check([doc, short])
     gaps = [g for u in users for g in u.gaps(start, end)]
     return {"gap_max_s": max(gaps, default=float("nan")), "gap_p95_s": percentile(gaps, 0.95), "gap_median_s": percentile(gaps, 0.5),
-            "first_s": end - start, "prompt": doc.usage.get("prompt_tokens", 0), "seconds": end - start,
+            "processor_s": used, "first_s": end - start, "prompt": doc.usage.get("prompt_tokens", 0), "seconds": end - start,
             "answer_tokens": sum(u.count(start, end) for u in users), "short_first_s": short.first_after()}
 
 
@@ -241,9 +253,11 @@ def measure(server, args):
     a = alone(server, args)
     r = read(server, args, 1, per_word)
     b = mixed(server, args, per_word)
-    unmixed = b["answer_tokens"] / a["tokens_s"] + r.first_after() * b["prompt"] / max(1, r.usage["prompt_tokens"])
+    same = b["prompt"] / max(1, r.usage["prompt_tokens"])
+    unmixed = b["answer_tokens"] / a["tokens_s"] + r.first_after() * same
+    processor = b["answer_tokens"] * a["processor_s"] + r.processor_s * same
     return {"answers": a, "document": {"prompt": r.usage["prompt_tokens"], "first_s": r.first_after()}, "mixed": b,
-            "of_unmixed": unmixed / b["seconds"], "resident": server.resident()}
+            "of_unmixed": unmixed / b["seconds"], "of_unmixed_processor": processor / max(0.01, b["processor_s"]), "resident": server.resident()}
 
 
 def kontor(args, home):
@@ -278,6 +292,7 @@ def show(data):
         ("  a short question's", lambda d: f"{d['mixed']['short_first_s']:.2f} s"),
         ("  answers' tokens/s", lambda d: f"{d['mixed']['answer_tokens'] / d['mixed']['seconds']:.1f}"),
         ("  throughput of unmixed", lambda d: f"{100 * d['of_unmixed']:.0f} %"),
+        ("  the same, processor time", lambda d: f"{100 * d['of_unmixed_processor']:.0f} %"),
         ("resident", lambda d: f"{d['resident'] / 1e6:.0f} MB"),
     ]
     print(f"{'':28}" + "".join(f"{n:>14}" for n in names))
