@@ -195,7 +195,7 @@ static bool read_tools(struct api_talk *t)
             json_object_set(f, "description", description);
         if (schema)
             json_object_set(f, "parameters", schema);
-        if (json_is_boolean(strict))
+        if (strict)
             json_object_set(f, "strict", strict);
         json_array_append_new(list, json_pack("{s:s,s:o}", "type", "function", "function", f));
     }

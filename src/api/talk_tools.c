@@ -117,6 +117,12 @@ bool api_talk_tools(struct api_talk *t, json_t *list)
     json_t *tool;
     size_t i;
     bool ok = read_choice(t, &choice);
+    json_array_foreach(list, i, tool)
+    {
+        const json_t *strict = json_object_get(json_object_get(tool, "function"), "strict");
+        if (ok && strict && !json_is_boolean(strict) && !json_is_null(strict))
+            ok = api_talk_refuse(t, "tools", "a tool's 'strict' takes true or false");
+    }
     json_array_foreach(list, i, tool) t->strict =
         t->strict || json_is_true(json_object_get(json_object_get(tool, "function"), "strict"));
     if (ok && choice.kind == TOOLS_REQUIRED && json_array_size(list) == 0)

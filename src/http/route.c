@@ -35,13 +35,25 @@ static bool keep_params(struct http_request *rq, const char *pattern,
     return true;
 }
 
+/* A path that a route spells out is that one's, also with a method that only a route with parameters takes. */
+static bool is_spelled(const struct http_request *rq)
+{
+    const struct http_options *o = &rq->server->opts;
+    for (size_t i = 0; i < o->n_routes; i++)
+        if (strcmp(o->routes[i].path, rq->path) == 0)
+            return true;
+    return false;
+}
+
 size_t route_find(struct http_request *rq, bool *path_known)
 {
     const struct http_options *o = &rq->server->opts;
+    bool spelled = is_spelled(rq);
     *path_known = false;
     for (size_t i = 0; i < o->n_routes; i++) {
         struct span params[HTTP_PARAMS] = { 0 };
-        if (!fits(o->routes[i].path, rq->path, params))
+        if (!fits(o->routes[i].path, rq->path, params) ||
+            (spelled && strcmp(o->routes[i].path, rq->path) != 0))
             continue;
         *path_known = true;
         if (strcmp(o->routes[i].method, rq->method) == 0)
@@ -53,14 +65,11 @@ size_t route_find(struct http_request *rq, bool *path_known)
 void route_methods(const struct http_request *rq, struct buf *out)
 {
     const struct http_options *o = &rq->server->opts;
-    bool is_spelled =
-        false; /* by a route without parameters: then those with some mean another thing */
-    for (size_t i = 0; i < o->n_routes; i++)
-        is_spelled = is_spelled || strcmp(o->routes[i].path, rq->path) == 0;
+    bool spelled = is_spelled(rq);
     for (size_t i = 0; i < o->n_routes; i++) {
         struct span params[HTTP_PARAMS] = { 0 };
-        if (is_spelled ? strcmp(o->routes[i].path, rq->path) == 0
-                       : fits(o->routes[i].path, rq->path, params))
+        if (fits(o->routes[i].path, rq->path, params) &&
+            (!spelled || strcmp(o->routes[i].path, rq->path) == 0))
             buf_printf(out, "%s%s", out->len ? ", " : "", o->routes[i].method);
     }
 }
