@@ -146,7 +146,8 @@ export const WORDS = {
     "minutes.one": "eine Minute",
     "minutes.other": "{n} Minuten",
 
-    "why.scan": "Gescannt, ohne Text darin. Speichern Sie den Scan mit der Scan-Software noch einmal, diesmal mit Texterkennung (OCR).",
+    "why.scan": "Gescannt oder fotografiert, und es wurde kein Text darin erkannt. Scannen Sie es noch einmal in Graustufen mit 300 dpi.",
+    "why.ocr": "Ein Scan oder ein Foto. Damit der Text darin erkannt wird, muss auf dem Server tesseract installiert sein; fragen Sie, wer ihn betreut.",
     "why.password": "Mit einem Passwort geschützt. Speichern Sie eine Kopie ohne Passwort und fügen Sie diese hinzu.",
     "why.copying": "Die PDF-Datei erlaubt nicht, ihren Text zu entnehmen. Bitten Sie um eine Fassung, die es erlaubt.",
     "why.kind": "Diese Art von Datei liest Kontor nicht. Speichern Sie sie als PDF oder Word (.docx).",
@@ -301,7 +302,8 @@ export const WORDS = {
     "minutes.one": "one minute",
     "minutes.other": "{n} minutes",
 
-    "why.scan": "Scanned, with no text in it. Have the scanner program save the scan again with text recognition (OCR).",
+    "why.scan": "Scanned or photographed, and no text was recognised in it. Scan it again in gray with 300 dpi.",
+    "why.ocr": "A scan or a photo. For its text to be recognised tesseract must be installed on the server; ask whoever looks after it.",
     "why.password": "Protected by a password. Save a copy without it, and add that.",
     "why.copying": "The PDF does not permit taking its text. Ask for a copy that does.",
     "why.kind": "Kontor does not read this kind of file. Save it as PDF or Word (.docx).",
@@ -317,7 +319,8 @@ export const WORDS = {
 
 /* What the readers say of a file (src/extract/reason.c, src/office), by its telling words, from the top. */
 export const WHY = [
-  [/scan without text layer/, "why.scan"],
+  [/no text was recognised/, "why.scan"],
+  [/a picture or a scan; to have/, "why.ocr"],
   [/protected by a password/, "why.password"],
   [/does not permit copying/, "why.copying"],
   [/crashed|damaged or hostile: open|name of another one/, "why.damaged"],

@@ -70,6 +70,9 @@ static void check_readers(struct checkup *c)
     doctor_say(c, r.pdf_reader ? FINE : BAD, "pdftotext",
                r.pdf_reader ? NULL : "install the package poppler-utils",
                r.pdf_reader ? "installed" : "missing: PDF files cannot be read");
+    doctor_say(c, r.ocr ? FINE : NOTE, "tesseract",
+               r.ocr ? NULL : "install the packages tesseract-ocr and tesseract-ocr-deu",
+               r.ocr ? "installed" : "missing: the text of scans and photos is not recognised");
     bool ffmpeg = media_has_ffmpeg();
     doctor_say(c, ffmpeg ? FINE : NOTE, "ffmpeg", ffmpeg ? NULL : "install the package ffmpeg",
                ffmpeg ? "installed" : "missing: of videos only folders of frames can be looked at");

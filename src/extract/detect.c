@@ -22,12 +22,8 @@ struct magic {
 static const struct magic magics[] = {
     MAGIC("\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1",
           "an old Office file (.doc, .xls, .ppt, .msg), or one protected by a password"),
-    MAGIC("\x89PNG\r\n", "a picture; OCR is not part of this version"),
-    MAGIC("\xFF\xD8\xFF", "a picture; OCR is not part of this version"),
-    MAGIC("GIF8", "a picture; OCR is not part of this version"),
-    MAGIC("II*\0", "a picture; OCR is not part of this version"),
-    MAGIC("MM\0*", "a picture; OCR is not part of this version"),
-    MAGIC("BM\0", "a picture; OCR is not part of this version"),
+    MAGIC("GIF8", "a picture of a kind that is not read; save it as PNG"),
+    MAGIC("BM\0", "a picture of a kind that is not read; save it as PNG"),
     MAGIC("%!PS", "a PostScript file"),
     MAGIC("\x7F"
           "ELF",
@@ -90,6 +86,7 @@ const char *doc_format_name(enum doc_format f)
         [DOC_DOCX] = "docx",       [DOC_XLSX] = "xlsx", [DOC_PPTX] = "pptx",
         [DOC_ODT] = "odt",         [DOC_ODS] = "ods",   [DOC_ODP] = "odp",
         [DOC_ZIP] = "zip",         [DOC_MAIL] = "mail", [DOC_MAILBOX] = "mailbox",
+        [DOC_PICTURE] = "picture",
     };
     return (size_t)f < ARRAY_LEN(names) ? names[f] : names[DOC_UNKNOWN];
 }
@@ -141,6 +138,21 @@ static const struct ext *ext_find(const char *path)
     return NULL;
 }
 
+/* Pictures that tesseract reads. */
+static bool is_picture(struct span head)
+{
+    static const struct span begins[] = {
+        { "\x89PNG\r\n", 6 },
+        { "\xFF\xD8\xFF", 3 },
+        { "II*\0", 4 },
+        { "MM\0*", 4 },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(begins); i++)
+        if (span_starts(head, begins[i]))
+            return true;
+    return span_starts(head, SPAN("RIFF")) && span_eq_str(span_sub(head, 8, 12), "WEBP");
+}
+
 enum doc_format detect_format(struct span head, const char *path, const char **why_not)
 {
     *why_not = NULL;
@@ -150,6 +162,8 @@ enum doc_format detect_format(struct span head, const char *path, const char **w
         return DOC_PACKAGE; /* the worker looks inside and says which, or what else it is */
     if (span_starts(head, SPAN("{\\rtf")))
         return DOC_RTF;
+    if (is_picture(head))
+        return DOC_PICTURE;
     for (size_t i = 0; i < ARRAY_LEN(magics); i++)
         if (span_starts(head, (struct span){ magics[i].bytes, magics[i].len })) {
             *why_not = magics[i].is;

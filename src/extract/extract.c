@@ -14,6 +14,8 @@
 
 #include "base/files.h"
 #include "base/size.h"
+#include "extract/ocr.h"
+#include "extract/pages.h"
 #include "sandbox/child.h"
 
 static const struct child_words WORDS = {
@@ -97,6 +99,8 @@ static enum kt_status result_document(struct document *out, struct span in, enum
     const char *what;
     if (!wire_get_document(in, s->output_bytes, out, &what))
         return result_bad(name, what, err);
+    if (format == DOC_SCAN)
+        format = DOC_PDF;
     bool as_asked =
         format == DOC_PACKAGE ? doc_format_is_package(out->format) : out->format == format;
     if (!as_asked) {
@@ -106,12 +110,15 @@ static enum kt_status result_document(struct document *out, struct span in, enum
     return KT_OK;
 }
 
-static enum kt_status result_refusal(struct span in, const char *name, struct kt_error *err)
+/* *n_pages: of a scan, which can be read page by page; 0: it is none. */
+static enum kt_status result_refusal(struct span in, const char *name, uint32_t *n_pages,
+                                     struct kt_error *err)
 {
     struct refusal r;
     const char *what;
     if (!wire_get_refusal(in, &r, &what))
         return result_bad(name, what, err);
+    *n_pages = r.reason == REASON_PDF_SCAN ? (uint32_t)MIN(r.a, (uint64_t)PAGES_MAX) : 0;
     return refusal_fail(err, name, &r);
 }
 
@@ -140,19 +147,23 @@ static enum kt_status worker_run(struct buf *out, const struct settings *s, char
     return child_run(out, &c, err);
 }
 
-static enum kt_status extract_open(struct document *out, int fd, enum doc_format format,
-                                   const struct settings *s, const char *name, struct kt_error *err)
+/* One worker, on the file (DOC_SCAN: on its page 'page'). */
+static enum kt_status extract_once(struct document *out, int fd, enum doc_format format,
+                                   uint32_t page, uint32_t *n_pages, const struct settings *s,
+                                   const char *name, struct kt_error *err)
 {
     char command[] = "extract-worker";
-    char args[4][24];
+    char args[5][24];
     snprintf(args[0], sizeof(args[0]), "%d", (int)format);
     snprintf(args[1], sizeof(args[1]), "%zu", s->output_bytes);
     snprintf(args[2], sizeof(args[2]), "%zu", s->memory_bytes);
     snprintf(args[3], sizeof(args[3]), "%u", s->timeout_ms / 1000 + 1);
+    snprintf(args[4], sizeof(args[4]), "%u", page);
     char program[] = "kontor";
-    char *const argv[] = { program, command, args[0], args[1], args[2], args[3], NULL };
+    char *const argv[] = { program, command, args[0], args[1], args[2], args[3], args[4], NULL };
 
     struct buf result = { 0 };
+    *n_pages = 0;
     enum kt_status st = worker_run(&result, s, argv, fd, name, err);
     enum wire_kind kind = WIRE_REPORT;
     if (!st)
@@ -160,11 +171,57 @@ static enum kt_status extract_open(struct document *out, int fd, enum doc_format
     if (!st && kind == WIRE_DOCUMENT)
         st = result_document(out, buf_span(&result), format, s, name, err);
     else if (!st && kind == WIRE_REFUSAL)
-        st = result_refusal(buf_span(&result), name, err);
+        st = result_refusal(buf_span(&result), name, n_pages, err);
     else if (!st)
         st = result_bad(name, "kind", err);
     buf_deinit(&result);
     return st;
+}
+
+/* Costs a page that cannot be read more than itself? */
+static bool is_of_the_page(enum kt_status st)
+{
+    return st == KT_E_FORMAT || st == KT_E_LIMIT || st == KT_E_TIMEOUT;
+}
+
+/* A scan, page by page, each in a worker of its own: a page that cannot be read costs that page, and is said in its place. */
+static enum kt_status extract_scan(struct document *out, int fd, uint32_t n_pages,
+                                   const struct settings *s, const char *name, struct kt_error *err)
+{
+    struct pages_join j = { .max_text = s->output_bytes };
+    enum kt_status st = KT_OK;
+    if (!ocr_program())
+        return refusal_fail(err, name, &(struct refusal){ REASON_OCR_MISSING, 0, 0 });
+    if (n_pages > OCR_PAGES_MAX)
+        return refusal_fail(err, name,
+                            &(struct refusal){ REASON_OCR_PAGES, n_pages, OCR_PAGES_MAX });
+    for (uint32_t page = 1; page <= n_pages && !st; page++) {
+        struct document d = { 0 };
+        uint32_t none;
+        if (lseek(fd, 0, SEEK_SET) != 0)
+            st = kt_fail_errno(err, errno, "%s: cannot be read", name);
+        else
+            st = extract_once(&d, fd, DOC_SCAN, page, &none, s, name, err);
+        if (!st)
+            st = pages_join_add(&j, &d, page, name, err);
+        else if (is_of_the_page(st))
+            st = pages_join_unread(&j, page, name, err);
+        else if (st == KT_E_UNSUPPORTED) /* nothing on it */
+            st = KT_OK;
+        document_deinit(&d);
+    }
+    if (!st)
+        st = pages_join_take(&j, out, n_pages, name, err);
+    pages_join_deinit(&j);
+    return st;
+}
+
+static enum kt_status extract_open(struct document *out, int fd, enum doc_format format,
+                                   const struct settings *s, const char *name, struct kt_error *err)
+{
+    uint32_t n_pages;
+    enum kt_status st = extract_once(out, fd, format, 0, &n_pages, s, name, err);
+    return st && n_pages ? extract_scan(out, fd, n_pages, s, name, err) : st;
 }
 
 enum kt_status extract_file(struct document *out, const char *path,

@@ -49,7 +49,9 @@ enum doc_format {
     DOC_ZIP,     /* an archive: a list of names, and parts  */
     DOC_MAIL,    /* one message; what is attached are parts */
     DOC_MAILBOX, /* messages one after the other, as parts  */
+    DOC_PICTURE, /* text that was recognised in it          */
     DOC_PACKAGE, /* a ZIP file before the worker has looked inside; no document ever is of it */
+    DOC_SCAN, /* one page of a PDF file whose text must be recognised; its document is a DOC_PDF */
 };
 const char *doc_format_name(enum doc_format f);
 /* What a ZIP file may turn out to be: DOC_DOCX to DOC_ZIP. */
@@ -57,7 +59,7 @@ bool doc_format_is_package(enum doc_format f);
 /* What can be read, for messages: "this is a picture; ... are read". */
 #define EXTRACT_FORMATS                                                                            \
     "text, Markdown, HTML, PDF, RTF, Word, Excel and PowerPoint (.docx, .xlsx, .pptx), "           \
-    "OpenDocument, mail (.eml, .mbox) and ZIP archives"
+    "OpenDocument, mail (.eml, .mbox), ZIP archives and pictures of text"
 
 /* A file inside the file: an attachment, a message of a mailbox, a file of an archive. */
 struct doc_part {
@@ -109,6 +111,7 @@ struct extract_sandbox_report {
     bool seccomp;     /* the system-call filter is in force                            */
     bool own_network; /* the worker has a network namespace of its own, with nothing in it */
     bool pdf_reader;  /* pdftotext is installed                                        */
+    bool ocr;         /* tesseract is installed                                        */
     size_t n_probes;
     struct {
         const char *name; /* "open a file"                                               */

@@ -52,6 +52,10 @@ enum reason {
     REASON_PARTS,           /* a: bytes of parts allowed, b: how many parts                    */
     REASON_MAIL_MISSING,    /* the library that reads mail is not installed                     */
     REASON_MAIL_DAMAGED,    /* no message in it                                                 */
+    REASON_OCR_MISSING,     /* tesseract, or its data for a language, is not installed          */
+    REASON_OCR_FAILED,      /* tesseract could not read the picture; a: its status              */
+    REASON_OCR_PAGES,       /* a: pages of the scan, b: allowed                                 */
+    REASON_OCR_CPU,         /* tesseract used up its processor time                             */
     REASON_WALLS,           /* the sandbox could not be put up; a: step, b: errno               */
     REASON_INTERNAL,        /* a: where                                                         */
     REASON_COUNT
@@ -220,22 +224,21 @@ void bbox_destroy(struct bbox *x);
 /* The format parsers behind one door, for a file in memory (all but PDF). */
 void parse_memory(struct builder *b, enum doc_format format, struct span file);
 
-/* ---- pdf.c: poppler's program, behind its own walls ----------------------------------------- */
+/* ---- pdf.c: poppler's programs, behind their own walls --------------------------------------- */
 
 struct walls;
-struct pdf_reader { /* a started pdftotext */
-    long pid;
-    int out_fd, err_fd;
-};
+struct program_run;
 /* Where pdftotext is, or NULL. */
 const char *pdf_program(void);
-/* What it reads besides the document and its libraries; ends with NULL. */
+/* What poppler's programs read besides the document and their libraries; ends with NULL. */
 extern const char *const pdf_readable[];
 /* Starts pdftotext on the worker's input, inside walls of its own. Call before this process reads a
  * byte. */
-bool pdf_start(struct pdf_reader *p, const struct walls *w, struct refusal *why);
-/* Takes in all of its output, then judges how it ended. */
-void pdf_pump(struct pdf_reader *p, struct builder *b);
+bool pdf_start(struct program_run *p, const struct walls *w, struct refusal *why);
+/* The same with pdftoppm, which draws one page, from 1. */
+bool pdf_draw(struct program_run *p, const struct walls *w, uint32_t page, struct refusal *why);
+/* Takes in all of pdftotext's output, then judges how it ended. */
+void pdf_pump(struct program_run *p, struct builder *b);
 /* Which of pdftotext's complaints 'errors' holds; exposed for its test. */
 enum reason pdf_complaint(struct span errors);
 

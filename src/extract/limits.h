@@ -42,6 +42,9 @@ enum {
     ODF_REPEAT_MAX = 64,
     RTF_DEPTH_MAX = 1000, /* groups; writers nest some 20 deep */
 
+    OCR_DPI = 300,       /* what tesseract was made for */
+    OCR_PAGES_MAX = 500, /* of one scan; half an hour on a slow machine */
+
     /* Files inside a file, together; what is larger is unpacked into a folder by who has it. */
     PARTS_BYTES_MAX = 192 * 1024 * 1024,
     DOC_PARTS_MAX = 2000,

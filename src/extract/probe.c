@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "extract/ocr.h"
 #include "sandbox/walls.h"
 
 const char *const sandbox_probe_names[SANDBOX_PROBES] = {
@@ -101,7 +102,8 @@ void sandbox_probe(struct extract_sandbox_report *out)
 {
     const char *program = pdf_program();
     *out = (struct extract_sandbox_report){ .n_probes = SANDBOX_PROBES,
-                                            .pdf_reader = program != NULL };
+                                            .pdf_reader = program != NULL,
+                                            .ocr = ocr_program() != NULL };
     strncpy(probe_program, program ? program : "/usr/bin/pdftotext", sizeof(probe_program) - 1);
     for (size_t i = 0; i < SANDBOX_PROBES; i++) {
         out->probes[i].name = sandbox_probe_names[i];

@@ -87,11 +87,8 @@ static enum kt_status pdf_fail(struct kt_error *err, const char *name, const str
             err, KT_E_UNSUPPORTED,
             "%s: the PDF's owner does not permit copying its text; ask for a copy that does", name);
     case REASON_PDF_SCAN:
-        return kt_fail(
-            err, KT_E_UNSUPPORTED,
-            "%s: scan without text layer (%llu pages); OCR is not part of this version: add "
-            "a text layer with a scanner program or ocrmypdf",
-            name, U(r->a));
+        return kt_fail(err, KT_E_UNSUPPORTED, "%s: a scan of %llu pages, without a text layer",
+                       name, U(r->a)); /* extract.c goes on from here */
     case REASON_PDF_CRASH:
         return kt_fail(
             err, KT_E_FORMAT,
@@ -177,6 +174,26 @@ enum kt_status refusal_fail(struct kt_error *err, const char *name, const struct
         return kt_fail(err, KT_E_FORMAT,
                        "%s: named like a mail, but there is no message in it; save it again from "
                        "the mail program",
+                       name);
+    case REASON_OCR_MISSING:
+        return kt_fail(err, KT_E_UNSUPPORTED,
+                       "%s: a picture or a scan; to have its text recognised, install the packages "
+                       "tesseract-ocr and tesseract-ocr-deu and add it again",
+                       name);
+    case REASON_OCR_FAILED:
+        return kt_fail(
+            err, KT_E_FORMAT,
+            "%s: the picture could not be read (status %llu); save it as PNG or JPEG and "
+            "add it again",
+            name, U(r->a));
+    case REASON_OCR_PAGES:
+        return kt_fail(
+            err, KT_E_LIMIT,
+            "%s: a scan of %llu pages, at most %llu are read; split it into several files", name,
+            U(r->a), U(r->b));
+    case REASON_OCR_CPU:
+        return kt_fail(err, KT_E_TIMEOUT,
+                       "%s: recognising the text takes too long; scan it in gray with 300 dpi",
                        name);
     case REASON_WALLS:
         return kt_fail(

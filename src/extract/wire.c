@@ -103,7 +103,9 @@ bool wire_put_report(struct buf *out, const struct extract_sandbox_report *r)
         denied |= (uint32_t)r->probes[i].denied << i;
     put_head(out, WIRE_REPORT);
     put(out, (uint64_t)r->landlock_abi, 4);
-    put(out, (uint64_t)r->seccomp | (uint64_t)r->own_network << 1 | (uint64_t)r->pdf_reader << 2,
+    put(out,
+        (uint64_t)r->seccomp | (uint64_t)r->own_network << 1 | (uint64_t)r->pdf_reader << 2 |
+            (uint64_t)r->ocr << 3,
         4);
     put(out, r->n_probes, 4);
     put(out, denied, 4);
@@ -288,7 +290,7 @@ static const char *get_document(struct cursor *c, size_t max_text, struct docume
     uint64_t text_len = get(c, 8);
     uint64_t n_blocks = get(c, 8);
     uint64_t n_parts = get(c, 8);
-    if (format < DOC_TEXT || format > DOC_MAILBOX)
+    if (format < DOC_TEXT || format > DOC_PICTURE)
         return "format";
     if (n_pages > PAGES_MAX)
         return "page count";
@@ -369,6 +371,7 @@ bool wire_get_report(struct span in, struct extract_sandbox_report *out, const c
     out->seccomp = flags & 1;
     out->own_network = flags & 2;
     out->pdf_reader = flags & 4;
+    out->ocr = flags & 8;
     out->n_probes = n;
     for (size_t i = 0; i < n; i++)
         out->probes[i].denied = denied >> i & 1;

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "extract/ocr.h"
 #include "sandbox/child.h"
 #include "sandbox/walls.h"
 
@@ -24,10 +25,11 @@ struct job {
     enum doc_format format;
     size_t max_text;
     struct walls walls;
+    uint32_t page; /* of a DOC_SCAN, from 1 */
     bool self_test;
 };
 
-/* extract-worker FORMAT TEXT_BYTES MEMORY_BYTES CPU_SECONDS, or extract-worker --self-test */
+/* extract-worker FORMAT TEXT_BYTES MEMORY_BYTES CPU_SECONDS PAGE, or extract-worker --self-test */
 static bool job_parse(struct job *j, int argc, char **argv)
 {
     *j = (struct job){ 0 };
@@ -38,13 +40,15 @@ static bool job_parse(struct job *j, int argc, char **argv)
     }
     if (argc == 2 && strcmp(argv[1], "--self-test") == 0)
         return j->self_test = true;
-    uint64_t format, text, memory, cpu;
-    if (argc != 5 || !worker_number(argv[1], DOC_PACKAGE, &format) ||
+    uint64_t format, text, memory, cpu, page;
+    if (argc != 6 || !worker_number(argv[1], DOC_SCAN, &format) ||
         !worker_number(argv[2], SIZE_MAX / 4, &text) ||
-        !worker_number(argv[3], SIZE_MAX / 4, &memory) || !worker_number(argv[4], 1000000, &cpu))
+        !worker_number(argv[3], SIZE_MAX / 4, &memory) || !worker_number(argv[4], 1000000, &cpu) ||
+        !worker_number(argv[5], PAGES_MAX, &page))
         return false;
     j->format = (enum doc_format)format;
     j->max_text = (size_t)text;
+    j->page = (uint32_t)page;
     j->walls = (struct walls){ .kind = WALLS_PARSER,
                                .cpu_s = (uint32_t)cpu,
                                .memory_bytes = (size_t)memory };
@@ -135,16 +139,46 @@ static void prepare(enum doc_format format)
         mail_prepare();
 }
 
+/* The programs a document needs, started before the walls go up. */
+struct programs {
+    struct program_run text; /* whose output is read */
+    struct program_run draw; /* whose output the other one reads */
+};
+
+static bool programs_start(struct programs *p, const struct job *j, struct refusal *why)
+{
+    *p = (struct programs){ .draw.pid = -1 };
+    if (j->format == DOC_PDF)
+        return pdf_start(&p->text, &j->walls, why);
+    if (j->format == DOC_PICTURE)
+        return ocr_start(&p->text, &j->walls, WORKER_INPUT_FD, why);
+    if (j->format != DOC_SCAN)
+        return true;
+    if (!pdf_draw(&p->draw, &j->walls, j->page, why))
+        return false;
+    bool ok = ocr_start(&p->text, &j->walls, p->draw.out_fd, why);
+    close(p->draw.out_fd);
+    return ok;
+}
+
+static void document_read(struct programs *p, const struct job *j, struct builder *b)
+{
+    struct buf in = { 0 };
+    if (j->format == DOC_PDF)
+        pdf_pump(&p->text, b);
+    else if (j->format == DOC_PICTURE || j->format == DOC_SCAN)
+        ocr_pump(&p->text, b, j->format == DOC_SCAN ? OCR_DPI : 0);
+    else if (input_read(&in, b))
+        parse_memory(b, j->format, buf_span(&in));
+    buf_deinit(&in);
+}
+
 static int run(const struct job *j)
 {
     struct refusal why = { 0 };
-    struct pdf_reader pdf;
-    struct walls pdf_walls = j->walls;
-    pdf_walls.kind = WALLS_PROGRAM;
-    pdf_walls.program = pdf_program();
-    pdf_walls.readable = pdf_readable;
+    struct programs programs;
     prepare(j->format);
-    if (j->format == DOC_PDF && !pdf_start(&pdf, &pdf_walls, &why))
+    if (!programs_start(&programs, j, &why))
         return send_refusal(&why) ? WORKER_DONE : WORKER_BROKEN;
     struct walls_state state;
     struct walls_failure failed;
@@ -155,14 +189,10 @@ static int run(const struct job *j)
 
     struct builder b;
     builder_init(&b, j->max_text);
-    struct buf in = { 0 };
-    if (j->format == DOC_PDF)
-        pdf_pump(&pdf, &b);
-    else if (input_read(&in, &b))
-        parse_memory(&b, j->format, buf_span(&in));
-    buf_deinit(&in);
+    document_read(&programs, j, &b);
     struct document d;
-    bool sent = builder_finish(&b, &d, j->format) ? send_document(&d) : send_refusal(&b.refusal);
+    enum doc_format format = j->format == DOC_SCAN ? DOC_PDF : j->format;
+    bool sent = builder_finish(&b, &d, format) ? send_document(&d) : send_refusal(&b.refusal);
     document_deinit(&d);
     builder_deinit(&b);
     return sent ? WORKER_DONE : WORKER_BROKEN;

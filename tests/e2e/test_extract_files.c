@@ -388,6 +388,35 @@ static void test_archive(void **state)
     document_deinit(&d);
 }
 
+/* A scan whose second page is empty and whose third lies on its head, and a photo: recognised behind the walls, with boxes. */
+static void test_scans(void **state)
+{
+    (void)state;
+    struct document d = extract_data("letter.scan.pdf");
+    assert_int_equal(d.format, DOC_PDF);
+    assert_int_equal(d.n_pages, 3);
+    size_t n_found[4] = { 0 };
+    for (size_t i = 0; i < d.n_blocks; i++) {
+        const struct block *b = &d.blocks[i];
+        struct span s = span_sub((struct span){ d.text, d.text_len }, b->start, b->end);
+        if (span_find(s, SPAN("K\u00FCndigung des Wartungsvertrages"), 0) == SIZE_MAX)
+            continue;
+        n_found[b->page]++;
+        if (b->page == 1) /* points of A4 */
+            assert_true(b->box[0] > 50 && b->box[0] < 65 && b->box[2] > 340 && b->box[2] < 370);
+    }
+    assert_true(n_found[1] == 1 && n_found[2] == 0 && n_found[3] == 1);
+    document_deinit(&d);
+    d = extract_data("letter.photo.png");
+    assert_int_equal(d.format, DOC_PICTURE);
+    assert_non_null(strstr(d.text, "K\u00FCndigung des Wartungsvertrages"));
+    assert_non_null(strstr(d.text, "Industrieweg 8"));
+    document_deinit(&d);
+    char *path = make_file("cut.png", "\x89PNG\r\n\x1A\n\0\0\0\rIHDR", 16);
+    expect_fail(path, KT_E_FORMAT, "could not be read");
+    free(path);
+}
+
 static void test_structure(void **state)
 {
     (void)state;
@@ -498,7 +527,7 @@ static void test_not_readable_pdfs(void **state)
     (void)state;
     char *locked = data_path("locked.libreoffice.pdf"), *scan = data_path("scan.chromium.pdf");
     expect_fail(locked, KT_E_UNSUPPORTED, "protected by a password");
-    expect_fail(scan, KT_E_UNSUPPORTED, "scan without text layer");
+    expect_fail(scan, KT_E_UNSUPPORTED, "no text was recognised");
     free(locked);
     free(scan);
 }
@@ -557,7 +586,7 @@ static void test_garbage(void **state)
     path = make_file("noise.docx", noise, 100000);
     expect_fail(path, KT_E_FORMAT, "damaged or cut off");
     free(path);
-    path = make_file("image.txt", "\x89PNG\r\n\x1a\n....", 12);
+    path = make_file("image.txt", "GIF89a......", 12);
     expect_fail(path, KT_E_UNSUPPORTED, "a picture");
     free(path);
     free(noise);
@@ -946,6 +975,7 @@ static void test_walls(void **state)
                   r.own_network);
     assert_true(r.seccomp);
     assert_true(r.pdf_reader);
+    assert_true(r.ocr);
     assert_int_equal(r.n_probes, SANDBOX_PROBES);
     for (size_t i = 0; i < r.n_probes; i++) {
         bool needs_landlock = strncmp(r.probes[i].name, "pdftotext: open a file", 22) == 0 ||
@@ -1040,6 +1070,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_slides),
         cmocka_unit_test(test_mail),
         cmocka_unit_test(test_archive),
+        cmocka_unit_test(test_scans),
         cmocka_unit_test(test_columns),
         cmocka_unit_test(test_long_pdf),
         cmocka_unit_test(test_letter),

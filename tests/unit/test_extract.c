@@ -806,7 +806,8 @@ static void test_detect(void **state)
         { SPAN("\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1"), "x.doc", DOC_UNKNOWN },
         { SPAN("{\\rtf1"), "x.doc", DOC_RTF },
         { SPAN("PK\3\4...."), "x.xlsx", DOC_PACKAGE },
-        { SPAN("\xFF\xD8\xFF\xE0"), "foto.txt", DOC_UNKNOWN },
+        { SPAN("\xFF\xD8\xFF\xE0"), "foto.txt", DOC_PICTURE },
+        { SPAN("GIF89a"), "foto.gif", DOC_UNKNOWN },
         { SPAN("# Titel"), "x.MD", DOC_MARKDOWN },
         { SPAN("# Titel"), "x.txt", DOC_TEXT },
         { SPAN("  <!DOCTYPE HTML><p>"), "x", DOC_HTML },
@@ -866,8 +867,9 @@ static void test_part_names(void **state)
     (void)state;
     static const char *const safe[] = { "a",   "a/b.pdf", "\u00DCbersicht.xlsx",
                                         "..a", "a..b/c.", ".x" };
-    static const char *const unsafe[] = { "",     "/a",   "a/",   "a//b",   "..",    "a/../b", ".",
-                                          "a\\b", "a\nb", "\xFF", "\xC2\x85", "a/./b", "x\x7F" };
+    static const char *const unsafe[] = { "",         "/a",    "a/",   "a//b", "..",
+                                          "a/../b",   ".",     "a\\b", "a\nb", "\xFF",
+                                          "\xC2\x85", "a/./b", "x\x7F" };
     static const struct {
         const char *given, *made;
     } cases[] = {

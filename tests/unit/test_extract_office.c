@@ -9,6 +9,7 @@
 
 #include "base/size.h"
 #include "extract/cells.h"
+#include "extract/ocr.h"
 #include "extract/xlsx.h"
 #include "extract_help.h"
 
@@ -486,6 +487,45 @@ static void test_mailbox(void **state)
     builder_deinit(&b);
 }
 
+/* ---- recognised text ------------------------------------------------------------------------ */
+
+#define ROW(level, box, sure, word) level "\t1\t1\t1\t1\t1\t" box "\t" sure "\t" word "\n"
+
+static void test_ocr_table(void **state)
+{
+    (void)state;
+    static const char table[] =
+        "level\tpage_num\tblock_num\tpar_num\tline_num\tword_"
+        "num\tleft\ttop\twidth\theight\tconf\ttext\n" ROW("1", "0\t0\t2480\t3508", "-1", "")
+            ROW("2", "100\t100\t900\t300", "-1", "") ROW("3", "100\t100\t900\t200", "-1", "")
+                ROW("4", "100\t100\t900\t50", "-1", "")
+                    ROW("5", "100\t100\t200\t50", "96.5", "M\u00FCller")
+                        ROW("5", "320\t100\t100\t50", "95", "&")
+                            ROW("5", "440\t100\t200\t50", "91", "<S\u00F6hne>")
+                                ROW("5", "660\t100\t200\t50", "12", "~|'")
+                                    ROW("4", "100\t160\t900\t50", "-1", "")
+                                        ROW("5", "100\t160\t300\t50", "90",
+                                            "Vertrag") "5\tbroken\n"
+                                                       "9\t1\t1\t1\t1\t1\t0\t0\t1\t1\t90\tx\n" ROW(
+                                                           "1", "0\t0\t2480\t3508", "-1", "");
+    for (size_t step = 1; step < sizeof(table); step = step * 3 + 1) {
+        struct builder b;
+        builder_init(&b, ROOM);
+        struct ocr_table *t = ocr_table_create(&b, 300);
+        for (size_t at = 0; at < sizeof(table) - 1; at += step)
+            assert_true(ocr_table_feed(t, span_sub(span_of(table), at, at + step)));
+        ocr_table_finish(t);
+        assert_true(builder_ok(&b));
+        assert_int_equal(b.n_pages, 2);
+        assert_int_equal(b.n_blocks, 1);
+        assert_true(span_eq_str(buf_span(&b.text), "M\u00FCller & <S\u00F6hne> Vertrag"));
+        assert_true(b.blocks[0].box[0] > 23.9f &&
+                    b.blocks[0].box[0] < 24.1f); /* 100 pixels of 300 an inch */
+        ocr_table_destroy(t);
+        builder_deinit(&b);
+    }
+}
+
 int main(void)
 {
     charset_prepare();
@@ -495,7 +535,7 @@ int main(void)
         cmocka_unit_test(test_odt),     cmocka_unit_test(test_ods),
         cmocka_unit_test(test_odp),     cmocka_unit_test(test_odf_locked),
         cmocka_unit_test(test_rtf),     cmocka_unit_test(test_archive),
-        cmocka_unit_test(test_mailbox),
+        cmocka_unit_test(test_mailbox), cmocka_unit_test(test_ocr_table),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
