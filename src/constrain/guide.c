@@ -45,7 +45,6 @@ struct guide {
 
     struct open_quote open;
     struct quote_list quotes;
-    uint32_t stack[TOKEN_BYTES_MAX + 1];
 };
 
 /* ---- masks ----------------------------------------------------------------------------------- */
@@ -55,27 +54,31 @@ static void walk(struct guide *u, const struct trie_node *nodes, size_t n, uint6
 {
     const uint8_t *class_of = u->g->byte_class;
     const int32_t *same = u->trie->same;
-    size_t n_classes;
+    size_t n_classes, n_walked = 0;
     const uint32_t *next = automaton_table(u->automaton, &n_classes);
-    u->stack[0] = u->config;
-    for (size_t i = 0; i < n;) {
+    size_t rows[TOKEN_BYTES_MAX + 1]; /* of 'next': that of the configuration after each byte */
+    rows[0] = u->config * n_classes;
+    for (size_t i = 0; i < n; n_walked++) {
         const struct trie_node *node = &nodes[i];
-        uint32_t from = u->stack[node->depth - 1];
-        uint32_t to = next[from * n_classes + class_of[node->byte]];
+        size_t row = rows[node->depth - 1];
+        uint32_t to = next[row + class_of[node->byte]];
         if (to == UNKNOWN) {
-            to = automaton_step(u->automaton, from, node->byte);
+            to = automaton_step(u->automaton, (uint32_t)(row / n_classes), node->byte);
             next = automaton_table(u->automaton, &n_classes);
         }
-        u->n_walked++;
         if (to == CONFIG_DEAD) {
             i = node->end;
             continue;
         }
-        u->stack[node->depth] = to;
-        for (int32_t id = node->token; id >= 0; id = same[id])
-            mask_set(mask, (size_t)id);
+        rows[node->depth] = to * n_classes;
+        if (node->token >= 0) {
+            mask_set(mask, (size_t)node->token);
+            for (int32_t id = node->twins ? same[node->token] : -1; id >= 0; id = same[id])
+                mask_set(mask, (size_t)id);
+        }
         i++;
     }
+    u->n_walked += n_walked;
 }
 
 /* The slice all of whose tokens can follow now, the one with most of them; NULL: none. *class: if there is none, one

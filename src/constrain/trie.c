@@ -82,6 +82,7 @@ static void build(struct token_trie *v, const struct entry *entries, size_t n)
         if (shared == s.len) { /* sorted: then it equals the one before */
             v->same[entries[i].id] = v->nodes[path[depth - 1]].token;
             v->nodes[path[depth - 1]].token = entries[i].id;
+            v->nodes[path[depth - 1]].twins = true;
             continue;
         }
         while (depth > shared)

@@ -23,6 +23,7 @@ struct trie_node {
     int32_t token;  /* that ends here, or -1; more of the same bytes through same[] */
     uint16_t depth; /* bytes from the root, >= 1 */
     uint8_t byte;
+    bool twins; /* there are more of the same bytes */
 };
 
 struct slice;
