@@ -21,6 +21,7 @@ static void print_words(char *out, const void *address, size_t n_words)
 
 struct looking {
     char address[33];
+    char mark[8]; /* stands in every line that could be meant; there may be thousands of others */
     unsigned peer_port, own_port;
     size_t n_found;
     unsigned uid;
@@ -30,6 +31,8 @@ struct looking {
 static void look_at(struct looking *l, const char *line)
 {
     char local[33], remote[33];
+    if (!strstr(line, l->mark))
+        return;
     unsigned local_port, remote_port, state, uid;
     if (sscanf(line, " %*u: %32[0-9A-F]:%x %32[0-9A-F]:%x %x %*x:%*x %*x:%*x %*x %u", local,
                &local_port, remote, &remote_port, &state, &uid) != 6)
@@ -58,6 +61,7 @@ bool http_peer_uid(const struct http_request *rq, unsigned *uid)
     struct looking l = { .peer_port = c->peer_port, .own_port = c->own_port };
     struct in6_addr six;
     struct in_addr four;
+    snprintf(l.mark, sizeof(l.mark), ":%04X ", c->peer_port & 0xFFFF);
     if (inet_pton(AF_INET, c->peer, &four) == 1) {
         print_words(l.address, &four, 1);
         look_in(&l, "/proc/self/net/tcp");

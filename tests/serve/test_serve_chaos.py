@@ -12,7 +12,7 @@ import threading
 import time
 import unittest
 
-from serve_help import CHAT, EMBED, Server, read_all, status_of
+from serve_help import CHAT, EMBED, Server, kontor, read_all, status_of
 
 SECONDS = float(os.environ.get("KONTOR_CHAOS_SECONDS", "60"))
 SEED = int(os.environ.get("KONTOR_CHAOS_SEED", str(random.randrange(1 << 30))))
@@ -21,7 +21,7 @@ THREADS = 20
 
 def post(path, body):
     body = json.dumps(body).encode()
-    return b"POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % (path.encode(), len(body)) + body
+    return b"POST %s HTTP/1.1\r\nHost: localhost\r\nX-Api-Key: KEY\r\nContent-Length: %d\r\n\r\n" % (path.encode(), len(body)) + body
 
 
 TALK = [{"role": "user", "content": "Write without end about the sea."}]
@@ -34,7 +34,7 @@ REQUESTS = [
     post("/v1/embeddings", {"model": EMBED, "input": ["a text that is embedded"] * 64}),
     post("/tokenize", {"content": "x" * 200000}),
     post("/v1/chat/completions", {"model": CHAT}),
-    b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nX-Api-Key: KEY\r\n\r\n",
     b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n",
     b"GET /v1/models HTTP/1.1\r\nHost: localhost\nX\r\n\r\n",
 ]
@@ -43,7 +43,7 @@ REQUESTS = [
 class Chaos(unittest.TestCase):
     def one(self, rng):
         s = self.server.connect()
-        request = rng.choice(REQUESTS)
+        request = rng.choice(self.requests)
         cut = len(request) if rng.random() < 0.7 else rng.randrange(len(request))
         try:
             s.sendall(request[:cut])
@@ -71,13 +71,17 @@ class Chaos(unittest.TestCase):
     def test_clients_that_come_and_go(self):
         self.server = Server(models=True)
         self.addCleanup(self.server.stop)
+        # with a key: whose a connection is that is closed already, nobody could say
+        kontor(self.server.home, "user", "add", "anna")
+        self.key = kontor(self.server.home, "user", "key", "anna").stdout.strip()
+        self.requests = [r.replace(b"KEY", self.key.encode()) for r in REQUESTS]
         self.done, self.end = 0, time.monotonic() + SECONDS
         threads = [threading.Thread(target=self.work, args=(SEED + i,)) for i in range(THREADS)]
         for t in threads:
             t.start()
         for t in threads:
             t.join()
-        print(f"seed {SEED}: {self.done} clients in {SECONDS:.0f} s")
+        print(f"seed {SEED}: {self.done} clients in {SECONDS:.0f} s, {self.server.metric('generations_cancelled_total', self.key):.0f} answers cancelled")
         try:
             self.nothing_is_left()
         except Exception:
@@ -85,13 +89,13 @@ class Chaos(unittest.TestCase):
             raise
 
     def nothing_is_left(self):
-        self.server.wait_metric("queue_waiting", 0)
-        self.server.wait_metric("queue_running", 0)
-        self.server.wait_metric("http_handlers", 1)
-        self.server.wait_metric("http_connections", 1)
-        self.server.wait_metric("http_body_bytes", 0)
+        self.server.wait_metric("queue_waiting", 0, self.key)
+        self.server.wait_metric("queue_running", 0, self.key)
+        self.server.wait_metric("http_handlers", 1, self.key)
+        self.server.wait_metric("http_connections", 1, self.key)
+        self.server.wait_metric("http_body_bytes", 0, self.key)
         with self.server.connect() as s:
-            s.sendall(REQUESTS[2])
+            s.sendall(self.requests[2])
             self.assertEqual(status_of(read_all(s)), 200)
         self.assertEqual(self.server.stop(), 0, self.server.log()[-3000:])
 
