@@ -13,7 +13,7 @@ enum { WINDOW_TOKENS = 512 };
 #define TEXT_MAX_BYTES ((size_t)1 << 30)
 
 struct job {
-    const char *model, *text_path, *out_path;
+    const char *model, *text_path, *tokens_path, *out_path;
     uint64_t n_ctx;
     size_t first, n_total;
 };
@@ -34,6 +34,8 @@ static enum kt_status read_text(const struct job *j, const struct kt_engine *e, 
                                 size_t *n, struct kt_error *err)
 {
     struct buf text = { 0 };
+    if (j->tokens_path)
+        return infer_read_tokens(j->tokens_path, ids, n, err);
     enum kt_status st = file_read(&text, j->text_path, TEXT_MAX_BYTES, err);
     if (!st)
         st = kt_tokenize(e, text.ptr ? text.ptr : "", text.len, KT_TOKENS_PLAIN, ids, n, err);
@@ -61,7 +63,9 @@ static enum kt_status collect(struct job *j, struct kt_engine *e, struct kt_erro
         st = kt_logits(c, ids + j->first, MIN(n_ctx, j->n_total - j->first), on_row, j, err);
     cli_progress_end();
     if (!st)
-        st = kt_importance_write(imp, j->out_path, path_base(j->text_path), n_windows, n_ctx, err);
+        st = kt_importance_write(imp, j->out_path,
+                                 path_base(j->text_path ? j->text_path : j->tokens_path), n_windows,
+                                 n_ctx, err);
     kt_context_destroy(c);
     kt_importance_destroy(imp);
     free(ids);
@@ -75,6 +79,7 @@ static int run(int argc, char **argv)
     const struct opt opts[] = {
         { "--model", "-m", OPT_STR, &j.model },
         { "--output", "-o", OPT_STR, &j.out_path },
+        { "--tokens", NULL, OPT_STR, &j.tokens_path },
         { "--ctx", NULL, OPT_U64, &j.n_ctx },
     };
     bool ok = cli_parse(&cmd_importance, argc, argv, opts, ARRAY_LEN(opts), &rest);
@@ -83,8 +88,8 @@ static int run(int argc, char **argv)
     free(rest.items);
     if (!ok)
         return EXIT_USAGE;
-    if (!has_text || !j.out_path)
-        return cli_usage(&cmd_importance, "needs one FILE and -o OUT");
+    if (has_text == (j.tokens_path != NULL) || !j.out_path)
+        return cli_usage(&cmd_importance, "needs one FILE, or --tokens FILE, and -o OUT");
     cli_catch_signals();
     struct kt_error err;
     struct kt_engine *e = NULL;
@@ -102,13 +107,15 @@ const struct command cmd_importance = {
     "importance",
     "-m MODEL FILE -o OUT",
     "Measure which weights matter, for `quantize --importance`.",
-    "The model reads FILE, a plain text like those it will be used on; some 20,000 tokens are "
-    "enough. "
-    "OUT then\n"
-    "says how large the inputs of each column of each matrix are. Best measured on the unquantised "
-    "model.\n\n"
+    "The model reads FILE, a plain text like those it will be used on, in its languages: some "
+    "10,000 tokens do. OUT then "
+    "says\n"
+    "how large the inputs of each column of each matrix are, and how they go together: a kilobyte "
+    "for each column. Best\n"
+    "measured on the unquantised model.\n\n"
     "  -m, --model M     the model; default: the configured chat model\n"
     "  -o, --output OUT  the file to write\n"
+    "  --tokens FILE     token ids instead of a text\n"
     "  --ctx N           tokens a window (default 512)\n",
     run,
 };

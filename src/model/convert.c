@@ -184,6 +184,7 @@ struct piece {
     size_t row_bytes; /* in the new type */
     size_t src_row_bytes;
     quantize_fn quantize;
+    struct carry carry;
     _Atomic uint64_t bad; /* index of the first element of the tensor that is no number */
 };
 
@@ -216,12 +217,19 @@ static const uint8_t *source_row(const struct item *it, size_t at, size_t row_by
 }
 
 /* What is known about the columns of the matrix that row 'at' belongs to. */
-static const float *importance_of(const struct item *it, size_t at)
+static const struct quant_columns *columns_of(const struct piece *p, size_t at,
+                                              struct quant_columns *c)
 {
+    const struct item *it = p->it;
     if (!it->importance)
         return NULL;
     const float *v = it->importance + at / it->dims[1] * it->dims[0];
-    return v[0] > 0 ? v : NULL;
+    if (!(v[0] > 0))
+        return NULL;
+    *c = (struct quant_columns){ .weight = v };
+    if (p->carry.carry)
+        *c = (struct quant_columns){ p->carry.weight, p->carry.carry, p->carry.block };
+    return c;
 }
 
 static void turn_rows(void *ctx, size_t row0, size_t row1, size_t thread_idx)
@@ -233,6 +241,7 @@ static void turn_rows(void *ctx, size_t row0, size_t row1, size_t thread_idx)
     for (size_t i = row0; i < row1; i++) {
         float *v = row;
         size_t at = p->row0 + i;
+        struct quant_columns columns;
         if (it->src) {
             const uint8_t *src = source_row(it, at, p->src_row_bytes);
             qtype_traits(it->src->type)->dequant(row, src, n);
@@ -249,7 +258,7 @@ static void turn_rows(void *ctx, size_t row0, size_t row1, size_t thread_idx)
         if (bad < n)
             note_bad(p, at * n + bad);
         else
-            p->quantize(p->r->piece + i * p->row_bytes, v, importance_of(it, at), n);
+            p->quantize(p->r->piece + i * p->row_bytes, v, columns_of(p, at, &columns), n);
     }
 }
 
@@ -326,6 +335,8 @@ static enum kt_status turn_tensor(struct run *r, const struct item *it)
     size_t n_piece = MAX((size_t)PIECE_ELEMS / n, (size_t)1),
            grain = MAX((size_t)16384 / n, (size_t)1);
     enum kt_status st = KT_OK;
+    if (r->opts->importance)
+        st = carry_create(&p.carry, r->opts->importance, it, r->opts->pool, r->err);
     for (; !st && p.row0 < n_rows; p.row0 += n_piece) {
         size_t count = MIN(n_piece, n_rows - p.row0);
         pool_for(r->opts->pool, count, grain, turn_rows, &p);
@@ -333,6 +344,7 @@ static enum kt_status turn_tensor(struct run *r, const struct item *it)
                                                : put(r, it, r->piece, count * p.row_bytes);
         let_go_piece(&p, count);
     }
+    carry_deinit(&p.carry);
     return st;
 }
 

@@ -74,6 +74,15 @@ void plan_types(struct plan *p, const char *type, size_t *n_fallback);
 KT_MUST_CHECK enum kt_status plan_importance(struct plan *p, const struct importance *data,
                                              const char *path, size_t *n_without,
                                              struct kt_error *err);
+/* How errors in the columns of one matrix are made up for by others (quantize.h). */
+struct carry {
+    float *carry, *weight; /* [columns][block], [columns]; malloc. NULL: nothing is known */
+    size_t block;
+};
+KT_MUST_CHECK enum kt_status carry_create(struct carry *out, const struct importance *data,
+                                          const struct item *it, struct pool *pool,
+                                          struct kt_error *err);
+void carry_deinit(struct carry *c);
 uint32_t convert_file_type(const char *type); /* general.file_type */
 
 /* "blk.12.attn_q.weight" -> 12; -1 when the name is not of a layer. */

@@ -78,12 +78,31 @@ static enum kt_status check_sum(const struct importance *p, const struct tensor 
     return KT_OK;
 }
 
+static enum kt_status check_products(const struct importance *p, const struct tensor *t,
+                                     struct kt_error *err)
+{
+    if (t->type != QT_F32 || t->n_dims != 2 || t->dims[0] != IMPORTANCE_BLOCK)
+        return kt_fail(
+            err, KT_E_FORMAT,
+            "%s: tensor %s: expected float sums {%d, columns}; `kontor importance` writes "
+            "them",
+            model_file_path(p->file), show_name(t->name).text, IMPORTANCE_BLOCK);
+    for (size_t i = 0; i < t->bytes / sizeof(float); i++) {
+        if (!isfinite(number_at(t->data, i)))
+            return kt_fail(err, KT_E_FORMAT, "%s: tensor %s: a sum that is no number",
+                           model_file_path(p->file), show_name(t->name).text);
+    }
+    return KT_OK;
+}
+
 static enum kt_status check_all(struct importance *p, struct kt_error *err)
 {
     enum kt_status st = KT_OK;
     for (size_t i = 0; i < model_file_n_tensors(p->file) && !st; i++) {
         const struct tensor *t = model_file_tensor_at(p->file, i);
-        if (!span_ends(t->name, SPAN(".in_sum2")))
+        if (span_ends(t->name, SPAN(".in_products")))
+            st = check_products(p, t, err);
+        if (st || !span_ends(t->name, SPAN(".in_sum2")))
             continue;
         p->n++;
         st = check_sum(p, t, err);
@@ -160,5 +179,62 @@ bool importance_get(const struct importance *p, struct span name, size_t mat_idx
         double v = (double)number_at(pair.sum, mat_idx * n + i) * (double)n / sum;
         out[i] = fmaxf((float)v, LEAST);
     }
+    return true;
+}
+
+/* ---- products -------------------------------------------------------------------------------- */
+
+bool importance_stand_in(struct span name, char out[static 256])
+{
+    static const struct {
+        const char *part, *other;
+    } SAME_INPUT[] = {
+        { ".attn_k.", ".attn_q." },
+        { ".attn_v.", ".attn_q." },
+        { ".attn_gate.", ".attn_qkv." },
+        { ".ssm_alpha.", ".attn_qkv." },
+        { ".ssm_beta.", ".attn_qkv." },
+        { ".ffn_up.", ".ffn_gate." },
+        { ".ffn_up_shexp.", ".ffn_gate_shexp." },
+        { ".k_proj.", ".q_proj." },
+        { ".v_proj.", ".q_proj." },
+        { ".in_proj_z.", ".in_proj_qkv." },
+        { ".in_proj_a.", ".in_proj_qkv." },
+        { ".in_proj_b.", ".in_proj_qkv." },
+        { ".up_proj.", ".gate_proj." },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(SAME_INPUT); i++) {
+        size_t at = span_find(name, span_of(SAME_INPUT[i].part), 0);
+        if (at == SIZE_MAX)
+            continue;
+        struct span rest = span_sub(name, at + strlen(SAME_INPUT[i].part), name.len);
+        int n = snprintf(out, 256, "%.*s%s%.*s", (int)at, name.ptr, SAME_INPUT[i].other,
+                         (int)rest.len, rest.ptr);
+        return n > 0 && n < 256;
+    }
+    return false;
+}
+
+static const struct tensor *products_of(const struct importance *p, struct span name)
+{
+    char other[256];
+    const struct tensor *t = part_of(p, name, "in_products");
+    if (!t && importance_stand_in(name, other))
+        t = part_of(p, span_of(other), "in_products");
+    return t;
+}
+
+bool importance_has_products(const struct importance *p, struct span name, size_t n_cols)
+{
+    const struct tensor *t = products_of(p, name);
+    return t && t->dims[1] == n_cols;
+}
+
+bool importance_products(const struct importance *p, struct span name, float *out)
+{
+    const struct tensor *t = products_of(p, name);
+    if (!t)
+        return false;
+    memcpy(out, t->data, t->bytes);
     return true;
 }

@@ -33,6 +33,9 @@ importance_sums_write(const struct importance_sums *s, const char *path, const c
 
 struct importance;
 
+/* Sums of products are kept for blocks of so many neighbouring columns. */
+enum { IMPORTANCE_BLOCK = 256 };
+
 KT_MUST_CHECK enum kt_status importance_open(struct importance **out, const char *path,
                                              struct kt_error *err);
 void importance_close(struct importance *p);
@@ -46,5 +49,13 @@ bool importance_find(const struct importance *p, struct span name, size_t *n_col
 /* Mean squares of matrix mat_idx of a tensor that it knows: out[n_cols], scaled to a mean of one and
  * none below a hundred-thousandth. False when this matrix was never used: nothing is known then. */
 bool importance_get(const struct importance *p, struct span name, size_t mat_idx, float *out);
+/* Sums of products of the inputs of the one matrix that tensor 'name' is: out[n_cols][IMPORTANCE_BLOCK], where row
+ * c belongs to column c and entry l, from the diagonal on, to place l of c's block of columns; the rest is 0. Also
+ * found when they are kept under another matrix with the same input. False: not known, out is untouched. */
+bool importance_products(const struct importance *p, struct span name, float *out);
+bool importance_has_products(const struct importance *p, struct span name, size_t n_cols);
+/* The matrix that reads the same as tensor 'name', so that its products serve both: "blk.3.attn_k.weight" ->
+ * "blk.3.attn_q.weight" in 'out'. False: none, this one has its own. */
+bool importance_stand_in(struct span name, char out[static 256]);
 
 #endif

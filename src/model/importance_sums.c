@@ -14,6 +14,8 @@ struct sums {
     size_t n_cols, n_mats;
     double *sum;     /* [n_mats, n_cols] */
     uint64_t *count; /* [n_mats] rows seen */
+    float *
+        products; /* [n_cols][IMPORTANCE_BLOCK] from the diagonal on, or NULL: another matrix has them */
 };
 
 struct importance_sums {
@@ -26,6 +28,14 @@ static int by_place(const void *a, const void *b)
     uintptr_t x = (uintptr_t)((const struct sums *)a)->t->data,
               y = (uintptr_t)((const struct sums *)b)->t->data;
     return (x > y) - (x < y);
+}
+
+static bool has_products_of_its_own(const struct model_file *file, struct span name)
+{
+    char other[256];
+    if (span_find(name, SPAN(".experts."), 0) != SIZE_MAX)
+        return false; /* there are hundreds */
+    return !importance_stand_in(name, other) || !model_file_tensor(file, other);
 }
 
 enum kt_status importance_sums_create(struct importance_sums **out, const struct model_file *file,
@@ -45,7 +55,10 @@ enum kt_status importance_sums_create(struct importance_sums **out, const struct
         *m = (struct sums){ .t = t, .n_cols = t->dims[0], .n_mats = t->dims[2] * t->dims[3] };
         m->sum = calloc(m->n_cols * m->n_mats, sizeof(*m->sum));
         m->count = calloc(m->n_mats, sizeof(*m->count));
-        ok = m->sum && m->count;
+        bool apart = t->n_dims == 2 && has_products_of_its_own(file, t->name);
+        if (apart)
+            m->products = calloc(m->n_cols * IMPORTANCE_BLOCK, sizeof(*m->products));
+        ok = m->sum && m->count && (!apart || m->products);
     }
     if (!ok) {
         importance_sums_destroy(s);
@@ -63,6 +76,7 @@ void importance_sums_destroy(struct importance_sums *s)
     for (size_t i = 0; i < s->n; i++) {
         free(s->list[i].sum);
         free(s->list[i].count);
+        free(s->list[i].products);
     }
     free(s->list);
     free(s);
@@ -85,6 +99,21 @@ static struct sums *find(struct importance_sums *s, const void *data)
     return (uintptr_t)data - (uintptr_t)m->t->data < m->t->bytes ? m : NULL;
 }
 
+/* Products of column c with those from itself to the end of its block, summed over the rows. */
+static void add_products(float *restrict to, const struct act *x, size_t first, size_t place,
+                         size_t len)
+{
+    float sum[IMPORTANCE_BLOCK] = { 0 };
+    for (size_t i = 0; i < x->n_rows; i++) {
+        const float *restrict row = x->f + i * x->stride + first;
+        float s = row[place];
+        for (size_t l = place; l < len; l++)
+            sum[l] += s * row[l];
+    }
+    for (size_t l = place; l < len; l++)
+        to[l] += sum[l];
+}
+
 void importance_sums_add(struct importance_sums *s, const struct mat *w, const struct act *x)
 {
     struct sums *m = find(s, w->data);
@@ -99,6 +128,11 @@ void importance_sums_add(struct importance_sums *s, const struct mat *w, const s
             sum[c] += (double)row[c] * (double)row[c];
     }
     m->count[mat_idx] += x->n_rows;
+    for (size_t c = 0; m->products && c < m->n_cols; c++) {
+        size_t place = c % IMPORTANCE_BLOCK, first = c - place;
+        add_products(m->products + c * IMPORTANCE_BLOCK, x, first, place,
+                     MIN((size_t)IMPORTANCE_BLOCK, m->n_cols - first));
+    }
 }
 
 /* ---- writing --------------------------------------------------------------------------------- */
@@ -122,7 +156,12 @@ static enum kt_status describe(const struct sums *m, struct gguf_write *w, struc
     if (st)
         return st;
     snprintf(name, sizeof(name), "%.*s.counts", (int)of.len, of.ptr);
-    return gguf_write_tensor(w, span_of(name), QT_F32, 2, counts, err);
+    st = gguf_write_tensor(w, span_of(name), QT_F32, 2, counts, err);
+    if (st || !m->products)
+        return st;
+    uint64_t products[] = { IMPORTANCE_BLOCK, m->n_cols };
+    snprintf(name, sizeof(name), "%.*s.in_products", (int)of.len, of.ptr);
+    return gguf_write_tensor(w, span_of(name), QT_F32, 2, products, err);
 }
 
 static enum kt_status put(const struct sums *m, struct gguf_write *w, struct kt_error *err)
@@ -138,6 +177,8 @@ static enum kt_status put(const struct sums *m, struct gguf_write *w, struct kt_
         v[i] = (float)m->count[i];
     if (!st)
         st = gguf_write_data(w, v, m->n_mats * sizeof(*v), err);
+    if (!st && m->products)
+        st = gguf_write_data(w, m->products, m->n_cols * IMPORTANCE_BLOCK * sizeof(float), err);
     free(v);
     return st;
 }

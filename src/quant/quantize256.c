@@ -121,14 +121,34 @@ static void refit(struct k_block *b)
     }
 }
 
-static void k_block_fit(struct k_block *b, const float *x, const float *q, struct affine_search how)
+/* The levels one after the other, each error made up for by what follows. Each 32 elements choose their pair
+ * anew, since they have moved. */
+static void settle(struct k_block *b, float *row, const struct quant_columns *c, size_t n,
+                   size_t at)
 {
+    for (size_t j = 0; j < N_SUBS; j++) {
+        weigh(b->w + SUB * j, b->x + SUB * j, c, at + SUB * j, SUB);
+        choose_pair(b, j);
+        float scale = b->d * b->scale[j], min = b->dmin * b->min[j];
+        float inv = scale > 0.0f ? 1.0f / scale : 0.0f;
+        for (size_t i = SUB * j; i < SUB * (j + 1); i++) {
+            float l = round_level(inv * (b->x[i] + min), 0.0f, b->top);
+            b->level[i] = (uint8_t)l;
+            make_up(row, c, n, at + i, scale * l - min);
+        }
+    }
+}
+
+static void k_block_fit(struct k_block *b, float *row, const struct quant_columns *c, size_t n,
+                        size_t at, struct affine_search how)
+{
+    const float *x = row + at;
     struct affine a[N_SUBS];
     float max_scale = 0.0f, max_min = 0.0f;
     b->x = x;
     b->top = how.top;
     for (size_t j = 0; j < N_SUBS; j++) {
-        weigh(b->w + SUB * j, x + SUB * j, q ? q + SUB * j : NULL, SUB);
+        weigh(b->w + SUB * j, x + SUB * j, c, at + SUB * j, SUB);
         a[j] = fit_affine(x + SUB * j, b->w + SUB * j, SUB, how);
         max_scale = MAX(max_scale, a[j].scale);
         max_min = MAX(max_min, -a[j].min);
@@ -145,6 +165,8 @@ static void k_block_fit(struct k_block *b, const float *x, const float *q, struc
         choose_pair(b, j);
     set_levels(b);
     refit(b);
+    if (carries(c))
+        settle(b, row, c, n, at);
 }
 
 /* Eight 6-bit scales and mins in 12 bytes: the first four of each whole, with the upper two bits of
@@ -166,15 +188,15 @@ static void put_nibbles(uint8_t q[4][SUB], const uint8_t level[static N])
     }
 }
 
-void quantize_q4_k(void *restrict y, const float *restrict x, const float *q, size_t n)
+void quantize_q4_k(void *restrict y, float *restrict x, const struct quant_columns *c, size_t n)
 {
     static const struct affine_search HOW = {
         .top = 15.0f, .first = -1.0f, .n_steps = 21, .min_negative = true
     };
     struct block_q4_k *out = y;
     struct k_block b;
-    for (size_t i = 0; i < n / N; i++, out++, x += N) {
-        k_block_fit(&b, x, q ? q + N * i : NULL, HOW);
+    for (size_t at = 0; at < n; at += N, out++) {
+        k_block_fit(&b, x, c, n, at, HOW);
         put_half(out->d, b.d);
         put_half(out->dmin, b.dmin);
         put_scales(out->scales, &b);
@@ -182,15 +204,15 @@ void quantize_q4_k(void *restrict y, const float *restrict x, const float *q, si
     }
 }
 
-void quantize_q5_k(void *restrict y, const float *restrict x, const float *q, size_t n)
+void quantize_q5_k(void *restrict y, float *restrict x, const struct quant_columns *c, size_t n)
 {
     static const struct affine_search HOW = {
         .top = 31.0f, .first = -0.5f, .n_steps = 16, .min_negative = true
     };
     struct block_q5_k *out = y;
     struct k_block b;
-    for (size_t i = 0; i < n / N; i++, out++, x += N) {
-        k_block_fit(&b, x, q ? q + N * i : NULL, HOW);
+    for (size_t at = 0; at < n; at += N, out++) {
+        k_block_fit(&b, x, c, n, at, HOW);
         put_half(out->d, b.d);
         put_half(out->dmin, b.dmin);
         put_scales(out->scales, &b);
@@ -222,15 +244,15 @@ static void weigh_squares(float *restrict w, const float *restrict x, const floa
         w[e] = q ? q[e] : x[e] * x[e];
 }
 
-void quantize_q6_k(void *restrict y, const float *restrict x, const float *q, size_t n)
+void quantize_q6_k(void *restrict y, float *restrict x, const struct quant_columns *c, size_t n)
 {
     struct block_q6_k *out = y;
     float scale[N_GROUPS], w[GROUP];
     uint8_t level[N];
-    for (size_t i = 0; i < n / N; i++, out++, x += N) {
+    for (size_t at = 0; at < n; at += N, out++) {
         for (size_t j = 0; j < N_GROUPS; j++) {
-            weigh_squares(w, x + GROUP * j, q ? q + N * i + GROUP * j : NULL);
-            scale[j] = fit_symmetric(x + GROUP * j, w, GROUP, -32.0f);
+            weigh_squares(w, x + at + GROUP * j, c ? c->weight + at + GROUP * j : NULL);
+            scale[j] = fit_symmetric(x + at + GROUP * j, w, GROUP, -32.0f);
         }
         float max = signed_max(scale, N_GROUPS), inv = max != 0.0f ? -128.0f / max : 0.0f;
         put_half(out->d, max / -128.0f);
@@ -238,8 +260,12 @@ void quantize_q6_k(void *restrict y, const float *restrict x, const float *q, si
         for (size_t j = 0; j < N_GROUPS; j++) {
             out->scales[j] = (int8_t)round_level(inv * scale[j], -128.0f, 127.0f);
             float s = d * out->scales[j], back = s != 0.0f ? 1.0f / s : 0.0f;
-            for (size_t e = GROUP * j; e < GROUP * (j + 1); e++)
-                level[e] = (uint8_t)(round_level(back * x[e], -32.0f, 31.0f) + 32.0f);
+            for (size_t e = GROUP * j; e < GROUP * (j + 1); e++) {
+                float l = round_level(back * x[at + e], -32.0f, 31.0f);
+                level[e] = (uint8_t)(l + 32.0f);
+                if (carries(c))
+                    make_up(x, c, n, at + e, s * l);
+            }
         }
         put_six_bits(out, level);
     }

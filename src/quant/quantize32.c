@@ -12,11 +12,6 @@
 
 enum { N = 32 };
 
-static const float *at_block(const float *q, size_t block_idx)
-{
-    return q ? q + N * block_idx : NULL;
-}
-
 /* ---- floats ---------------------------------------------------------------------------------- */
 
 static void put_u16(uint8_t *out, uint16_t v)
@@ -25,23 +20,23 @@ static void put_u16(uint8_t *out, uint16_t v)
     out[1] = (uint8_t)(v >> 8);
 }
 
-void quantize_f32(void *restrict y, const float *restrict x, const float *q, size_t n)
+void quantize_f32(void *restrict y, float *restrict x, const struct quant_columns *c, size_t n)
 {
-    (void)q;
+    (void)c;
     memcpy(y, x, n * sizeof(*x));
 }
 
-void quantize_f16(void *restrict y, const float *restrict x, const float *q, size_t n)
+void quantize_f16(void *restrict y, float *restrict x, const struct quant_columns *c, size_t n)
 {
-    (void)q;
+    (void)c;
     uint8_t *out = y;
     for (size_t i = 0; i < n; i++)
         put_u16(out + 2 * i, f32_to_f16(x[i]));
 }
 
-void quantize_bf16(void *restrict y, const float *restrict x, const float *q, size_t n)
+void quantize_bf16(void *restrict y, float *restrict x, const struct quant_columns *c, size_t n)
 {
-    (void)q;
+    (void)c;
     uint8_t *out = y;
     for (size_t i = 0; i < n; i++)
         put_u16(out + 2 * i, f32_to_bf16(x[i]));
@@ -63,27 +58,37 @@ static void put_fifth_bits(uint8_t high[static 4], const uint8_t level[static N]
         high[e / 8] = (uint8_t)(high[e / 8] | (level[e] >> 4) << (e % 8));
 }
 
-/* The nearest of the levels 0..2 half - 1 for x = d (level - half), d as it is stored. */
-static void levels_symmetric(uint8_t level[static N], const float *x, float d, float half)
+/* Levels 0 .. top for x = d level + m; d and m as they are stored. */
+static void levels(uint8_t level[static N], float *row, const struct quant_columns *c, size_t n,
+                   size_t at, float d, float m, float top)
 {
     float inv = d != 0.0f ? 1.0f / d : 0.0f;
-    for (size_t e = 0; e < N; e++)
-        level[e] = (uint8_t)(round_level(inv * x[e], -half, half - 1.0f) + half);
+    for (size_t e = 0; e < N; e++) {
+        float l = round_level(inv * (row[at + e] - m), 0.0f, top);
+        level[e] = (uint8_t)l;
+        if (carries(c))
+            make_up(row, c, n, at + e, d * l + m);
+    }
 }
 
-/* x = d level + m. */
-static void levels_affine(uint8_t level[static N], const float *x, float d, float m, float top)
+/* Levels 0 .. 2 half - 1 for x = d (level - half), d as it is stored. */
+static void levels_symmetric(uint8_t level[static N], float *row, const struct quant_columns *c,
+                             size_t n, size_t at, float d, float half)
 {
     float inv = d != 0.0f ? 1.0f / d : 0.0f;
-    for (size_t e = 0; e < N; e++)
-        level[e] = (uint8_t)round_level(inv * (x[e] - m), 0.0f, top);
+    for (size_t e = 0; e < N; e++) {
+        float l = round_level(inv * row[at + e], -half, half - 1.0f);
+        level[e] = (uint8_t)(l + half);
+        if (carries(c))
+            make_up(row, c, n, at + e, d * l);
+    }
 }
 
 /* ---- the formats ----------------------------------------------------------------------------- */
 
-void quantize_q8_0(void *restrict y, const float *restrict x, const float *q, size_t n)
+void quantize_q8_0(void *restrict y, float *restrict x, const struct quant_columns *c, size_t n)
 {
-    (void)q;
+    (void)c;
     struct block_q8_0 *b = y;
     for (size_t i = 0; i < n / N; i++, b++, x += N) {
         float max = signed_max(x, N), d = (max < 0.0f ? -max : max) / 127.0f;
@@ -98,61 +103,61 @@ void quantize_q8_0(void *restrict y, const float *restrict x, const float *q, si
 
 /* With so few levels and nothing known about columns, keeping the largest element as it is costs the model
  * less than the smallest error does (docs/QUALITY.md). */
-void quantize_q4_0(void *restrict y, const float *restrict x, const float *q, size_t n)
+void quantize_q4_0(void *restrict y, float *restrict x, const struct quant_columns *c, size_t n)
 {
     struct block_q4_0 *b = y;
     uint8_t level[N];
     float w[N];
-    for (size_t i = 0; i < n / N; i++, b++, x += N) {
-        weigh(w, x, at_block(q, i), N);
-        put_half(b->d, q ? fit_symmetric(x, w, N, -8.0f) : signed_max(x, N) / -8.0f);
-        levels_symmetric(level, x, quant_half(b->d), 8.0f);
+    for (size_t at = 0; at < n; at += N, b++) {
+        weigh(w, x + at, c, at, N);
+        put_half(b->d, c ? fit_symmetric(x + at, w, N, -8.0f) : signed_max(x + at, N) / -8.0f);
+        levels_symmetric(level, x, c, n, at, quant_half(b->d), 8.0f);
         put_nibbles(b->q, level);
     }
 }
 
-void quantize_q5_0(void *restrict y, const float *restrict x, const float *q, size_t n)
+void quantize_q5_0(void *restrict y, float *restrict x, const struct quant_columns *c, size_t n)
 {
     struct block_q5_0 *b = y;
     uint8_t level[N];
     float w[N];
-    for (size_t i = 0; i < n / N; i++, b++, x += N) {
-        weigh(w, x, at_block(q, i), N);
-        put_half(b->d, fit_symmetric(x, w, N, -16.0f));
-        levels_symmetric(level, x, quant_half(b->d), 16.0f);
+    for (size_t at = 0; at < n; at += N, b++) {
+        weigh(w, x + at, c, at, N);
+        put_half(b->d, fit_symmetric(x + at, w, N, -16.0f));
+        levels_symmetric(level, x, c, n, at, quant_half(b->d), 16.0f);
         put_nibbles(b->q, level);
         put_fifth_bits(b->high, level);
     }
 }
 
-void quantize_q4_1(void *restrict y, const float *restrict x, const float *q, size_t n)
+void quantize_q4_1(void *restrict y, float *restrict x, const struct quant_columns *c, size_t n)
 {
     static const struct affine_search HOW = { .top = 15.0f, .first = -1.0f, .n_steps = 21 };
     struct block_q4_1 *b = y;
     uint8_t level[N];
     float w[N];
-    for (size_t i = 0; i < n / N; i++, b++, x += N) {
-        weigh(w, x, at_block(q, i), N);
-        struct affine a = fit_affine(x, w, N, HOW);
+    for (size_t at = 0; at < n; at += N, b++) {
+        weigh(w, x + at, c, at, N);
+        struct affine a = fit_affine(x + at, w, N, HOW);
         put_half(b->d, a.scale);
         put_half(b->m, a.min);
-        levels_affine(level, x, quant_half(b->d), quant_half(b->m), 15.0f);
+        levels(level, x, c, n, at, quant_half(b->d), quant_half(b->m), 15.0f);
         put_nibbles(b->q, level);
     }
 }
 
-void quantize_q5_1(void *restrict y, const float *restrict x, const float *q, size_t n)
+void quantize_q5_1(void *restrict y, float *restrict x, const struct quant_columns *c, size_t n)
 {
     static const struct affine_search HOW = { .top = 31.0f, .first = -1.0f, .n_steps = 21 };
     struct block_q5_1 *b = y;
     uint8_t level[N];
     float w[N];
-    for (size_t i = 0; i < n / N; i++, b++, x += N) {
-        weigh(w, x, at_block(q, i), N);
-        struct affine a = fit_affine(x, w, N, HOW);
+    for (size_t at = 0; at < n; at += N, b++) {
+        weigh(w, x + at, c, at, N);
+        struct affine a = fit_affine(x + at, w, N, HOW);
         put_half(b->d, a.scale);
         put_half(b->m, a.min);
-        levels_affine(level, x, quant_half(b->d), quant_half(b->m), 31.0f);
+        levels(level, x, c, n, at, quant_half(b->d), quant_half(b->m), 31.0f);
         put_nibbles(b->q, level);
         put_fifth_bits(b->high, level);
     }

@@ -62,21 +62,28 @@ static float fit(const float *restrict x, const float *restrict w)
     return gain > best ? again : scale;
 }
 
-static void put_nearest(uint8_t q[static 16], const float *x, float scale)
+static void put_levels(uint8_t out[static 16], float *row, const struct quant_columns *c, size_t n,
+                       size_t at, float scale)
 {
     float inv = scale != 0.0f ? 1.0f / scale : 0.0f;
+    uint8_t level[SUB];
+    for (size_t e = 0; e < SUB; e++) {
+        level[e] = nearest(row[at + e] * inv);
+        if (carries(c))
+            make_up(row, c, n, at + e, scale * (float)quant_iq4_levels[level[e]]);
+    }
     for (size_t i = 0; i < 16; i++)
-        q[i] = (uint8_t)(nearest(x[i] * inv) | nearest(x[i + 16] * inv) << 4);
+        out[i] = (uint8_t)(level[i] | level[i + 16] << 4);
 }
 
-void quantize_iq4_nl(void *restrict y, const float *restrict x, const float *q, size_t n)
+void quantize_iq4_nl(void *restrict y, float *restrict x, const struct quant_columns *c, size_t n)
 {
     struct block_iq4_nl *b = y;
     float w[SUB];
-    for (size_t i = 0; i < n / SUB; i++, b++, x += SUB) {
-        weigh(w, x, q ? q + SUB * i : NULL, SUB);
-        put_half(b->d, fit(x, w));
-        put_nearest(b->q, x, quant_half(b->d));
+    for (size_t at = 0; at < n; at += SUB, b++) {
+        weigh(w, x + at, c, at, SUB);
+        put_half(b->d, fit(x + at, w));
+        put_levels(b->q, x, c, n, at, quant_half(b->d));
     }
 }
 
@@ -105,25 +112,28 @@ static int choose_scale(const float *x, const float *w, float d, float wanted)
     return found;
 }
 
-void quantize_iq4_xs(void *restrict y, const float *restrict x, const float *q, size_t n)
+void quantize_iq4_xs(void *restrict y, float *restrict x, const struct quant_columns *c, size_t n)
 {
     struct block_iq4_xs *b = y;
-    float w[N], scale[N_SUBS];
-    for (size_t i = 0; i < n / N; i++, b++, x += N) {
+    float w[SUB], scale[N_SUBS];
+    for (size_t block = 0; block < n; block += N, b++) {
         for (size_t j = 0; j < N_SUBS; j++) {
-            weigh(w + SUB * j, x + SUB * j, q ? q + N * i + SUB * j : NULL, SUB);
-            scale[j] = fit(x + SUB * j, w + SUB * j);
+            size_t at = block + SUB * j;
+            weigh(w, x + at, c, at, SUB);
+            scale[j] = fit(x + at, w);
         }
         put_half(b->d, signed_max(scale, N_SUBS) / -32.0f);
         float d = quant_half(b->d);
         memset(b->scales_high, 0, sizeof(b->scales_high));
         memset(b->scales_low, 0, sizeof(b->scales_low));
         for (size_t j = 0; j < N_SUBS; j++) {
-            int s = choose_scale(x + SUB * j, w + SUB * j, d, scale[j]);
+            size_t at = block + SUB * j;
+            weigh(w, x + at, c, at, SUB);
+            int s = choose_scale(x + at, w, d, scale[j]);
             unsigned u = (unsigned)(s + 32);
             b->scales_low[j / 2] = (uint8_t)(b->scales_low[j / 2] | (u & 15) << 4 * (j % 2));
             b->scales_high[j / 4] = (uint8_t)(b->scales_high[j / 4] | (u >> 4) << 2 * (j % 4));
-            put_nearest(b->q[j], x + SUB * j, d * (float)s);
+            put_levels(b->q[j], x, c, n, at, d * (float)s);
         }
     }
 }

@@ -11,6 +11,7 @@
 
 #include "base/size.h"
 #include "quant/quant_priv.h"
+#include "quant/quantize.h"
 
 enum { LANES = 8 };
 
@@ -30,8 +31,8 @@ static inline float round_near(float v)
 
 static inline float clamp(float v, float lo, float hi)
 {
-    v = v < lo ? lo : v;
-    return v > hi ? hi : v;
+    v = v > lo ? v : lo; /* what is no number becomes lo: no cast of it may follow */
+    return v < hi ? v : hi;
 }
 
 static inline float round_level(float v, float lo, float hi)
@@ -61,19 +62,40 @@ static inline float signed_max(const float *x, size_t n)
     return max;
 }
 
-/* What an error in each of n elements (a multiple of LANES) costs. Large weights matter more than
- * their number says; q, if it is known, says how large what they are multiplied with is. */
-static inline void weigh(float *restrict w, const float *restrict x, const float *q, size_t n)
+/* What an error in each of n elements (a multiple of LANES) costs, elements 'at' on of a row. Large weights matter more
+ * than their number says; what is known about columns says how large what they are multiplied with is. Where errors
+ * are made up for, that alone counts. */
+static inline void weigh(float *restrict w, const float *restrict x, const struct quant_columns *c,
+                         size_t at, size_t n)
 {
     float s[LANES] = { 0 };
     for (size_t i = 0; i < n; i++)
         s[i % LANES] += x[i] * x[i];
     float mean = lanes_sum(s) / (float)n, rms = __builtin_sqrtf(mean);
     for (size_t i = 0; i < n; i++) {
-        w[i] = rms + (x[i] < 0.0f ? -x[i] : x[i]);
-        if (q)
-            w[i] = q[i] * __builtin_sqrtf(2.0f * mean + x[i] * x[i]);
+        if (!c)
+            w[i] = rms + (x[i] < 0.0f ? -x[i] : x[i]);
+        else if (c->carry)
+            w[i] = c->weight[at + i];
+        else
+            w[i] = c->weight[at + i] * __builtin_sqrtf(2.0f * mean + x[i] * x[i]);
     }
+}
+
+/* Element i of a row of n is stored as 'stored': the columns behind it make up for the error. */
+static inline void make_up(float *restrict x, const struct quant_columns *restrict c, size_t n,
+                           size_t i, float stored)
+{
+    size_t place = i % c->block, first = i - place, len = MIN(c->block, n - first);
+    const float *restrict carry = c->carry + i * c->block;
+    float error = x[i] - stored, *restrict at = x + first;
+    for (size_t l = place + 1; l < len; l++)
+        at[l] += error * carry[l];
+}
+
+static inline bool carries(const struct quant_columns *c)
+{
+    return c && c->carry;
 }
 
 /* The scale; 0 when all of x is as good as zero. lo is -8, -16 or -32: the level with the larger

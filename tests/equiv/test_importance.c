@@ -91,6 +91,26 @@ static float *floats_of(const struct model_file *f, const char *name, size_t *n)
     return v;
 }
 
+/* Kept once for q, k and v, found under each name. */
+static void check_products(const struct importance *p, struct span name,
+                           const double want[static SYNTH_HIDDEN], double pair)
+{
+    float *products = calloc(SYNTH_HIDDEN, IMPORTANCE_BLOCK * sizeof(*products));
+    assert_non_null(products);
+    assert_true(importance_has_products(p, name, SYNTH_HIDDEN));
+    assert_false(importance_has_products(p, name, SYNTH_HIDDEN + 1));
+    assert_true(importance_products(p, name, products));
+    for (size_t c = 0; c < SYNTH_HIDDEN; c++) {
+        double got = (double)products[c * IMPORTANCE_BLOCK + c % IMPORTANCE_BLOCK];
+        if (fabs(got - want[c]) > 1e-4 * want[c])
+            fail_msg("square of column %zu: %g, expected %g", c, got, want[c]);
+    }
+    double got = (double)products[3 * IMPORTANCE_BLOCK + 10];
+    if (fabs(got - pair) > 1e-4 * sqrt(want[3] * want[10]))
+        fail_msg("columns 3 and 10: %g, expected %g", got, pair);
+    free(products);
+}
+
 /* What the first attention layer reads: the norm of the tokens' embeddings. */
 static void first_layer_by_the_definition(void **state)
 {
@@ -112,7 +132,7 @@ static void first_layer_by_the_definition(void **state)
     float *embd = floats_of(f, "token_embd.weight", &n_embd);
     float *norm = floats_of(f, "blk.0.attn_norm.weight", &n_norm);
     double eps = model_file_float(f, "llama.attention.layer_norm_rms_epsilon", 0), sum = 0;
-    double want[SYNTH_HIDDEN] = { 0 };
+    double want[SYNTH_HIDDEN] = { 0 }, pair = 0; /* pair: columns 3 and 10 */
     for (size_t t = 0; t < N_TOKENS; t++) {
         const float *x = embd + (size_t)token(t) * SYNTH_HIDDEN;
         double sq = 0;
@@ -123,6 +143,8 @@ static void first_layer_by_the_definition(void **state)
             want[c] += v * v;
             sum += v * v;
         }
+        pair += (double)x[3] * (double)norm[3] * (double)x[10] * (double)norm[10] /
+                (sq / SYNTH_HIDDEN + eps);
     }
     struct importance *p;
     float got[SYNTH_HIDDEN];
@@ -136,6 +158,7 @@ static void first_layer_by_the_definition(void **state)
         assert_int_equal(n_cols, SYNTH_HIDDEN);
         assert_int_equal(n_mats, 1);
         assert_true(importance_get(p, span_of(name), 0, got));
+        check_products(p, span_of(name), want, pair);
         for (size_t c = 0; c < SYNTH_HIDDEN; c++) {
             double w = want[c] * SYNTH_HIDDEN / sum;
             if (fabs((double)got[c] - w) > 1e-4 * w)
@@ -295,23 +318,39 @@ static void data_of_another_model_is_refused(void **state)
     assert_null(p);
 }
 
+/* Sums of squares and counts are not negative; products may be. */
+static enum kt_status open_with(const char *part, float value, const char *products)
+{
+    struct gguf_writer w = { 0 };
+    struct kt_error err = { 0 };
+    struct importance *p;
+    float sums[8] = { 0 }, count = 1, pairs[8 * IMPORTANCE_BLOCK] = { 0 };
+    char data[PATH_LEN];
+    path_of(data, "bad.imp");
+    (strcmp(part, "sum") == 0 ? sums : strcmp(part, "count") == 0 ? &count : pairs)[0] = value;
+    gguf_put_tensor(&w, "a.in_sum2", QT_F32, 2, (uint64_t[]){ 8, 1 }, sums);
+    gguf_put_tensor(&w, "a.counts", QT_F32, 2, (uint64_t[]){ 1, 1 }, &count);
+    gguf_put_tensor(&w, products, QT_F32, 2, (uint64_t[]){ IMPORTANCE_BLOCK, 8 }, pairs);
+    gguf_writer_save(&w, data);
+    gguf_writer_deinit(&w);
+    enum kt_status st = importance_open(&p, data, &err);
+    importance_close(p);
+    return st;
+}
+
 static void damaged_numbers_are_refused(void **state)
 {
     (void)state;
-    char data[PATH_LEN], bad[PATH_LEN];
-    path_of(data, "llama.imp");
-    path_of(bad, "bad.imp");
     static const float BAD[] = { NAN, INFINITY, -1.0f };
+    static const char *const PARTS[] = { "sum", "count", "product" };
     for (size_t i = 0; i < ARRAY_LEN(BAD); i++) {
-        struct kt_error err = { 0 };
-        struct buf b = { 0 };
-        struct importance *p;
-        must(file_read(&b, data, 1 << 24, &err), &err);
-        memcpy(b.ptr + b.len - 32, &BAD[i], sizeof(float)); /* the last tensor: a count */
-        must(file_replace(bad, b.ptr, b.len, 0600, &err), &err);
-        assert_int_equal(importance_open(&p, bad, &err), KT_E_FORMAT);
-        buf_deinit(&b);
+        for (size_t k = 0; k < ARRAY_LEN(PARTS); k++) {
+            bool fine = k == 2 && BAD[i] < 0;
+            assert_int_equal(open_with(PARTS[k], BAD[i], "a.in_products"),
+                             fine ? KT_OK : KT_E_FORMAT);
+        }
     }
+    assert_int_equal(open_with("sum", 1, "a.in_products"), KT_OK);
 }
 
 static int set_up(void **state)

@@ -57,7 +57,7 @@ static float normal(struct rng *r)
 }
 
 /* Quantise and dequantise; heap. */
-static float *round_trip(enum qtype type, const float *x, size_t n)
+static float *round_trip(enum qtype type, float *x, size_t n)
 {
     size_t bytes;
     assert_true(qtype_row_bytes(&bytes, type, n));
@@ -237,7 +237,8 @@ static void what_matters_is_kept_better(void **state)
         enum qtype type = FORMATS[f].type;
         double sum[2] = { 0 };
         for (size_t with = 0; with < 2; with++) {
-            quantize_of(type)(bytes, x, with ? q : NULL, N);
+            struct quant_columns c = { .weight = q };
+            quantize_of(type)(bytes, x, with ? &c : NULL, N);
             qtype_traits(type)->dequant(y, bytes, N);
             for (size_t i = 0; i < N; i++) {
                 double d = (double)x[i] - (double)y[i];
@@ -255,6 +256,133 @@ static void what_matters_is_kept_better(void **state)
     free(x);
     free(q);
     free(y);
+}
+
+/* Second moments of 256 inputs that depend on each other: a few common causes, and noise. */
+static void fill_moments(float cov[256][256], struct rng *r)
+{
+    enum { CAUSES = 24 };
+    static float load[256][CAUSES];
+    for (size_t i = 0; i < 256; i++) {
+        for (size_t k = 0; k < CAUSES; k++)
+            load[i][k] = normal(r);
+    }
+    for (size_t i = 0; i < 256; i++) {
+        for (size_t j = 0; j < 256; j++) {
+            float sum = i == j ? 8.0f : 0.0f;
+            for (size_t k = 0; k < CAUSES; k++)
+                sum += load[i][k] * load[j][k];
+            cov[i][j] = sum;
+        }
+    }
+}
+
+/* By the definition: when the first column of three is off by one, the others move by -H22^-1 H21; when the second is,
+ * the third moves by -H32 / H33. */
+static void errors_are_made_up_for_in_the_best_way(void **state)
+{
+    (void)state;
+    enum { STRIDE = 5 };
+    static const float COV[3 * STRIDE] = { 4, 1, -2, 0, 0, 1, 3, 0.5f, 0, 0, -2, 0.5f, 2, 0, 0 };
+    float carry[3 * STRIDE] = { 0 }, weight[3];
+    double scratch[18];
+    assert_true(quant_carry(carry, weight, COV, 3, STRIDE, scratch));
+    double add = 0.01 * 3, b = 0.8; /* quant_carry's damping and belief: carry.c */
+    double h11 = 4 + add, h22 = 3 + add, h33 = 2 + add, h12 = b, h13 = -2 * b, h23 = 0.5 * b;
+    double det = h22 * h33 - h23 * h23;
+    double m2 = (h33 * h12 - h23 * h13) / det, m3 = (h22 * h13 - h23 * h12) / det;
+    assert_float_equal(carry[1], m2, 1e-6);
+    assert_float_equal(carry[2], m3, 1e-6);
+    assert_float_equal(carry[STRIDE + 2], h23 / h33, 1e-6);
+    assert_float_equal(weight[0], h11 - h12 * m2 - h13 * m3, 1e-5);
+    assert_float_equal(weight[1], h22 - h23 * h23 / h33, 1e-5);
+    assert_float_equal(weight[2], h33, 1e-5);
+    const float none[9] = { 0 };
+    assert_false(quant_carry(carry, weight, none, 3, 3, scratch));
+}
+
+static double output_error(const float *x, const float *y, float cov[256][256])
+{
+    double sum = 0;
+    for (size_t b = 0; b < N; b += 256) {
+        for (size_t i = 0; i < 256; i++) {
+            for (size_t j = 0; j < 256; j++)
+                sum += ((double)x[b + i] - (double)y[b + i]) * (double)cov[i][j] *
+                       ((double)x[b + j] - (double)y[b + j]);
+        }
+    }
+    return sum;
+}
+
+/* What is known about pairs of columns must make the output's error smaller than what is known of each alone. */
+static void later_columns_make_up_for_errors(void **state)
+{
+    (void)state;
+    static float cov[256][256], carry[N][256], weight[N], diagonal[N];
+    static double scratch[2 * 256 * 256];
+    struct rng r;
+    rng_init(&r, 12);
+    float *x = buffer(), *moved = buffer(), *y = buffer();
+    uint8_t *bytes = malloc(4 * N);
+    assert_non_null(bytes);
+    fill_moments(cov, &r);
+    for (size_t b = 0; b < N; b += 256) {
+        assert_true(quant_carry(carry[b], weight + b, cov[0], 256, 256, scratch));
+        for (size_t i = 0; i < 256; i++)
+            diagonal[b + i] = cov[i][i];
+    }
+    for (size_t i = 0; i < N; i++)
+        x[i] = 0.02f * normal(&r);
+    for (size_t f = 0; f < ARRAY_LEN(FORMATS); f++) {
+        enum qtype type = FORMATS[f].type;
+        if (qtype_traits(type)->is_float || type == QT_Q8_0)
+            continue;
+        double error[2];
+        for (size_t with = 0; with < 2; with++) {
+            struct quant_columns c = { .weight = with ? weight : diagonal };
+            if (with) {
+                c.carry = carry[0];
+                c.block = 256;
+            }
+            memcpy(moved, x, N * sizeof(*x));
+            quantize_of(type)(bytes, moved, &c, N);
+            qtype_traits(type)->dequant(y, bytes, N);
+            error[with] = output_error(x, y, cov);
+        }
+        print_message("%-6s output error %.4f of that without making up\n",
+                      qtype_traits(type)->name, error[1] / error[0]);
+        if (!(error[1] < 0.75 * error[0]))
+            fail_msg("%s: output error %g, without making up for errors %g",
+                     qtype_traits(type)->name, error[1], error[0]);
+    }
+    free(bytes);
+    free(x);
+    free(moved);
+    free(y);
+}
+
+/* Data from outside may be anything: no cast of what is no number, no write outside. */
+static void nonsense_about_columns_does_no_harm(void **state)
+{
+    (void)state;
+    static const float BAD[] = { NAN, INFINITY, -INFINITY, 3e38f, -3e38f };
+    static float carry[256][256], weight[256];
+    float x[256];
+    uint8_t bytes[1024];
+    struct rng r;
+    rng_init(&r, 13);
+    for (size_t k = 0; k < ARRAY_LEN(BAD); k++) {
+        for (size_t f = 0; f < ARRAY_LEN(FORMATS); f++) {
+            struct quant_columns c = { weight, carry[0], 256 };
+            for (size_t i = 0; i < 256; i++) {
+                x[i] = normal(&r);
+                weight[i] = i % 3 ? 1.0f : BAD[k];
+                for (size_t j = 0; j < 256; j++)
+                    carry[i][j] = (i + j) % 5 ? 0.1f : BAD[k];
+            }
+            quantize_of(FORMATS[f].type)(bytes, x, &c, 256);
+        }
+    }
 }
 
 static void what_is_no_number_is_found(void **state)
@@ -297,6 +425,9 @@ int main(void)
         cmocka_unit_test(what_fits_exactly_is_exact),
         cmocka_unit_test(blocks_are_independent),
         cmocka_unit_test(what_matters_is_kept_better),
+        cmocka_unit_test(errors_are_made_up_for_in_the_best_way),
+        cmocka_unit_test(later_columns_make_up_for_errors),
+        cmocka_unit_test(nonsense_about_columns_does_no_harm),
         cmocka_unit_test(what_is_no_number_is_found),
         cmocka_unit_test(unknown_types_have_no_function),
     };
