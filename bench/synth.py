@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A model of Qwen3.5's true sizes with random weights, to measure speed with.
 
-    bench/synth.py SIZE OUT.gguf        SIZE: 0.8B, 2B, 4B
+    bench/synth.py SIZE OUT.gguf        SIZE: 0.8B, 2B, 4B; mini, mini-moe: no true sizes, for quick comparisons
 
 Half-precision matrices of about N(0, 0.02), the small vectors in 32 bits, no tokenizer, GGUF's names and keys
 (docs/FORMATS.md). Written in pieces of one megabyte of ready-made numbers, so that it needs no memory and no numpy.
@@ -11,12 +11,16 @@ import random
 import struct
 import sys
 
-VOCAB, HEAD, KEY, TAPS = 248320, 256, 128, 4
+VOCAB, HEAD, KEY, TAPS = {"mini": 4096, "mini-moe": 4096}, 256, 128, 4
 SIZES = {  # d_model, layers, heads, kv heads, feed-forward, linear key heads, linear value heads
     "0.8B": (1024, 24, 8, 2, 3584, 16, 16),
     "2B": (2048, 24, 8, 2, 6144, 16, 16),
     "4B": (2560, 32, 16, 4, 9216, 16, 32),
+    "mini": (512, 8, 4, 2, 1536, 2, 4),
+    "mini-moe": (512, 8, 4, 2, 0, 2, 4),
 }
+EXPERTS, USED, FF_EXPERT = 8, 2, 512  # of mini-moe; the shared one is as large
+MINI = ("mini", "mini-moe")  # with a head of their own, so that they do not simply repeat the last token
 U32, F32, BOOL, STR, ARRAY, I32 = 4, 6, 7, 8, 9, 5
 TYPE_F32, TYPE_F16 = 0, 1
 HALVES = 1 << 19  # numbers in a piece
@@ -37,13 +41,17 @@ def entry(key, kind, value):
 
 def metadata(size):
     d, layers, heads, kv_heads, ff, k_heads, v_heads = SIZES[size]
-    p = "qwen35."
-    return [
-        entry("general.architecture", STR, "qwen35"),
+    moe = size == "mini-moe"
+    p = "qwen35moe." if moe else "qwen35."
+    experts = [entry(p + "expert_count", U32, EXPERTS), entry(p + "expert_used_count", U32, USED),
+               entry(p + "expert_feed_forward_length", U32, FF_EXPERT),
+               entry(p + "expert_shared_feed_forward_length", U32, FF_EXPERT)]
+    return (experts if moe else [entry(p + "feed_forward_length", U32, ff)]) + [
+        entry("general.architecture", STR, p[:-1]),
         entry("general.name", STR, f"random weights in the shape of Qwen3.5-{size}"),
         entry("general.file_type", U32, 1),
         entry(p + "block_count", U32, layers), entry(p + "context_length", U32, 262144),
-        entry(p + "embedding_length", U32, d), entry(p + "feed_forward_length", U32, ff),
+        entry(p + "embedding_length", U32, d),
         entry(p + "attention.head_count", U32, heads), entry(p + "attention.head_count_kv", U32, kv_heads),
         entry(p + "attention.key_length", U32, HEAD), entry(p + "attention.value_length", U32, HEAD),
         entry(p + "attention.layer_norm_rms_epsilon", F32, 1e-6), entry(p + "rope.freq_base", F32, 1e7),
@@ -52,7 +60,7 @@ def metadata(size):
         entry(p + "ssm.conv_kernel", U32, TAPS), entry(p + "ssm.state_size", U32, KEY),
         entry(p + "ssm.group_count", U32, k_heads), entry(p + "ssm.time_step_rank", U32, v_heads),
         entry(p + "ssm.inner_size", U32, v_heads * KEY), entry(p + "full_attention_interval", U32, 4),
-        entry("tokenizer.ggml.model", STR, "no_vocab"), entry(p + "vocab_size", U32, VOCAB),
+        entry("tokenizer.ggml.model", STR, "no_vocab"), entry(p + "vocab_size", U32, VOCAB.get(size, 248320)),
     ]
 
 
@@ -61,7 +69,10 @@ def tensors(size):
     d, layers, heads, kv_heads, ff, k_heads, v_heads = SIZES[size]
     keys, values = k_heads * KEY, v_heads * KEY
     norm = (1.0, 0.1)
-    yield "token_embd.weight", (d, VOCAB), None
+    vocab = VOCAB.get(size, 248320)
+    yield "token_embd.weight", (d, vocab), None
+    if size in MINI:
+        yield "output.weight", (d, vocab), (0.0, 0.1)
     yield "output_norm.weight", (d,), norm
     for i in range(layers):
         b = f"blk.{i}."
@@ -84,6 +95,14 @@ def tensors(size):
             yield b + "ssm_alpha.weight", (d, v_heads), None
             yield b + "ssm_norm.weight", (KEY,), norm
             yield b + "ssm_out.weight", (values, d), None
+        if size == "mini-moe":
+            yield b + "ffn_gate_inp.weight", (d, EXPERTS), (0.0, 0.1)
+            yield b + "ffn_gate_inp_shexp.weight", (d,), (0.0, 0.1)
+            for kind, stack in (("exps", (EXPERTS,)), ("shexp", ())):
+                yield b + f"ffn_gate_{kind}.weight", (d, FF_EXPERT, *stack), None
+                yield b + f"ffn_up_{kind}.weight", (d, FF_EXPERT, *stack), None
+                yield b + f"ffn_down_{kind}.weight", (FF_EXPERT, d, *stack), None
+            continue
         yield b + "ffn_gate.weight", (d, ff), None
         yield b + "ffn_up.weight", (d, ff), None
         yield b + "ffn_down.weight", (ff, d), None
