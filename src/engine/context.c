@@ -129,7 +129,7 @@ struct step {
     size_t n_done, n_total; /* of the prompt, for 'progress' */
 };
 
-/* While an image is looked at, the prompt does not get on. */
+/* While an image is looked at, or others go first, the prompt does not get on. */
 static bool still_there(void *ctx, size_t n_tiles, size_t n_tiles_total)
 {
     (void)n_tiles;
@@ -180,8 +180,11 @@ static enum kt_status take_step(struct kt_context *c, const int32_t *tokens, siz
         span.embeds = c->embeds;
         span.positions = (const uint32_t(*)[3])c->positions;
     }
-    if (!st)
+    for (*n_taken = 0; !st && *n_taken == 0;) {
         st = turns_step(&c->seat, &span, s->answer, n_taken, NULL, err);
+        if (!st && *n_taken == 0 && !still_there(s, 0, 0))
+            st = kt_fail(err, KT_E_CANCELLED, "cancelled");
+    }
     if (st)
         return st;
     memmove(c->history + n_past, tokens, *n_taken * sizeof(*tokens));

@@ -10,6 +10,8 @@
 
 /* How long a step waits for somebody who is at work: a part of what it will take, within limits. Choosing a token
  * takes a fraction of a millisecond, or some when the vocabulary is large and the answer constrained. */
+/* A prompt that others go before comes back to its owner after this time. */
+enum { LOOK_NS = 200000000 };
 static const double PATIENCE = 0.25, PATIENCE_MIN_S = 0.001, PATIENCE_MAX_S = 0.01;
 
 struct turns {
@@ -71,6 +73,7 @@ static void come(struct turns *t, struct turn_seat *s)
     if (s->state != SEAT_AWAY)
         return;
     s->state = SEAT_HERE;
+    s->withdrawn = false;
     s->next = t->seats;
     t->seats = s;
     t->n_here++;
@@ -296,15 +299,29 @@ static bool goes_next(const struct turns *t)
     return !t->busy && (t->n_entering == 0 || t->entered_last) && is_ready(t);
 }
 
-static void wait(struct turns *t, struct turn_seat *s)
+/* Until something may have changed; look_ns: or it is so late. */
+static void wait(struct turns *t, struct turn_seat *s, uint64_t look_ns)
 {
-    if (t->busy || (t->n_entering && !t->entered_last)) {
+    bool others = t->busy || (t->n_entering && !t->entered_last);
+    uint64_t ns = others ? look_ns : MIN(look_ns, t->deadline_ns);
+    struct timespec until = { (time_t)(ns / 1000000000u), (long)(ns % 1000000000u) };
+    if (ns == UINT64_MAX)
         pthread_cond_wait(&s->wake, &t->lock);
-        return;
-    }
-    struct timespec until = { (time_t)(t->deadline_ns / 1000000000u),
-                              (long)(t->deadline_ns % 1000000000u) };
-    pthread_cond_timedwait(&s->wake, &t->lock, &until);
+    else
+        pthread_cond_timedwait(&s->wake, &t->lock, &until);
+}
+
+/* The others are not kept waiting by somebody who is not there. */
+static void withdraw(struct turns *t, struct turn_seat *s)
+{
+    t->n_posted--;
+    s->withdrawn = true;
+    s->st = KT_OK;
+    s->n_taken = 0;
+    s->alone_s = 0;
+    s->state = SEAT_DONE;
+    if (t->n_posted)
+        wake_first(t);
 }
 
 enum kt_status turns_step(struct turn_seat *s, const struct model_span *span, bool answer,
@@ -316,15 +333,20 @@ enum kt_status turns_step(struct turn_seat *s, const struct model_span *span, bo
     s->span = span;
     s->answer = answer;
     s->err = err;
-    s->order = ++t->order;
+    if (!s->withdrawn)
+        s->order = ++t->order;
+    s->withdrawn = false;
     s->state = SEAT_POSTED;
+    uint64_t look_ns = answer ? UINT64_MAX : clock_now_ns() + LOOK_NS;
     if (t->n_posted++ == 0)
         set_deadline(t);
     while (s->state != SEAT_DONE) {
         if (s->state == SEAT_POSTED && goes_next(t))
             make_step(t);
+        else if (s->state == SEAT_POSTED && clock_now_ns() >= look_ns)
+            withdraw(t, s);
         else
-            wait(t, s);
+            wait(t, s, s->state == SEAT_POSTED ? look_ns : UINT64_MAX);
     }
     s->state = SEAT_HERE;
     *n_taken = s->n_taken;

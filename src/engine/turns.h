@@ -41,6 +41,7 @@ struct turn_seat {
     struct importance_sums *observer; /* owner; NULL: none. Such steps are made alone */
     pthread_cond_t wake;
     uint64_t order;
+    bool withdrawn; /* it had waited and comes again */
     /* what was posted, and what became of it */
     const struct model_span *span;
     bool answer;
@@ -64,8 +65,9 @@ void turns_stand_up(struct turn_seat *s);
 KT_MUST_CHECK enum kt_status turns_reserve(struct turns *t, size_t n_rows, struct kt_error *err);
 void turns_unreserve(struct turns *t);
 
-/* Compute the span, which is the callee's until it returns. answer: all of its rows; otherwise *n_taken of them,
- * at least one, from the beginning, and logits of the last only if it was among them. *alone_s (may be NULL): the seconds of
+/* Compute the span, which is the callee's until it returns. answer: all of its rows; otherwise *n_taken of them
+ * from the beginning, and logits of the last only if it was among them. 0 of a prompt: others went first for a while,
+ * and the caller may want to look whether it is still wanted; it keeps its place when it comes again. *alone_s (may be NULL): the seconds of
  * the step, 0 if others were part of it. n_tokens is at most what was reserved. */
 KT_MUST_CHECK enum kt_status turns_step(struct turn_seat *s, const struct model_span *span,
                                         bool answer, size_t *n_taken, double *alone_s,

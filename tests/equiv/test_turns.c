@@ -251,6 +251,7 @@ static void smollm2_with_quotations(void **state)
 struct poster {
     struct turn_seat seat;
     struct model_state *state;
+    bool prompt;
     int32_t tokens[8];
     size_t n_taken;
     float *logits;
@@ -267,7 +268,7 @@ static void *post(void *arg)
                                .n_tokens = 8,
                                .logits_of = OUT_LAST,
                                .logits = p->logits };
-    p->st = turns_step(&p->seat, &span, true, &p->n_taken, NULL, &p->err);
+    p->st = turns_step(&p->seat, &span, !p->prompt, &p->n_taken, NULL, &p->err);
     return NULL;
 }
 
@@ -314,6 +315,37 @@ static void one_fails_and_no_other(void **state)
     kt_engine_close(e);
 }
 
+/* A prompt that nobody can read comes back to its owner, who may have left; the next time it is read. */
+static void a_prompt_is_not_held(void **state)
+{
+    (void)state;
+    struct kt_engine *e = open_small("llama-tied", 6);
+    struct poster p = { .prompt = true };
+    must(turns_reserve(e->turns, 64, &err));
+    must(model_state_create(&p.state, e->model, 32, engine_state_types(KT_KV_F16, KT_STATE_F32),
+                            &err));
+    p.logits = calloc(SYNTH_VOCAB, sizeof(float));
+    turns_sit(e->turns, &p.seat);
+    turns_enter(e->turns, NULL); /* all along */
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(pthread_create(&p.thread, NULL, post, &p), 0);
+        pthread_join(p.thread, NULL);
+        assert_int_equal(p.st, KT_OK);
+        assert_int_equal(p.n_taken, 0);
+        assert_int_equal(model_state_n_past(p.state), 0);
+    }
+    turns_exit(e->turns);
+    post(&p);
+    assert_int_equal(p.st, KT_OK);
+    assert_int_equal(p.n_taken, 8);
+    assert_int_equal(p.seat.order, 1); /* its place all the time */
+    turns_stand_up(&p.seat);
+    model_state_destroy(p.state);
+    free(p.logits);
+    turns_unreserve(e->turns);
+    kt_engine_close(e);
+}
+
 /* ---- memory ---- */
 
 /* Contexts of one engine share the memory of steps; kt_context_bytes() says so. */
@@ -348,6 +380,7 @@ int main(void)
         cmocka_unit_test(smollm2_with_quotations), /* half a minute there, by the same code */
 #endif
         cmocka_unit_test(one_fails_and_no_other),
+        cmocka_unit_test(a_prompt_is_not_held),
         cmocka_unit_test(scratch_is_made_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
