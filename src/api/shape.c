@@ -98,7 +98,13 @@ static bool json_text(struct call *c, const json_t *format, const char *type, co
     const json_t *said = json_is_object(inner) ? inner : format;
     const json_t *schema = json_object_get(said, "schema");
     struct kt_schema_options o = { .strict = json_is_true(json_object_get(said, "strict")) };
-    const json_t *strict = json_object_get(said, "strict");
+    const json_t *strict = json_object_get(said, "strict"), *name = json_object_get(said, "name"),
+                 *description = json_object_get(said, "description");
+    if ((name && !json_is_string(name)) || (description && !json_is_string(description))) {
+        reply_error(c, 400, NULL, "invalid_type", param, "'%s': name and description are strings",
+                    param);
+        return false;
+    }
     if (strict && !json_is_boolean(strict) && !json_is_null(strict)) {
         reply_error(c, 400, NULL, "invalid_type", param, "'%s': strict takes true or false", param);
         return false;
