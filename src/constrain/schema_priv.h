@@ -72,6 +72,13 @@ struct js {
     struct js *opposite;     /* JS_NOT of this one, once it was wanted  */
     struct list *kept;       /* [N_KEPT] schemas that were made of it    */
     const struct js *target; /* of its $ref, once it was looked up      */
+    const struct dfa *dfa;   /* of its pattern, once it was wanted      */
+};
+
+/* A pointer list that grows in the arena. */
+struct list {
+    const void **item;
+    size_t n, cap;
 };
 
 struct expr;
@@ -108,6 +115,7 @@ struct compilation {
     struct conj *queue_first, *queue_last; /* whose rules are to be written */
     struct production *rules, *last_rule;
     size_t n_rules;
+    struct list categories;       /* of characters: struct category, as they were wanted */
     struct production *shared[8]; /* "string", "integer", ... once they were wanted */
 };
 
@@ -120,11 +128,6 @@ bool sc_work(struct compilation *c, size_t n);
 void sc_fail(struct compilation *c, enum kt_status st, const struct js *at, const char *keyword,
              const char *fmt, ...) KT_PRINTF(5, 6);
 
-/* A pointer list that grows in the arena. */
-struct list {
-    const void **item;
-    size_t n, cap;
-};
 void list_push(struct compilation *c, struct list *l, const void *p);
 
 int sc_compare_spans(struct span a, struct span b); /* as memcmp(), the shorter first */

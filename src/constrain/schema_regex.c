@@ -321,6 +321,8 @@ const struct dfa *regex_dfa(struct compilation *c, struct span pattern, const st
         if (run->is_run)
             return NULL;
     }
+    if (at && at->dfa)
+        return at->dfa;
     const struct dfa *d = alternative(&r, &e);
     while (d && regex_take(&r, '|')) {
         const struct dfa *other = alternative(&r, &e);
@@ -330,6 +332,8 @@ const struct dfa *regex_dfa(struct compilation *c, struct span pattern, const st
         regex_refuse(&r, KT_E_FORMAT, ") without its partner; write \\) for the character");
         return NULL;
     }
+    if (at && d)
+        ((struct js *)(uintptr_t)at)->dfa = d;
     return d;
 }
 

@@ -135,6 +135,47 @@ static const char *category(struct span name)
     return NULL;
 }
 
+/* Characters of a category; half a million are asked, so each is worked out once. */
+struct category {
+    const char *prefix;
+    struct cset set;
+};
+
+static struct cset characters(struct regex *r, const char *prefix)
+{
+    struct compilation *c = r->c;
+    for (size_t i = 0; i < c->categories.n; i++) {
+        const struct category *known = c->categories.item[i];
+        if (strcmp(known->prefix, prefix) == 0)
+            return known->set;
+    }
+    struct list found = { 0 };
+    struct range *last = NULL;
+    size_t n = strlen(prefix);
+    for (int32_t cp = 0; cp <= CP_MAX && !c->st; cp++) {
+        if (strncmp(utf8proc_category_string(cp), prefix, n) != 0)
+            continue;
+        if (last && last->hi + 1 == (uint32_t)cp) {
+            last->hi++;
+            continue;
+        }
+        last = sc_alloc(c, 1, sizeof(*last));
+        if (last)
+            *last = (struct range){ (uint32_t)cp, (uint32_t)cp };
+        list_push(c, &found, last);
+    }
+    struct range *all = sc_alloc(c, found.n + 1, sizeof(*all));
+    for (size_t i = 0; all && i < found.n; i++)
+        all[i] = *(const struct range *)found.item[i];
+    sc_work(c, 1 << 19);
+    struct category *own = all ? sc_alloc(c, 1, sizeof(*own)) : NULL;
+    if (!own)
+        return (struct cset){ 0 };
+    *own = (struct category){ prefix, cset_of(c, all, found.n) };
+    list_push(c, &c->categories, own);
+    return own->set;
+}
+
 /* After \p or \P: {name}. */
 struct cset regex_property(struct regex *r, bool negated)
 {
@@ -148,26 +189,8 @@ struct cset regex_property(struct regex *r, bool negated)
         return (struct cset){ 0 };
     }
     r->i = end + 1;
-    struct list found = { 0 };
-    struct range *last = NULL;
-    size_t n = strlen(prefix);
-    for (int32_t cp = 0; cp <= CP_MAX && !r->c->st; cp++) {
-        if (strncmp(utf8proc_category_string(cp), prefix, n) != 0)
-            continue;
-        if (last && last->hi + 1 == (uint32_t)cp) {
-            last->hi++;
-            continue;
-        }
-        last = sc_alloc(r->c, 1, sizeof(*last));
-        if (last)
-            *last = (struct range){ (uint32_t)cp, (uint32_t)cp };
-        list_push(r->c, &found, last);
-    }
-    struct range *all = sc_alloc(r->c, found.n + 1, sizeof(*all));
-    for (size_t i = 0; all && i < found.n; i++)
-        all[i] = *(const struct range *)found.item[i];
-    sc_work(r->c, 1 << 14);
-    return all ? regex_ranges(r, all, found.n, negated) : (struct cset){ 0 };
+    struct cset set = characters(r, prefix);
+    return negated ? cset_not(r->c, set) : set;
 }
 
 char regex_peek(const struct regex *r)
