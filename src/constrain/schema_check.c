@@ -352,9 +352,7 @@ static struct span resolve(struct compilation *c, struct span base, struct span 
     buf_append_span(&out, ref);
     if (!out.failed && path < out.len && out.ptr[path] == '/')
         tidy_path(&out, path);
-    struct span uri = sc_copy(c, buf_span(&out));
-    buf_deinit(&out);
-    return uri;
+    return sc_taken(c, &out);
 }
 
 static struct span without_fragment(struct span uri)

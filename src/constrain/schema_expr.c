@@ -126,8 +126,7 @@ const struct expr *ex_all(struct compilation *c, const struct list *l)
                 struct buf both = { 0 };
                 buf_append_span(&both, last->bytes);
                 buf_append_span(&both, part->bytes);
-                parts.item[parts.n - 1] = ex_bytes(c, buf_span(&both));
-                buf_deinit(&both);
+                parts.item[parts.n - 1] = ex_bytes(c, sc_taken(c, &both));
             } else {
                 list_push(c, &parts, part);
             }

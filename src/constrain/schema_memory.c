@@ -52,6 +52,15 @@ struct span sc_copy(struct compilation *c, struct span s)
     return (struct span){ p, s.len };
 }
 
+struct span sc_taken(struct compilation *c, struct buf *b)
+{
+    if (b->failed)
+        sc_fail(c, KT_E_NOMEM, NULL, NULL, "out of memory");
+    struct span s = b->failed ? (struct span){ 0 } : sc_copy(c, buf_span(b));
+    buf_deinit(b);
+    return s;
+}
+
 bool sc_work(struct compilation *c, size_t n)
 {
     c->n_steps += n;

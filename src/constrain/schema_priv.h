@@ -122,6 +122,8 @@ struct compilation {
 /* Zeroed memory; NULL after the first failure, which may be this one. */
 void *sc_alloc(struct compilation *c, size_t n, size_t size);
 struct span sc_copy(struct compilation *c, struct span s);
+/* What b holds, copied; b is empty afterwards. */
+struct span sc_taken(struct compilation *c, struct buf *b);
 /* Counts n steps of work; false when there were too many. */
 bool sc_work(struct compilation *c, size_t n);
 /* Records the first failure. 'at' (may be NULL) gives the pointer, 'keyword' (may be NULL) its last part. */

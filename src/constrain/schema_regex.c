@@ -263,12 +263,11 @@ static const struct dfa *find(struct regex *r, const struct re *e, bool tied)
 }
 
 /* An alternative of the whole pattern, with what was looked at ahead. */
-static const struct dfa *alternative(struct regex *r, struct re **out)
+static const struct dfa *alternative(struct regex *r)
 {
     r->looks = NULL;
     r->may_look = true;
     struct re *e = parse_branch(r);
-    *out = e;
     if (!e)
         return NULL;
 
@@ -323,11 +322,13 @@ const struct dfa *regex_dfa(struct compilation *c, struct span pattern, const st
     }
     if (at && at->dfa)
         return at->dfa;
-    const struct dfa *d = alternative(&r, &e);
-    while (d && regex_take(&r, '|')) {
-        const struct dfa *other = alternative(&r, &e);
-        d = dfa_or(c, d, other, at, "the pattern");
-    }
+    bool looks = span_find(pattern, SPAN("(?="), 0) != SIZE_MAX ||
+                 span_find(pattern, SPAN("(?!"), 0) != SIZE_MAX;
+    const struct dfa *d = looks ? alternative(&r) : NULL;
+    while (d && regex_take(&r, '|'))
+        d = dfa_or(c, d, alternative(&r), at, "the pattern");
+    if (!looks && (e = parse_branches(&r)))
+        d = find(&r, e, false);
     if (d && r.i < pattern.len) {
         regex_refuse(&r, KT_E_FORMAT, ") without its partner; write \\) for the character");
         return NULL;

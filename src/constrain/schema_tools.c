@@ -154,7 +154,7 @@ static const struct expr *parameter(struct compilation *c, struct span key,
     if (r)
         r->body = value_expr(c, value, read_types(c, schema, 0));
     const struct expr *e =
-        ex_cat3(c, ex_bytes(c, buf_span(&open)), ex_rule(c, r), ex_str(c, "\n</parameter>\n"));
+        ex_cat3(c, ex_bytes(c, sc_taken(c, &open)), ex_rule(c, r), ex_str(c, "\n</parameter>\n"));
     if (r && r->body && r->body->kind == EX_NEVER)
         sc_fail(
             c, KT_E_UNSUPPORTED, schema ? schema : c->parameters, NULL,
@@ -166,7 +166,6 @@ static const struct expr *parameter(struct compilation *c, struct span key,
                         key.len
                 ? key.ptr
                 : "?");
-    buf_deinit(&open);
     return e;
 }
 
@@ -206,9 +205,8 @@ static const struct expr *call_of(struct compilation *c, const struct js *tool)
     buf_append_str(&open, "\n<function=");
     buf_append_span(&open, name->text);
     buf_append_str(&open, ">\n");
-    const struct expr *e = ex_cat3(c, ex_bytes(c, buf_span(&open)), ex_any(c, &ways),
+    const struct expr *e = ex_cat3(c, ex_bytes(c, sc_taken(c, &open)), ex_any(c, &ways),
                                    ex_str(c, "</function>\n</tool_call>"));
-    buf_deinit(&open);
     return e;
 }
 

@@ -64,22 +64,14 @@ const struct expr *ex_literal(struct compilation *c, const struct js *v)
         buf_append_str(&text, WORDS[v->kind]);
     else if (decimal_read(c, &d, v->text))
         decimal_write(&text, &d);
-    if (text.failed)
-        sc_fail(c, KT_E_NOMEM, NULL, NULL, "out of memory");
-    const struct expr *e = ex_bytes(c, buf_span(&text));
-    buf_deinit(&text);
-    return e;
+    return ex_bytes(c, sc_taken(c, &text));
 }
 
 const struct expr *ex_key(struct compilation *c, struct span key)
 {
     struct buf text = { 0 };
     js_write_string(&text, key);
-    if (text.failed)
-        sc_fail(c, KT_E_NOMEM, NULL, NULL, "out of memory");
-    const struct expr *e = ex_cat(c, ex_bytes(c, buf_span(&text)), ex_colon(c));
-    buf_deinit(&text);
-    return e;
+    return ex_cat(c, ex_bytes(c, sc_taken(c, &text)), ex_colon(c));
 }
 
 /* ---- numbers -------------------------------------------------------------------------------------- */

@@ -252,8 +252,7 @@ static void give_name(struct compilation *c, struct names *t, struct production 
         struct buf b = { 0 };
         buf_append_span(&b, name);
         buf_append_str(&b, "-x");
-        name = sc_copy(c, buf_span(&b));
-        buf_deinit(&b);
+        name = sc_taken(c, &b);
     }
     if (c->st)
         return;

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""kontor generate and chat with --grammar, --regex, --labels and --source: what comes out is what was asked for, and what
+"""kontor generate and chat with --grammar, --regex, --labels, --schema and --source: what comes out is what was asked for, and what
 cannot be is said with its place and the right exit code.
 
 Method: SmolLM2, few tokens; mistakes are found before a model is opened."""
@@ -53,7 +53,25 @@ class Constrain(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertRegex(done.stdout, re.compile(r"\A\d{4}-\d\d-\d\d\n\Z"))
 
+    def test_schema(self):
+        schema = self.file("record.json", json.dumps({
+            "type": "object",
+            "properties": {"kind": {"enum": ["invoice", "reminder"]}, "pages": {"type": "integer", "minimum": 1, "maximum": 30}},
+            "required": ["kind", "pages"]}))
+        done = kontor("generate", "-m", MODEL, "-p", "Describe this letter as JSON.", "--schema", schema, "--strict", "-n", 40, "--temp", 1)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        record = json.loads(done.stdout)
+        self.assertEqual(list(record), ["kind", "pages"])
+        self.assertIn(record["kind"], ["invoice", "reminder"])
+        self.assertIn(record["pages"], range(1, 31))
+        shown = kontor("generate", "--schema", schema, "--strict", "--space", "none", "--show-grammar")
+        self.assertEqual(shown.returncode, 0, shown.stderr)
+        self.assertTrue(shown.stdout.startswith('root ::= "{\\"kind\\":" kind ",\\"pages\\":" pages "}"\n'), shown.stdout)
+        again = kontor("generate", "-m", MODEL, "-p", "x", "--grammar", self.file("shown.ebnf", shown.stdout), "-n", 40)
+        self.assertEqual(list(json.loads(again.stdout)), ["kind", "pages"])
+
     def test_mistakes(self):
+        unique = self.file("unique.json", '{"type": "array", "uniqueItems": true}')
         bad = self.file("bad.ebnf", 'root ::= "a" |\n  missing')
         for args, code, words in (
             (("--grammar", bad), 3, ["bad.ebnf", "line 2, column 3", "there is no rule missing"]),
@@ -62,6 +80,11 @@ class Constrain(unittest.TestCase):
             (("--regex", r"(a)\1"), None, ["references back"]),
             (("--labels", "a", "--regex", "b"), 2, ["one of them"]),
             (("--labels", "a", "--source", self.folder / "none"), 3, ["none"]),
+            (("--schema", unique), None, ["unique.json", "/uniqueItems", "give them one"]),
+            (("--schema", bad), 3, ["bad.ebnf", "line 1, column 1", "not JSON"]),
+            (("--strict", "--labels", "a"), 2, ["belong to --schema"]),
+            (("--schema", unique, "--space", "two"), 2, ["--space is"]),
+            (("--show-grammar",), 2, ["belongs to --schema"]),
         ):
             done = kontor("generate", "-m", MODEL, "-p", "x", *args)
             with self.subTest(args=args):
