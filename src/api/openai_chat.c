@@ -16,7 +16,7 @@ static const struct param PARAMS[] = {
     { "prompt_cache_options", PARAM_IGNORED, NULL, NULL },
     { "prompt_cache_retention", PARAM_IGNORED, NULL, NULL },
     { "safety_identifier", PARAM_IGNORED, NULL, NULL },
-    { "service_tier", PARAM_IGNORED, NULL, NULL },
+    { "service_tier", PARAM_USED, NULL, NULL },
     { "verbosity", PARAM_IGNORED, NULL, NULL },
     { "parallel_tool_calls", PARAM_USED, NULL, NULL },
     { "store", PARAM_ONLY, "false", "only responses are stored" },

@@ -23,7 +23,7 @@ static const struct param PARAMS[] = {
     { "safety_identifier", PARAM_IGNORED, NULL, NULL },
     { "prompt_cache_key", PARAM_IGNORED, NULL, NULL },
     { "prompt_cache_retention", PARAM_IGNORED, NULL, NULL },
-    { "service_tier", PARAM_IGNORED, NULL, NULL },
+    { "service_tier", PARAM_USED, NULL, NULL },
     { "stream_options", PARAM_IGNORED, NULL, NULL },
     { "include", PARAM_USED, NULL, NULL },
     { "text", PARAM_USED, NULL, NULL },
