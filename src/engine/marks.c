@@ -7,6 +7,9 @@
 enum {
     TAIL = 512, /* tokens of the last message whose breaks count */
     BREAKS_MAX = 2,
+    STEP_FIRST = 32,
+    STEP_GROWS = 4,
+    STEP_LAST = 512,
     OPENING_MAX = 24, /* tokens from the assistant's turn to the end of a prompt */
 };
 
@@ -70,6 +73,14 @@ static void add_breaks(struct reader *r, size_t start, size_t end, size_t n_newl
         add_breaks(r, start, end, 1);
 }
 
+/* Nothing says where the end of a text begins to differ: in growing steps from it, so that no more is read again than
+ * a few times what is new. */
+static void add_steps(struct reader *r, size_t end)
+{
+    for (size_t step = STEP_FIRST; step <= STEP_LAST && step < end; step *= STEP_GROWS)
+        add(r, end - step, MARKS_NEAR);
+}
+
 /* The end of the prompt: the opening of the assistant's turn, and the last message. */
 static void add_end(struct reader *r)
 {
@@ -78,15 +89,19 @@ static void add_end(struct reader *r)
     if (opened && think != SIZE_MAX && think > turn)
         add(r, think, MARKS_NEAR);
     add(r, r->n, MARKS_NEAR);
-    if (turn == SIZE_MAX)
+    if (turn == SIZE_MAX) {
+        add_steps(r, r->n);
         return;
+    }
     size_t end = opened ? turn : r->n, start = opened ? last_of(r, r->turn, turn) : turn;
     add(r, end, MARKS_NEAR);
     if (start == SIZE_MAX)
         return;
     add(r, start, MARKS_NEAR);
-    size_t tail = MAX(MAX(start, r->n_from), end > TAIL ? end - TAIL : 0);
+    size_t tail = MAX(MAX(start, r->n_from), end > TAIL ? end - TAIL : 0), found = r->m->n;
     add_breaks(r, tail, end, 2);
+    if (r->m->n == found && end > start + TAIL)
+        add_steps(r, end);
 }
 
 /* Messages and images that are far enough from each other, then the emptiest stretches. */

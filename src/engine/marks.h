@@ -3,7 +3,8 @@
  * Another prompt goes on from this one where a message ends (the next one, or another in its place), where the
  * assistant's turn has been opened but not its thoughts (which are left out of later prompts), behind an image,
  * where a document ends and a question about it begins, or where two prompts parted before. The layout's control
- * tokens and the breaks of the text tell most of that; whoever builds the prompt need not say it. */
+ * tokens and the breaks of the text tell most of that; whoever builds the prompt need not say it. Where nothing tells
+ * anything, checkpoints lie in growing steps from the end. */
 #ifndef ENGINE_MARKS_H
 #define ENGINE_MARKS_H
 
