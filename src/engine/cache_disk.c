@@ -256,7 +256,6 @@ static void write_one(struct kt_cache *c, struct checkpoint *k)
     struct kt_error err;
     enum kt_status st = cache_file_write(set, id, &h, &v, c->engine->n_vocab, &bytes, &err);
     pthread_mutex_lock(&c->lock);
-    k->n_users--;
     if (st)
         log_event(LOG_WARN, "cache.not_written", LOG_WORD("why", kt_status_name(st)), LOG_END);
     if (k->scope && !st) {
@@ -266,14 +265,14 @@ static void write_one(struct kt_cache *c, struct checkpoint *k)
         c->sums.written++;
         shrink(c, s, k);
         if (set->bytes > set->bytes_max && !k->n_dependents)
-            cache_drop(c, k);
+            cache_unfile(k); /* all others are needed */
     } else if (!st) {
         cache_file_remove(set, id);
     } else if (k->scope && k->base) {
         k->base->n_dependents--;
         k->base = NULL;
     }
-    if (!k->scope && k->n_users == 0)
+    if (--k->n_users == 0 && !k->scope)
         cache_free(k);
     leave_set(c, set);
 }

@@ -7,6 +7,7 @@
 enum {
     TAIL = 512, /* tokens of the last message whose breaks count */
     BREAKS_MAX = 2,
+    SHORT = 64, /* new tokens that are read in one step: each mark more would cost one */
     STEP_FIRST = 32,
     STEP_GROWS = 4,
     STEP_LAST = 512,
@@ -89,6 +90,8 @@ static void add_end(struct reader *r)
     if (opened && think != SIZE_MAX && think > turn)
         add(r, think, MARKS_NEAR);
     add(r, r->n, MARKS_NEAR);
+    if (r->n - r->n_from <= SHORT)
+        return;
     if (turn == SIZE_MAX) {
         add_steps(r, r->n);
         return;

@@ -11,6 +11,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -361,6 +362,82 @@ static void damage_is_never_believed(void **state)
     assert_int_equal(mkdir(files_path, 0700), 0);
 }
 
+/* ---- many at once ---- */
+
+enum { N_THREADS = 4, N_ROUNDS = 12 };
+
+struct worker {
+    struct kt_engine *e;
+    struct kt_cache *cache;
+    const char *scope;
+    uint64_t seed;
+    size_t n_hits;
+    const char *failed; /* what; NULL: nothing */
+};
+
+static void *work(void *ctx)
+{
+    struct worker *w = ctx;
+    struct kt_context *c = NULL;
+    struct kt_error e;
+    struct rng rng;
+    rng_init(&rng, w->seed);
+    if (kt_context_create(&c, w->e, &CONTEXT, &e) ||
+        kt_context_use_cache(c, w->cache, w->scope, &e) ||
+        kt_context_keep_files(c, files_path, KEY, 0, &e))
+        w->failed = "a context";
+    for (size_t round = 0; round < N_ROUNDS && !w->failed; round++) {
+        size_t i = rng_below(&rng, N_PROMPTS), n_cached;
+        int32_t other = (int32_t)rng_below(&rng, SYNTH_VOCAB);
+        if (context_advance(c, tokens, LENGTHS[i], NULL, &n_cached, NULL, NULL, &e))
+            w->failed = "a prompt";
+        else if (memcmp(context_logits(c), want + i * SYNTH_VOCAB, SYNTH_VOCAB * sizeof(*want)))
+            w->failed = "logits";
+        w->n_hits += n_cached > 0;
+        if (!w->failed && context_advance(c, &other, 1, NULL, &n_cached, NULL, NULL, &e))
+            w->failed = "a prompt of one token";
+        if (round % 5 == 4)
+            kt_cache_forget(w->cache, "v");
+    }
+    kt_context_destroy(c);
+    return NULL;
+}
+
+/* Threads look, keep, push out, read and write files, and forget, in two scopes and too little memory. */
+static void many_at_once(void **state)
+{
+    (void)state;
+    remove_files();
+    struct run r = run_begin((uint64_t)1 << 28, "u/m", KEY, 0);
+    read_prompt(&r, 3);
+    uint64_t memory = counts(&r).bytes;
+    run_end(&r);
+    struct kt_engine *e;
+    struct kt_cache *cache;
+    must(kt_engine_open(&e, model_path, &(struct kt_engine_options){ .n_threads = 1 }, &err));
+    must(kt_cache_create(
+        &cache, e, &(struct kt_cache_options){ .memory_bytes = memory, .file_tokens = 1 }, &err));
+    struct worker workers[N_THREADS];
+    pthread_t threads[N_THREADS];
+    for (size_t i = 0; i < N_THREADS; i++) {
+        workers[i] = (struct worker){ e, cache, i % 2 ? "v/m" : "u/m", SEED + i, 0, NULL };
+        assert_int_equal(pthread_create(&threads[i], NULL, work, &workers[i]), 0);
+    }
+    size_t n_hits = 0;
+    for (size_t i = 0; i < N_THREADS; i++) {
+        pthread_join(threads[i], NULL);
+        n_hits += workers[i].n_hits;
+        if (workers[i].failed)
+            fail_msg("thread %zu (seed %d): %s", i, SEED, workers[i].failed);
+    }
+    assert_true(n_hits >= N_THREADS * N_ROUNDS / 4);
+    struct kt_cache_counts n;
+    kt_cache_count(cache, &n);
+    assert_in_range(n.bytes, 0, memory);
+    kt_cache_destroy(cache);
+    kt_engine_close(e);
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -404,6 +481,7 @@ int main(void)
         cmocka_unit_test(walls_stand_on_disk),
         cmocka_unit_test(their_bytes_are_bounded),
         cmocka_unit_test(damage_is_never_believed),
+        cmocka_unit_test(many_at_once),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
