@@ -257,7 +257,7 @@ static void write_one(struct kt_cache *c, struct checkpoint *k)
     enum kt_status st = cache_file_write(set, id, &h, &v, c->engine->n_vocab, &bytes, &err);
     pthread_mutex_lock(&c->lock);
     if (st)
-        log_event(LOG_WARN, "cache.not_written", LOG_WORD("why", kt_status_name(st)), LOG_END);
+        log_event(LOG_WARN, "cache.not_written", LOG_U64("status", (uint64_t)st), LOG_END);
     if (k->scope && !st) {
         memcpy(k->file, id, sizeof(k->file));
         k->file_bytes = bytes;

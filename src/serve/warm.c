@@ -77,7 +77,7 @@ void warm_use_files(struct warm *s, const struct visitor *v)
     enum kt_status st =
         v->keep_dir ? kt_context_keep_files(s->context, v->keep_dir, v->keep_key, 0, &err) : KT_OK;
     if (st) /* it costs time, and nothing else */
-        log_event(LOG_WARN, "serve.no_files", LOG_WORD("why", kt_status_name(st)), LOG_END);
+        log_event(LOG_WARN, "serve.no_files", LOG_U64("status", (uint64_t)st), LOG_END);
 }
 
 void warm_give(struct warm *s)
