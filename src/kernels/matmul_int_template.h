@@ -88,12 +88,31 @@ tile(const struct tile_args *t, size_t n_m, enum kind kind, bool split, bool has
         v_store(t->y + m * t->ldy, acc[m]);
 }
 
+/* Tiles of exactly as many rows as there are, so that the panel is loaded once for all of them. */
+static inline __attribute__((always_inline)) void
+narrow_tile(const struct tile_args *t, enum kind kind, bool split, bool has_min, int offset)
+{
+    if (V_TILE == 8 && t->n_rows > 4) {
+        if (t->n_rows > 6)
+            t->n_rows == 8 ? tile(t, 8, kind, split, has_min, offset)
+                           : tile(t, 7, kind, split, has_min, offset);
+        else
+            t->n_rows == 6 ? tile(t, 6, kind, split, has_min, offset)
+                           : tile(t, 5, kind, split, has_min, offset);
+    } else if (t->n_rows > 2) {
+        t->n_rows == 4 ? tile(t, 4, kind, split, has_min, offset)
+                       : tile(t, 3, kind, split, has_min, offset);
+    } else {
+        t->n_rows == 2 ? tile(t, 2, kind, split, has_min, offset)
+                       : tile(t, 1, kind, split, has_min, offset);
+    }
+}
+
 typedef void (*tile_fn)(const struct tile_args *t);
 
-/* For one look of integers: tiles of 1, 2, 4 and 8 rows, as far as V_TILE goes, and the wide ones,
- * for up to 8, 12 and 16. */
+/* For one look of integers: tiles of up to V_TILE rows, and the wide ones for up to 8, 12 and 16. */
 struct tiles {
-    tile_fn narrow[4], wide[3];
+    tile_fn narrow, wide[3];
     enum kind kind;
     bool split, has_min;
     int offset;
@@ -112,24 +131,11 @@ struct tiles {
     {                                                                                              \
         wide_tile(t, 8, split_, min_);                                                             \
     }                                                                                              \
-    static inline void name##_8(const struct tile_args *t)                                         \
+    static inline void name##_narrow(const struct tile_args *t)                                    \
     {                                                                                              \
-        tile(t, 8, kind_, split_, min_, off);                                                      \
+        narrow_tile(t, kind_, split_, min_, off);                                                  \
     }                                                                                              \
-    static inline void name##_4(const struct tile_args *t)                                         \
-    {                                                                                              \
-        tile(t, 4, kind_, split_, min_, off);                                                      \
-    }                                                                                              \
-    static inline void name##_2(const struct tile_args *t)                                         \
-    {                                                                                              \
-        tile(t, 2, kind_, split_, min_, off);                                                      \
-    }                                                                                              \
-    static inline void name##_1(const struct tile_args *t)                                         \
-    {                                                                                              \
-        tile(t, 1, kind_, split_, min_, off);                                                      \
-    }                                                                                              \
-    static const struct tiles name = { .narrow = { name##_1, name##_2, name##_4,                   \
-                                                   V_TILE < 8 ? NULL : name##_8 },                 \
+    static const struct tiles name = { .narrow = name##_narrow,                                    \
                                        .wide = { name##_wide_8, name##_wide_12, name##_wide_16 },  \
                                        .kind = kind_,                                              \
                                        .split = split_,                                            \
@@ -171,13 +177,10 @@ static inline struct tile_args skip_rows(struct tile_args t, size_t n)
 
 static void run_narrow(struct tile_args t, size_t n_m, const struct tiles *tiles)
 {
-    while (n_m) {
-        size_t n = V_TILE, log = V_TILE == 8 ? 3 : 2;
-        for (; n > n_m; n /= 2)
-            log--;
-        tiles->narrow[log](&t);
-        t = skip_rows(t, n);
-        n_m -= n;
+    for (; n_m; n_m -= t.n_rows) {
+        t.n_rows = n_m < V_TILE ? n_m : V_TILE;
+        tiles->narrow(&t);
+        t = skip_rows(t, t.n_rows);
     }
 }
 

@@ -359,7 +359,7 @@ static inline void take_q3_k(struct sub *s, struct source p)
 
 /* Some rows of activations over a panel. */
 struct tile_args {
-    size_t n_rows; /* of them; only wide tiles look */
+    size_t n_rows; /* of them */
     float *y;      /* [n_m, V_ROWS] at ldy */
     size_t ldy;
     bool first; /* y is to be set, not added to */
