@@ -250,7 +250,7 @@ const struct expr *spell_json(struct compilation *c, struct cset set)
     for (uint32_t cp = 0; cp < 0x20 && !ways.n; cp++) {
         char text[8];
         snprintf(text, sizeof(text), "\\u%04x", cp);
-        if (cset_has(set, cp))
+        if (cset_has(set, cp) && (cp || !c->parameters))
             list_push(c, &controls, ex_str(c, text));
     }
     return ways.n ? ex_any(c, &ways) : ex_any(c, &controls);

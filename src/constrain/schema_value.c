@@ -1,6 +1,8 @@
 /* constrain/schema_value.c: what an atom allows, type by type, as an expression; and the queue of rules. */
 #include "constrain/schema_priv.h"
 
+#include <string.h>
+
 #include "base/size.h"
 
 enum { SHARED_INTEGER = 2, SHARED_NUMBER };
@@ -38,11 +40,19 @@ const struct expr *ex_comma(struct compilation *c)
 
 /* ---- values that are given ------------------------------------------------------------------------ */
 
+/* Calls are read by what does not know the character 0. */
+static bool is_unreadable(struct compilation *c, struct span text)
+{
+    return c->parameters && text.len && memchr(text.ptr, 0, text.len);
+}
+
 const struct expr *ex_literal(struct compilation *c, const struct js *v)
 {
     static const char *const WORDS[] = { "null", "false", "true" };
     struct buf text = { 0 };
     struct decimal d;
+    if (v->kind == JS_STRING && is_unreadable(c, v->text))
+        return ex_never(c);
     if (v->kind == JS_ARRAY || v->kind == JS_OBJECT) {
         bool object = v->kind == JS_OBJECT;
         struct list parts = { 0 };
@@ -70,6 +80,8 @@ const struct expr *ex_literal(struct compilation *c, const struct js *v)
 const struct expr *ex_key(struct compilation *c, struct span key)
 {
     struct buf text = { 0 };
+    if (is_unreadable(c, key))
+        return ex_never(c);
     js_write_string(&text, key);
     return ex_cat(c, ex_bytes(c, sc_taken(c, &text)), ex_colon(c));
 }
