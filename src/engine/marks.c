@@ -9,7 +9,7 @@ enum {
     BREAKS_MAX = 2,
     SHORT = 64, /* new tokens that are read in one step: each mark more would cost one */
     STEP_FIRST = 32,
-    STEP_GROWS = 4,
+    STEP_GROWS = 2,
     STEP_LAST = 512,
     OPENING_MAX = 24, /* tokens from the assistant's turn to the end of a prompt */
 };
@@ -74,8 +74,8 @@ static void add_breaks(struct reader *r, size_t start, size_t end, size_t n_newl
         add_breaks(r, start, end, 1);
 }
 
-/* Nothing says where the end of a text begins to differ: in growing steps from it, so that no more is read again than
- * a few times what is new. */
+/* Nothing says where the end of a text begins to differ: in growing steps from it, so that hardly more is read again
+ * than is new. */
 static void add_steps(struct reader *r, size_t end)
 {
     for (size_t step = STEP_FIRST; step <= STEP_LAST && step < end; step *= STEP_GROWS)
@@ -138,8 +138,8 @@ void marks_choose(struct marks *m, const struct kt_engine *e, const int32_t *tok
         add(&r, n, 1);
         return;
     }
-    add_end(&r);
     add(&r, common, MARKS_NEAR);
+    add_end(&r);
     add_others(&r);
 }
 
