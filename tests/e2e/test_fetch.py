@@ -140,10 +140,11 @@ class Pins(unittest.TestCase):
                 self.assertRegex(words[-1], r"^[0-9a-f]{64}$")
                 if words[0] == "package":
                     self.assertEqual(len(words), 7)
-                    self.assertIn(words[1], ("build", "models", "check", "long", "bench"))
+                    self.assertIn(words[1], ("build", "models", "check", "long", "bench", "node"))
                     self.assertIn(words[3], ("pip", "npm", "sdist"))
-                    self.assertRegex(words[4], r"^[a-z0-9.-]+==[0-9][0-9A-Za-z.]*$")
-                    packages.add(words[2])
+                    self.assertRegex(words[4], r"^(@[a-z-]+/)?[a-z0-9.-]+==[0-9][0-9A-Za-z.]*$")
+                    if words[1] != "node":  # those are unpacked whole
+                        packages.add(words[2])
                 elif words[0] == "file":
                     self.assertEqual(len(words), 5)
                     self.assertFalse(words[3].startswith("/") or ".." in words[3])
