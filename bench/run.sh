@@ -56,6 +56,14 @@ echo "what quantising costs, beside llama-quantize (docs/QUALITY.md says how)"
 python3 bench/quality.py --kontor build/release/kontor --peer "$peer" \
     -m build/deps/models/SmolLM2-135M-Instruct.Q4_1.gguf --json "${result/speed-/quality-}"
 
+writer=build/release/tests/e2e/sighted_folder
+if [ -x "$writer" ]; then
+    echo
+    echo "llama.cpp's log-probabilities beside ours, position by position, in files that we convert"
+    python3 bench/peer_logits.py --kontor build/release/kontor --writer "$writer" --peer "$peer" \
+        --tokenizer build/deps/models/qwen35/tokenizer.json --json "${result/speed-/peer-logits-}"
+fi
+
 [ "${SHAPES:-}" != no ] || exit 0
 ik=()
 if [ "${IK_LLAMA:-}" != no ] && second=$(bench/peer_ik.sh); then

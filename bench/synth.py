@@ -19,7 +19,7 @@ SIZES = {  # d_model, layers, heads, kv heads, feed-forward, linear key heads, l
     "mini": (512, 8, 4, 2, 1536, 2, 4),
     "mini-moe": (512, 8, 4, 2, 0, 2, 4),
 }
-EXPERTS, USED, FF_EXPERT = 8, 2, 512  # of mini-moe; the shared one is as large
+EXPERTS, USED, FF_EXPERT = 16, 2, 256  # of mini-moe; the shared one is as large
 MINI = ("mini", "mini-moe")  # with a head of their own, so that they do not simply repeat the last token
 U32, F32, BOOL, STR, ARRAY, I32 = 4, 6, 7, 8, 9, 5
 TYPE_F32, TYPE_F16 = 0, 1
