@@ -96,7 +96,8 @@ static bool read_reasoning(struct api_talk *t)
         return api_talk_refuse(t, "reasoning", "'reasoning' takes an object");
     if (effort && !json_is_null(effort) && !json_is_string(effort))
         return api_talk_refuse(t, "reasoning.effort", "'reasoning.effort' takes a string");
-    return api_talk_effort(t, "reasoning.effort", json_string_value(effort));
+    return api_talk_effort(t, "reasoning.effort", json_string_value(effort)) &&
+           param_int(t->call, "thinking_budget", 1, INT32_MAX, &t->n_think_max);
 }
 
 bool api_talk_read_responses(struct api_talk *t, struct call *c, const json_t *input)

@@ -534,6 +534,9 @@ class Tools(unittest.TestCase):
         self.assertEqual(whole["content"][0]["thinking"], "<think>\nHm")  # this prompt ends in a thought, the mark is of its text
         got = [json.loads(data) for _, data in events(self.anthropic(thinking={"type": "enabled", "budget_tokens": 1}, stream=True))]
         self.assertEqual("".join(d["delta"].get("thinking", "") for d in got if d["type"] == "content_block_delta"), "<think>\nHm")
+        answer = self.server.call("POST", "/v1/responses", {"model": "scripted", "input": "Weather?", "thinking_budget": 1, "max_output_tokens": 40})[1]
+        self.assertEqual(answer["output"][0]["content"][0]["text"], "Hm", answer)
+        self.assertEqual(self.server.call("POST", "/v1/responses", {"model": "scripted", "input": "a", "thinking_budget": 0})[0], 400)
         for bad in ({"type": "enabled"}, {"type": "enabled", "budget_tokens": 100}, {"type": "much"}):
             status, answer, _ = self.server.call("POST", "/v1/messages", {
                 "model": "scripted", "max_tokens": 100, "messages": [{"role": "user", "content": "a"}], "thinking": bad})
