@@ -254,7 +254,7 @@ static uint64_t float_neon(size_t n, uint64_t *sink)
 
 /* ---- any processor ---- */
 
-static uint64_t int8_ref(size_t n, uint64_t *sink)
+static inline uint64_t int8_ref(size_t n, uint64_t *sink)
 {
     int8_t a[READ_BLOCK], b[READ_BLOCK];
     memset(a, 3, sizeof(a));
@@ -269,7 +269,7 @@ static uint64_t int8_ref(size_t n, uint64_t *sink)
     return (uint64_t)n * READ_BLOCK * 2;
 }
 
-static uint64_t float_ref(size_t n, uint64_t *sink)
+static inline uint64_t float_ref(size_t n, uint64_t *sink)
 {
     float acc[16] = { 0 }, a = 0.5f;
     for (size_t r = 0; r < n; r++) {
@@ -303,6 +303,7 @@ uint64_t peak_int8(uint32_t cpu, size_t n_rounds, uint64_t *sink)
 
 uint64_t peak_float(uint32_t cpu, size_t n_rounds, uint64_t *sink)
 {
+    (void)cpu; /* not every architecture has a choice */
 #if defined(__x86_64__)
     if (cpu & CPU_AVX512)
         return float_avx512(n_rounds, sink);
