@@ -116,6 +116,10 @@ static void begin(struct http_request *rq)
 {
     struct http_server *s = rq->server;
     bool path_known;
+    if (http_gone(rq)) { /* in a rush of clients that leave at once, those that stay come first */
+        refuse(rq, 499, "cancelled");
+        return;
+    }
     rq->route_idx = route_find(rq, &path_known);
     if (rq->route_idx == SIZE_MAX) {
         struct buf methods = { 0 };
@@ -224,6 +228,8 @@ static bool start_handler(struct http_request *rq)
 
 static enum MHD_Result finish(struct http_request *rq)
 {
+    if (!rq->refused && http_gone(rq))
+        refuse(rq, 499, "cancelled");
     if (!rq->refused && !start_handler(rq))
         refuse(rq, 503, "too many requests at once; try again in a moment");
     pthread_mutex_lock(&rq->lock);

@@ -127,11 +127,15 @@ class Server:
 
     def wait_metric(self, name, wanted, key=None, seconds=PATIENCE):
         """How long it took until the metric had this value."""
-        start = time.monotonic()
-        while self.metric(name, key) != wanted:
+        start, value = time.monotonic(), None
+        while value != wanted:
+            try:
+                value = self.metric(name, key)
+            except ConnectionError:  # full: all connections are taken; or over
+                assert self.process.poll() is None, "the server is over: " + self.log()[-3000:]
             if time.monotonic() - start > seconds:
-                raise AssertionError(f"kontor_{name} is {self.metric(name, key)}, expected {wanted}")
-            time.sleep(0.02)
+                raise AssertionError(f"kontor_{name} is {value}, expected {wanted}")
+            time.sleep(0.02 if value != wanted else 0)
         return time.monotonic() - start
 
 

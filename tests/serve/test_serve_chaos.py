@@ -81,12 +81,17 @@ class Chaos(unittest.TestCase):
             t.start()
         for t in threads:
             t.join()
-        print(f"seed {SEED}: {self.done} clients in {SECONDS:.0f} s, {self.server.metric('generations_cancelled_total', self.key):.0f} answers cancelled")
         try:
             self.nothing_is_left()
         except Exception:
-            print(f"the server: {self.server.process.poll()}", self.server.log()[-6000:])
+            print(f"seed {SEED}; the server: {self.server.process.poll()}", self.server.log()[-6000:])
             raise
+        cancelled = self.server.metric("generations_cancelled_total", self.key)
+        print(f"seed {SEED}: {self.done} clients in {SECONDS:.0f} s, {cancelled:.0f} answers cancelled")
+        with self.server.connect() as s:
+            s.sendall(self.requests[2])
+            self.assertEqual(status_of(read_all(s)), 200)
+        self.assertEqual(self.server.stop(), 0, self.server.log()[-3000:])
 
     def nothing_is_left(self):
         self.server.wait_metric("queue_waiting", 0, self.key)
@@ -94,10 +99,6 @@ class Chaos(unittest.TestCase):
         self.server.wait_metric("http_handlers", 1, self.key)
         self.server.wait_metric("http_connections", 1, self.key)
         self.server.wait_metric("http_body_bytes", 0, self.key)
-        with self.server.connect() as s:
-            s.sendall(self.requests[2])
-            self.assertEqual(status_of(read_all(s)), 200)
-        self.assertEqual(self.server.stop(), 0, self.server.log()[-3000:])
 
 
 if __name__ == "__main__":
