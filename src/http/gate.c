@@ -148,6 +148,7 @@ static void judge(struct http_server *s, struct conn *c, bool left)
         return;
     }
     s->n_heads--;
+    c->gone = left; /* said and left at once: it will not be said again */
     c->state = CONN_OPEN;
     c->since_ns = clock_now_ns();
     c->wants_body = head.has_body;

@@ -394,6 +394,17 @@ class Models(unittest.TestCase):
             self.assertEqual(self.server.metric("generations_cancelled_total"), before + 1)
             self.server.wait_metric("http_handlers", 1)
 
+    def test_who_leaves_before_being_looked_at_is_not_worked_for(self):
+        """The request and the client's end arrive together: there is no second sign of it. (They were worked for to the last token.)"""
+        body = json.dumps({"model": CHAT, "max_tokens": 900, "temperature": 1.5, "messages": [{"role": "user", "content": "Write without end."}]}).encode()
+        for _ in range(40):
+            with self.server.connect() as s:
+                s.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        before = self.server.metric("generated_tokens_total")
+        self.server.wait_metric("http_handlers", 1)
+        # forty whole answers would be tens of thousands of tokens
+        self.assertLess(self.server.metric("generated_tokens_total") - before, 4000)
+
     def test_metrics_are_well_formed(self):
         text = self.server.call("GET", "/metrics")[1]
         names = re.findall(r"^# HELP (\S+) \S", text, re.M)
