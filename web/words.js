@@ -319,7 +319,7 @@ export const WORDS = {
 
 /* What the readers say of a file (src/extract/reason.c, src/office), by its telling words, from the top. */
 export const WHY = [
-  [/no text was recognised/, "why.scan"],
+  [/without a text layer|no text was recognised|300 dpi|picture could not be read/, "why.scan"],
   [/a picture or a scan; to have/, "why.ocr"],
   [/protected by a password/, "why.password"],
   [/does not permit copying/, "why.copying"],

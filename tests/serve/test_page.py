@@ -162,7 +162,7 @@ class Page(unittest.TestCase):
             found.setdefault(hit, []).append(reason)
         self.assertEqual([r for r in found.get(None, []) if "please report this" not in r], [])
         self.assertEqual({word for _, word in patterns} - set(found), {"why.changed"})
-        for word, part in (("why.scan", "OCR"), ("why.password", "password"), ("why.hostile", "bomb"), ("why.kind", "are read")):
+        for word, part in (("why.scan", "300 dpi"), ("why.ocr", "tesseract"), ("why.password", "password"), ("why.hostile", "bomb"), ("why.kind", "are read")):
             self.assertTrue(any(part in r for r in found[word]), word)
 
 
