@@ -78,9 +78,12 @@ TARGET("avx2,avxvnni") static uint64_t int8_avxvnni(size_t n, uint64_t *sink)
 
 TARGET("avx512f") static uint64_t sum_512(const __m512i *v, size_t n)
 {
-    uint64_t sum = 0;
-    for (size_t i = 0; i < n; i++)
-        sum += (uint64_t)_mm512_reduce_add_epi64(v[i]);
+    uint64_t sum = 0, words[8];
+    for (size_t i = 0; i < n; i++) {
+        memcpy(words, &v[i], sizeof(words));
+        for (size_t k = 0; k < 8; k++)
+            sum += words[k];
+    }
     return sum;
 }
 

@@ -13,9 +13,11 @@ import threading
 import time
 import unittest
 
-from serve_help import CHAT, EMBED, Server, kontor
+from serve_help import CHAT, EMBED, PROGRAM, Server, kontor
 
 STREAMS = int(os.environ.get("KONTOR_IDLE_STREAMS", "300"))
+with open(PROGRAM, "rb") as f:
+    SANITIZED = b"__asan_init" in f.read()
 SLOW = int(os.environ.get("KONTOR_IDLE_SLOW", "200"))
 
 
@@ -90,7 +92,7 @@ class Idle(unittest.TestCase):
         # one that waited for others would take seconds; what a busy machine takes is not ours to judge
         self.assertLess(statistics.median(beside), 1)
         self.assertLess(beside[-1], 5)
-        self.assertLess(grown / STREAMS, 400e3)
+        self.assertLess(grown / STREAMS, 1.5e6 if SANITIZED else 400e3)  # sanitizers keep what was freed, and widen stacks
         self.assertEqual(self.server.stop(), 0, self.server.log()[-3000:])
 
 
