@@ -17,7 +17,7 @@ import time
 import unittest
 
 import scripted_model
-from serve_help import EMBED_MODEL, PROGRAM, Server, kontor
+from serve_help import EMBED_MODEL, NAME_SPACE, PROGRAM, Server, kontor
 
 IN_FRONT = r"""
 #define _GNU_SOURCE
@@ -120,7 +120,7 @@ class Doctor(unittest.TestCase):
     def test_a_small_disk_and_one_that_cannot_be_written_to(self):
         script = f'mount -t tmpfs -o size=50m none "{self.home}" && cp -a "{self.dir}/copy/." "{self.home}" && chmod 700 "{self.home}" && '
         shutil.copytree(self.home, self.dir / "copy")
-        in_space = ["unshare", "-rm", "sh", "-c", script + 'exec "$@"', "sh"]
+        in_space = [*NAME_SPACE, "sh", "-c", script + 'exec "$@"', "sh"]
         self.expect(self.findings(before=in_space), ("disk", "problem", "GiB free", "free some space"))
         in_space[4] = script + f'mount -o remount,ro "{self.home}" && exec "$@"'
         found = self.findings(before=in_space)
@@ -164,7 +164,7 @@ class Doctor(unittest.TestCase):
 
     def test_programs_that_are_missing(self):
         script = 'for p in $(command -v pdftotext) $(command -v ffmpeg); do mount --bind /dev/null "$p" || exit 9; done; exec "$@"'
-        found = self.findings(before=["unshare", "-rm", "sh", "-c", script, "sh"], look_at=["ffmpeg"])
+        found = self.findings(before=[*NAME_SPACE, "sh", "-c", script, "sh"], look_at=["ffmpeg"])
         self.expect(found, ("pdftotext", "problem", "missing", "poppler-utils"), ("ffmpeg", "note", "missing", "ffmpeg"))
 
     # ---- models

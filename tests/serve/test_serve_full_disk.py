@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import unittest
 
-from serve_help import Server, kontor
+from serve_help import NAME_SPACE, Server, kontor
 
 ROUNDS = int(os.environ.get("KONTOR_FULL_ROUNDS", "1"))
 
@@ -25,7 +25,7 @@ class Full(unittest.TestCase):
         home.rename(self.dir / "copy")
         home.mkdir(mode=0o700)
         script = f'mount -t tmpfs -o size=16m,mode=700 none "{home}" && cp -a "{self.dir}/copy/." "{home}" && exec "$@"'
-        self.server = Server(home=home, before=["unshare", "-rm", "sh", "-c", script, "sh"])
+        self.server = Server(home=home, before=[*NAME_SPACE, "sh", "-c", script, "sh"])
         self.addCleanup(self.server.stop)
         self.inside = pathlib.Path(f"/proc/{self.server.process.pid}/root{home}")
         self.filler = self.inside / "filler"
