@@ -19,7 +19,7 @@ EMBED_MODEL = MODELS / "minilm"
 CHAT, EMBED = "SmolLM2-135M-Instruct.Q4_1", "minilm"
 # How much longer things take when the program is compiled with sanitizers, on a busy machine.
 PATIENCE = 240
-# Runs what follows among file systems of its own. Only who is not root needs to be one there, which a chroot does not permit.
+# Runs what follows among file systems of its own. Who is not root must become it there, where the system permits that.
 NAME_SPACE = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-rm"]
 
 
