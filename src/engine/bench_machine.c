@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/clock.h"
 #include "base/pool.h"
@@ -97,6 +98,8 @@ enum kt_status kt_bench_machine(const struct kt_engine_options *opts, struct kt_
         st = kt_fail(err, KT_E_NOMEM, "bench: out of memory for the %d MiB that are read",
                      READ_BYTES >> 20);
     } else {
+        madvise(data, READ_BYTES,
+                MADV_HUGEPAGE);      /* as models are mapped; without, page walks are measured */
         memset(data, 1, READ_BYTES); /* pages of its own, not the one page of zeros */
         out->n_threads = (uint32_t)n_threads;
         out->cpu_level = cpu_level_name(b.cpu);
