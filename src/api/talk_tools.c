@@ -129,12 +129,13 @@ bool api_talk_tools(struct api_talk *t, json_t *list)
         ok = api_talk_refuse(t, "tool_choice", "a tool must be called, and 'tools' has none");
     if (ok && choice.name && !tool_named(list, choice.name))
         ok = api_talk_refuse(t, "tool_choice", "the tool that must be called is not among 'tools'");
+    if (ok && choice.allowed)
+        ok = take_allowed(t, list, choice.allowed);
     if (ok && choice.kind != TOOLS_NONE && json_array_size(list)) {
         t->choice = choice.kind;
         t->forced_name = choice.name;
         t->tools = json_dumps(list, JSON_COMPACT);
-        ok = (t->tools || api_talk_nomem(t)) &&
-             (!choice.allowed || take_allowed(t, list, choice.allowed));
+        ok = t->tools || api_talk_nomem(t);
     }
     json_decref(list);
     return ok;
