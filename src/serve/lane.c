@@ -260,6 +260,7 @@ enum kt_status lane_begin(struct lane *l, struct job *j, struct kt_error *err)
     }
     if (again) {
         give_place(l, j);
+        j->gives_up = false; /* done: who waits for a place looks for another one to take */
     } else {
         j->queued_ns = clock_now_ns();
         l->n_inside++;
