@@ -1,6 +1,7 @@
 /* http/http_priv.h: what the files of this folder share.
  *
- *   gate.c     one thread: listens, judges heads, watches deadlines and who has left
+ *   listen.c   addresses and listening sockets
+ *   gate.c     one thread: accepts, judges heads, watches deadlines and who has left
  *   bridge.c   libmicrohttpd's callbacks: body in, answer out
  *   request.c  what handlers see of a request
  *   tls.c      one thread a TLS connection: OpenSSL outside, plain bytes inside
@@ -105,8 +106,11 @@ struct http_request {
     bool handler_runs; /* its thread is not over */
 };
 
-/* ---- gate.c ---- */
+/* ---- listen.c ---- */
+/* Sockets for all addresses, and the queue of events that they and connections stand in. */
 KT_MUST_CHECK enum kt_status gate_open(struct http_server *s, struct kt_error *err);
+
+/* ---- gate.c ---- */
 void gate_wake(struct http_server *s);
 void *gate_main(void *server);
 void make_id(char id[static 17]);
