@@ -23,113 +23,82 @@ uint64_t peak_read(const void *data, size_t n)
     return sum[0];
 }
 
+#if defined(__x86_64__) || defined(__aarch64__)
+
+enum { CHAINS = 12 };
+
+/* The 64-bit words of n_bytes, added up. */
+static uint64_t sum_words(const void *data, size_t n_bytes)
+{
+    uint64_t sum = 0, word;
+    for (size_t at = 0; at < n_bytes; at += sizeof(word)) {
+        memcpy(&word, (const char *)data + at, sizeof(word));
+        sum += word;
+    }
+    return sum;
+}
+
+/* One instruction set: n rounds of CHAINS sums of type 'vec', each of which STEP(sum, a, b) adds OPS operations to. */
+#define PEAK(name, isa, vec, first, second, STEP, OPS)                                             \
+    __attribute__((target(isa))) static uint64_t name(size_t n, uint64_t *sink)                    \
+    {                                                                                              \
+        vec acc[CHAINS];                                                                           \
+        __typeof__(first) a = first, b = second;                                                   \
+        memset(acc, 0, sizeof(acc));                                                               \
+        for (size_t r = 0; r < n; r++) {                                                           \
+            HIDE(a);                                                                               \
+            _Pragma("GCC unroll 12") for (size_t i = 0; i < CHAINS; i++) acc[i] =                  \
+                STEP(acc[i], a, b);                                                                \
+        }                                                                                          \
+        *sink += sum_words(acc, sizeof(acc));                                                      \
+        return (uint64_t)n * CHAINS * (OPS);                                                       \
+    }
+
+#endif
+
 #if defined(__x86_64__)
 
 #include <immintrin.h>
 
-#define TARGET(x) __attribute__((target(x)))
-
-enum { CHAINS = 12 };
+#include "kernels/x86/tiles.h"
 
 /* Keeps a value in its register and hides from the compiler what it is. */
 #define HIDE(v) __asm__ volatile("" : "+v"(v))
 
-TARGET("avx2") static uint64_t sum_256(const __m256i *v, size_t n)
+__attribute__((target("avx2"), always_inline)) static inline __m256i pairs_256(__m256i sum,
+                                                                               __m256i a, __m256i b)
 {
-    uint64_t sum = 0, words[4];
-    for (size_t i = 0; i < n; i++) {
-        memcpy(words, &v[i], sizeof(words));
-        sum += words[0] + words[1] + words[2] + words[3];
-    }
-    return sum;
+    __m256i products = _mm256_maddubs_epi16(a, b);
+    HIDE(products); /* each is made anew */
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(products, _mm256_set1_epi16(1)));
 }
 
-TARGET("avx2") static uint64_t int8_avx2(size_t n, uint64_t *sink)
+__attribute__((target("avx512f,avx512bw"), always_inline)) static inline __m512i
+pairs_512(__m512i sum, __m512i a, __m512i b)
 {
-    __m256i acc[CHAINS], a = _mm256_set1_epi8(3), b = _mm256_set1_epi8(-5);
-    const __m256i ones = _mm256_set1_epi16(1);
-    memset(acc, 0, sizeof(acc));
-    for (size_t r = 0; r < n; r++) {
-        HIDE(a);
-#pragma GCC unroll 12
-        for (size_t i = 0; i < CHAINS; i++) {
-            __m256i products = _mm256_maddubs_epi16(a, b);
-            HIDE(products); /* each is made anew */
-            acc[i] = _mm256_add_epi32(acc[i], _mm256_madd_epi16(products, ones));
-        }
-    }
-    *sink += sum_256(acc, CHAINS);
-    return (uint64_t)n * CHAINS * 64;
+    __m512i products = _mm512_maddubs_epi16(a, b);
+    HIDE(products);
+    return _mm512_add_epi32(sum, _mm512_madd_epi16(products, _mm512_set1_epi16(1)));
 }
 
-TARGET("avx2,avxvnni") static uint64_t int8_avxvnni(size_t n, uint64_t *sink)
-{
-    __m256i acc[CHAINS], a = _mm256_set1_epi8(3), b = _mm256_set1_epi8(-5);
-    memset(acc, 0, sizeof(acc));
-    for (size_t r = 0; r < n; r++) {
-        HIDE(a);
-#pragma GCC unroll 12
-        for (size_t i = 0; i < CHAINS; i++)
-            acc[i] = _mm256_dpbusd_avx_epi32(acc[i], a, b);
-    }
-    *sink += sum_256(acc, CHAINS);
-    return (uint64_t)n * CHAINS * 64;
-}
-
-TARGET("avx512f") static uint64_t sum_512(const __m512i *v, size_t n)
-{
-    uint64_t sum = 0, words[8];
-    for (size_t i = 0; i < n; i++) {
-        memcpy(words, &v[i], sizeof(words));
-        for (size_t k = 0; k < 8; k++)
-            sum += words[k];
-    }
-    return sum;
-}
-
-TARGET("avx512f,avx512bw") static uint64_t int8_avx512(size_t n, uint64_t *sink)
-{
-    __m512i acc[CHAINS], a = _mm512_set1_epi8(3), b = _mm512_set1_epi8(-5);
-    const __m512i ones = _mm512_set1_epi16(1);
-    memset(acc, 0, sizeof(acc));
-    for (size_t r = 0; r < n; r++) {
-        HIDE(a);
-#pragma GCC unroll 12
-        for (size_t i = 0; i < CHAINS; i++) {
-            __m512i products = _mm512_maddubs_epi16(a, b);
-            HIDE(products);
-            acc[i] = _mm512_add_epi32(acc[i], _mm512_madd_epi16(products, ones));
-        }
-    }
-    *sink += sum_512(acc, CHAINS);
-    return (uint64_t)n * CHAINS * 128;
-}
-
-TARGET("avx512f,avx512vnni") static uint64_t int8_avx512vnni(size_t n, uint64_t *sink)
-{
-    __m512i acc[CHAINS], a = _mm512_set1_epi8(3), b = _mm512_set1_epi8(-5);
-    memset(acc, 0, sizeof(acc));
-    for (size_t r = 0; r < n; r++) {
-        HIDE(a);
-#pragma GCC unroll 12
-        for (size_t i = 0; i < CHAINS; i++)
-            acc[i] = _mm512_dpbusd_epi32(acc[i], a, b);
-    }
-    *sink += sum_512(acc, CHAINS);
-    return (uint64_t)n * CHAINS * 128;
-}
+PEAK(int8_avx2, "avx2", __m256i, _mm256_set1_epi8(3), _mm256_set1_epi8(-5), pairs_256, 64)
+PEAK(int8_avxvnni, "avx2,avxvnni", __m256i, _mm256_set1_epi8(3), _mm256_set1_epi8(-5),
+     _mm256_dpbusd_avx_epi32, 64)
+PEAK(int8_avx512, "avx512f,avx512bw", __m512i, _mm512_set1_epi8(3), _mm512_set1_epi8(-5), pairs_512,
+     128)
+PEAK(int8_avx512vnni, "avx512f,avx512vnni", __m512i, _mm512_set1_epi8(3), _mm512_set1_epi8(-5),
+     _mm512_dpbusd_epi32, 128)
+PEAK(float_avx2, "avx2,fma", __m256, _mm256_set1_ps(0.5f), _mm256_set1_ps(0.25f), _mm256_fmadd_ps,
+     16)
+PEAK(float_avx512, "avx512f", __m512, _mm512_set1_ps(0.5f), _mm512_set1_ps(0.25f), _mm512_fmadd_ps,
+     32)
 
 /* Whole tiles: 16 x 16 sums of 64 products each. */
-struct peak_tiles {
-    uint8_t palette, start_row, reserved[14];
-    uint16_t row_bytes[16];
-    uint8_t rows[16];
-} __attribute__((aligned(64)));
-
-TARGET("avx512f,amx-tile,amx-int8") static uint64_t int8_amx(size_t n, uint64_t *sink)
+__attribute__((target("avx512f,amx-tile,amx-int8"))) static uint64_t int8_amx(size_t n,
+                                                                              uint64_t *sink)
 {
     enum { TILES = 4 };
-    struct peak_tiles config = { .palette = 1 };
+    struct tile_config config = { .palette = 1 };
     for (size_t i = 0; i < 8; i++) {
         config.row_bytes[i] = 64;
         config.rows[i] = 16;
@@ -160,99 +129,27 @@ TARGET("avx512f,amx-tile,amx-int8") static uint64_t int8_amx(size_t n, uint64_t 
     return (uint64_t)n * TILES * (16 * 16 * 64 * 2);
 }
 
-TARGET("avx2,fma") static uint64_t float_avx2(size_t n, uint64_t *sink)
-{
-    __m256 acc[CHAINS], a = _mm256_set1_ps(0.5f), b = _mm256_set1_ps(0.25f);
-    memset(acc, 0, sizeof(acc));
-    for (size_t r = 0; r < n; r++) {
-        HIDE(a);
-#pragma GCC unroll 12
-        for (size_t i = 0; i < CHAINS; i++)
-            acc[i] = _mm256_fmadd_ps(acc[i], a, b);
-    }
-    __m256i bits[CHAINS];
-    memcpy(bits, acc, sizeof(bits));
-    *sink += sum_256(bits, CHAINS);
-    return (uint64_t)n * CHAINS * 16;
-}
-
-TARGET("avx512f") static uint64_t float_avx512(size_t n, uint64_t *sink)
-{
-    __m512 acc[CHAINS], a = _mm512_set1_ps(0.5f), b = _mm512_set1_ps(0.25f);
-    memset(acc, 0, sizeof(acc));
-    for (size_t r = 0; r < n; r++) {
-        HIDE(a);
-#pragma GCC unroll 12
-        for (size_t i = 0; i < CHAINS; i++)
-            acc[i] = _mm512_fmadd_ps(acc[i], a, b);
-    }
-    __m512i bits[CHAINS];
-    memcpy(bits, acc, sizeof(bits));
-    *sink += sum_512(bits, CHAINS);
-    return (uint64_t)n * CHAINS * 32;
-}
-
 #elif defined(__aarch64__)
 
 #include <arm_neon.h>
 
-enum { CHAINS = 12 };
+#define HIDE(v) __asm__ volatile("" : "+w"(v))
 
-static uint64_t int8_neon(size_t n, uint64_t *sink)
+static inline __attribute__((always_inline)) int32x4_t pairs_128(int32x4_t sum, int8x16_t a,
+                                                                 int8x16_t b)
 {
-    int32x4_t acc[CHAINS];
-    int8x16_t a = vdupq_n_s8(3), b = vdupq_n_s8(-5);
-    for (size_t i = 0; i < CHAINS; i++)
-        acc[i] = vdupq_n_s32(0);
-    for (size_t r = 0; r < n; r++) {
-        __asm__ volatile("" : "+w"(a));
-#pragma GCC unroll 12
-        for (size_t i = 0; i < CHAINS; i++) {
-            int16x8_t products = vmull_s8(vget_low_s8(a), vget_low_s8(b));
-            products = vmlal_high_s8(products, a, b);
-            __asm__ volatile("" : "+w"(products));
-            acc[i] = vpadalq_s16(acc[i], products);
-        }
-    }
-    for (size_t i = 0; i < CHAINS; i++)
-        *sink += (uint64_t)(int64_t)vaddvq_s32(acc[i]);
-    return (uint64_t)n * CHAINS * 32;
+    int16x8_t products = vmull_s8(vget_low_s8(a), vget_low_s8(b));
+    products = vmlal_high_s8(products, a, b);
+    HIDE(products); /* each is made anew */
+    return vpadalq_s16(sum, products);
 }
 
-__attribute__((target("arch=armv8.2-a+dotprod"))) static uint64_t int8_dotprod(size_t n,
-                                                                               uint64_t *sink)
-{
-    int32x4_t acc[CHAINS];
-    int8x16_t a = vdupq_n_s8(3), b = vdupq_n_s8(-5);
-    for (size_t i = 0; i < CHAINS; i++)
-        acc[i] = vdupq_n_s32(0);
-    for (size_t r = 0; r < n; r++) {
-        __asm__ volatile("" : "+w"(a));
-#pragma GCC unroll 12
-        for (size_t i = 0; i < CHAINS; i++)
-            acc[i] = vdotq_s32(acc[i], a, b);
-    }
-    for (size_t i = 0; i < CHAINS; i++)
-        *sink += (uint64_t)(int64_t)vaddvq_s32(acc[i]);
-    return (uint64_t)n * CHAINS * 32;
-}
+#define FMA_128(sum, a, b) vfmaq_f32(a, sum, b)
 
-static uint64_t float_neon(size_t n, uint64_t *sink)
-{
-    float32x4_t acc[CHAINS], a = vdupq_n_f32(0.5f), b = vdupq_n_f32(0.25f);
-    for (size_t i = 0; i < CHAINS; i++)
-        acc[i] = vdupq_n_f32(0);
-    for (size_t r = 0; r < n; r++) {
-        __asm__ volatile("" : "+w"(a));
-#pragma GCC unroll 12
-        for (size_t i = 0; i < CHAINS; i++)
-            acc[i] = vfmaq_f32(a, acc[i], b);
-    }
-    for (size_t i = 0; i < CHAINS; i++)
-        *sink += vgetq_lane_u32(vreinterpretq_u32_f32(acc[i]), 0);
-    return (uint64_t)n * CHAINS * 8;
-}
-
+PEAK(int8_neon, "arch=armv8-a", int32x4_t, vdupq_n_s8(3), vdupq_n_s8(-5), pairs_128, 32)
+PEAK(int8_dotprod, "arch=armv8.2-a+dotprod", int32x4_t, vdupq_n_s8(3), vdupq_n_s8(-5), vdotq_s32,
+     32)
+PEAK(float_neon, "arch=armv8-a", float32x4_t, vdupq_n_f32(0.5f), vdupq_n_f32(0.25f), FMA_128, 8)
 #endif
 
 /* ---- any processor ---- */

@@ -9,6 +9,7 @@
  * are stored, and all four are stored before the first is scaled and added.
  *
  * The compiler does not know that tile instructions read memory: hence barriers around them. */
+#include "kernels/x86/tiles.h"
 #include "kernels/x86/v512.h"
 #include "kernels/x86/x86.h"
 
@@ -18,14 +19,9 @@
 #define V_WIDE      16
 #define V_WIDE_FROM 8
 #define V_FEW       2
+#define V_DPBUSD    _mm512_dpbusd_epi32
 
 /* Tiles 0 to 3: sums; 4 and 5: activations, 6 and 7: weights, of 32 columns or of 16. */
-struct tile_config {
-    uint8_t palette, start_row, reserved[14];
-    uint16_t row_bytes[16];
-    uint8_t rows[16];
-} __attribute__((aligned(64)));
-
 static const struct tile_config tiles_of_32 = {
     .palette = 1,
     .row_bytes = { 64, 64, 64, 64, 32, 32, 64, 64 },
@@ -54,26 +50,7 @@ static void begin(size_t n_rows, bool split)
     if ((n_rows) >= V_WIDE_FROM)                                                                   \
     _tile_release()
 
-static inline vi v_dot4(vi w, vi q, int largest)
-{
-    (void)largest;
-    return _mm512_dpbusd_epi32(_mm512_setzero_si512(), w, q);
-}
-
-static inline __attribute__((always_inline)) void v_dot(vi *sum, size_t n_m, const vi *u, size_t n,
-                                                        const int8_t *q, size_t stride, int largest)
-{
-    (void)largest;
-#pragma GCC unroll 8
-    for (size_t i = 0; i < n; i++) {
-#pragma GCC unroll 8
-        for (size_t m = 0; m < n_m; m++) {
-            int32_t four;
-            memcpy(&four, q + m * stride + 4 * i, 4);
-            sum[m] = _mm512_dpbusd_epi32(sum[m], u[i], _mm512_set1_epi32(four));
-        }
-    }
-}
+#include "kernels/x86/vnni.h"
 
 #include "kernels/matmul_panel_template.h"
 
