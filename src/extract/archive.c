@@ -34,7 +34,7 @@ static bool take(void *ctx, struct span piece, bool last)
     if (piece.len > PARTS_BYTES_MAX - t->bytes.len)
         return builder_refuse(t->b, REASON_PARTS, PARTS_BYTES_MAX, t->b->n_parts + 1);
     buf_append_span(&t->bytes, piece);
-    return !t->bytes.failed || builder_refuse(t->b, REASON_NOMEM, 0, 0);
+    return builder_holds(t->b, &t->bytes);
 }
 
 /* Names that are not UTF-8 come from Windows, which wrote them in the code page of its console. */

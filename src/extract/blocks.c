@@ -33,6 +33,21 @@ bool builder_refuse(struct builder *b, enum reason reason, uint64_t a, uint64_t 
     return false;
 }
 
+bool builder_holds(struct builder *b, const struct buf *own)
+{
+    if (own->failed)
+        builder_refuse(b, REASON_NOMEM, 0, 0);
+    return builder_ok(b);
+}
+
+bool builder_collect(struct builder *b, struct buf *to, struct span s)
+{
+    if (s.len > BLOCK_RAW_MAX || to->len > BLOCK_RAW_MAX - s.len)
+        return builder_refuse(b, REASON_TEXT_TOO_LONG, BLOCK_RAW_MAX, 0);
+    buf_append_span(to, s);
+    return builder_holds(b, to);
+}
+
 void builder_begin(struct builder *b, enum block_kind kind)
 {
     builder_end(b);
@@ -47,13 +62,7 @@ void builder_text(struct builder *b, struct span s)
         return;
     if (!b->open)
         builder_begin(b, BLOCK_PARAGRAPH);
-    if (s.len > BLOCK_RAW_MAX || b->raw.len > BLOCK_RAW_MAX - s.len) {
-        builder_refuse(b, REASON_TEXT_TOO_LONG, BLOCK_RAW_MAX, 0);
-        return;
-    }
-    buf_append_span(&b->raw, s);
-    if (b->raw.failed)
-        builder_refuse(b, REASON_NOMEM, 0, 0);
+    builder_collect(b, &b->raw, s);
 }
 
 void builder_char(struct builder *b, char c)

@@ -45,9 +45,7 @@ void cells_clear(struct cells *c)
 
 void cells_end(struct cells *c, struct builder *b, uint32_t page)
 {
-    if (c->row.failed)
-        builder_refuse(b, REASON_NOMEM, 0, 0);
-    if (c->row.len) {
+    if (builder_holds(b, &c->row) && c->row.len) {
         builder_begin(b, BLOCK_TABLE_ROW);
         b->now.page = page;
         builder_text(b, buf_span(&c->row));

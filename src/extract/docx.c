@@ -18,15 +18,11 @@
 
 #include "base/size.h"
 #include "extract/cells.h"
+#include "extract/paras.h"
 #include "extract/xml.h"
 
 struct style {
     char *id, *based_on;
-    bool heading, list;
-};
-
-struct paragraph {
-    struct buf text;
     bool heading, list;
 };
 
@@ -36,23 +32,14 @@ struct docx {
     struct style *styles;
     size_t n_styles, cap_styles;
 
-    size_t skip_from; /* depth of the dropped element we are inside of; 0: none */
-    bool in_text;     /* inside w:t */
-    bool furniture;   /* a page header or footer: BLOCK_HEADER, repeated ones once */
+    bool in_text;   /* inside w:t */
+    bool furniture; /* a page header or footer: BLOCK_HEADER, repeated ones once */
     bool root_is_document, seen_root;
-    struct paragraph paras[DOCX_PARA_DEPTH_MAX]; /* text boxes stand inside paragraphs */
-    size_t n_paras;
+    struct paras paras;
     size_t table_depth;
     struct cells row;
     struct style *style; /* being defined, in styles.xml */
 };
-
-static bool buf_ok(struct docx *d, const struct buf *b)
-{
-    if (b->failed)
-        builder_refuse(d->b, REASON_NOMEM, 0, 0);
-    return builder_ok(d->b);
-}
 
 /* ---- styles --------------------------------------------------------------------------------- */
 
@@ -131,22 +118,6 @@ static void style_apply(struct docx *d, struct paragraph *p, const char *id)
 
 /* ---- paragraphs and rows -------------------------------------------------------------------- */
 
-static struct paragraph *para_now(struct docx *d)
-{
-    return d->n_paras ? &d->paras[d->n_paras - 1] : NULL;
-}
-
-static void para_begin(struct docx *d)
-{
-    if (d->n_paras == DOCX_PARA_DEPTH_MAX) {
-        builder_refuse(d->b, REASON_TOO_DEEP, DOCX_PARA_DEPTH_MAX, 0);
-        return;
-    }
-    struct paragraph *p = &d->paras[d->n_paras++];
-    buf_clear(&p->text);
-    p->heading = p->list = false;
-}
-
 static void emit(struct docx *d, enum block_kind kind, struct span text)
 {
     builder_begin(d->b, d->furniture ? BLOCK_HEADER : kind);
@@ -172,15 +143,14 @@ static bool has_text(struct span s)
 
 static void para_end(struct docx *d)
 {
-    struct paragraph *p = para_now(d);
-    if (!p || !buf_ok(d, &p->text))
+    const struct paragraph *p = paras_end(&d->paras, d->b);
+    if (!p)
         return;
     struct span text = buf_span(&p->text);
-    d->n_paras--;
     if (d->table_depth && has_text(text)) {
         cells_line(&d->row);
         cells_text(&d->row, text);
-        buf_ok(d, &d->row.row);
+        builder_holds(d->b, &d->row.row);
     } else if (!d->table_depth) {
         emit(d, p->heading ? BLOCK_HEADING : p->list ? BLOCK_LIST_ITEM : BLOCK_PARAGRAPH, text);
     }
@@ -188,21 +158,10 @@ static void para_end(struct docx *d)
 
 static void row_end(struct docx *d)
 {
-    if (d->table_depth != 1 || !buf_ok(d, &d->row.row))
+    if (d->table_depth != 1 || !builder_holds(d->b, &d->row.row))
         return;
     emit(d, d->row.n == 1 ? BLOCK_PARAGRAPH : BLOCK_TABLE_ROW, buf_span(&d->row.row));
     cells_clear(&d->row);
-}
-
-static void para_append(struct docx *d, const char *s, size_t len)
-{
-    struct paragraph *p = para_now(d);
-    if (!p)
-        return;
-    if (p->text.len + len > BLOCK_RAW_MAX)
-        builder_refuse(d->b, REASON_TEXT_TOO_LONG, BLOCK_RAW_MAX, 0);
-    else
-        buf_append(&p->text, s, len);
 }
 
 /* w:sym: a character by its code in a symbol font; normalise() knows the usual bullets. */
@@ -211,7 +170,7 @@ static void symbol(struct docx *d, const char *hex)
     unsigned long cp = strtoul(hex, NULL, 16);
     if (cp >= 0xF000 && cp <= 0xF0FF) {
         char utf8[3] = { (char)0xEF, (char)(0x80 | (cp >> 6 & 0x3F)), (char)(0x80 | (cp & 0x3F)) };
-        para_append(d, utf8, sizeof(utf8));
+        paras_text(&d->paras, d->b, (struct span){ utf8, sizeof(utf8) });
     }
 }
 
@@ -226,7 +185,7 @@ static bool is_dropped(const char *name, enum xml_ns ns)
 
 static void body_property(struct docx *d, const char *name, const char **attrs)
 {
-    struct paragraph *p = para_now(d);
+    struct paragraph *p = paras_now(&d->paras);
     const char *val = xml_attr(attrs, "val");
     if (!p)
         return;
@@ -241,27 +200,25 @@ static void body_property(struct docx *d, const char *name, const char **attrs)
 static void body_start(void *ctx, enum xml_ns ns, const char *name, const char **attrs)
 {
     struct docx *d = ctx;
-    if (d->skip_from)
-        return;
     if (!d->seen_root) {
         d->seen_root = true;
         d->root_is_document = ns == NS_W && strcmp(name, "document") == 0;
     }
     if (is_dropped(name, ns)) {
-        d->skip_from = d->x->depth;
+        xml_skip(d->x);
     } else if (strcmp(name, "t") == 0 && (ns == NS_W || ns == NS_M)) {
         d->in_text = true;
     } else if (ns != NS_W) {
         return;
     } else if (strcmp(name, "p") == 0) {
-        para_begin(d);
+        paras_begin(&d->paras, d->b, false);
     } else if (strcmp(name, "tab") == 0 || strcmp(name, "ptab") == 0) {
         if (!xml_attr(attrs, "pos")[0]) /* a tab stop's definition has a position */
-            para_append(d, "\t", 1);
+            paras_text(&d->paras, d->b, SPAN("\t"));
     } else if (strcmp(name, "br") == 0 || strcmp(name, "cr") == 0) {
-        para_append(d, "\n", 1);
+        paras_text(&d->paras, d->b, SPAN("\n"));
     } else if (strcmp(name, "noBreakHyphen") == 0) {
-        para_append(d, "-", 1);
+        paras_text(&d->paras, d->b, SPAN("-"));
     } else if (strcmp(name, "sym") == 0) {
         symbol(d, xml_attr(attrs, "char"));
     } else if (strcmp(name, "tbl") == 0) {
@@ -277,11 +234,6 @@ static void body_start(void *ctx, enum xml_ns ns, const char *name, const char *
 static void body_end(void *ctx, enum xml_ns ns, const char *name)
 {
     struct docx *d = ctx;
-    if (d->skip_from) {
-        if (d->x->depth == d->skip_from)
-            d->skip_from = 0;
-        return;
-    }
     if (strcmp(name, "t") == 0)
         d->in_text = false;
     else if (ns != NS_W)
@@ -297,8 +249,8 @@ static void body_end(void *ctx, enum xml_ns ns, const char *name)
 static void body_text(void *ctx, struct span s)
 {
     struct docx *d = ctx;
-    if (d->in_text && !d->skip_from)
-        para_append(d, s.ptr, s.len);
+    if (d->in_text)
+        paras_text(&d->paras, d->b, s);
 }
 
 /* ---- the document --------------------------------------------------------------------------- */
@@ -308,7 +260,7 @@ static const struct xml_handlers body_handlers = { body_start, body_end, body_te
 
 static bool body_parse(struct docx *d, const char *part)
 {
-    d->skip_from = d->n_paras = d->table_depth = 0;
+    d->paras.n = d->table_depth = 0;
     d->in_text = d->seen_root = false;
     return xml_read(d->x, part, &body_handlers, d);
 }
@@ -333,8 +285,7 @@ static void docx_deinit(struct docx *d)
         free(d->styles[i].based_on);
     }
     free(d->styles);
-    for (size_t i = 0; i < DOCX_PARA_DEPTH_MAX; i++)
-        buf_deinit(&d->paras[i].text);
+    paras_deinit(&d->paras);
     cells_deinit(&d->row);
 }
 

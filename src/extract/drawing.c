@@ -9,7 +9,6 @@
 struct drawing {
     struct xml *x;
     uint32_t page;
-    size_t skip_from; /* depth of the dropped element we are inside of; 0: none */
     size_t table_depth;
     struct cells row;
     struct buf para;
@@ -38,10 +37,8 @@ static bool is_dropped(enum xml_ns ns, const char *name, const char **attrs)
 static void on_start(void *ctx, enum xml_ns ns, const char *name, const char **attrs)
 {
     struct drawing *d = ctx;
-    if (d->skip_from)
-        return;
     if (is_dropped(ns, name, attrs)) {
-        d->skip_from = d->x->depth;
+        xml_skip(d->x);
     } else if (is_text(ns, name)) {
         d->in_text = true;
     } else if (ns == NS_SLIDE) {
@@ -68,9 +65,9 @@ static void on_start(void *ctx, enum xml_ns ns, const char *name, const char **a
 static void para_end(struct drawing *d)
 {
     struct span s = buf_span(&d->para);
-    if (d->para.failed) {
-        builder_refuse(d->x->b, REASON_NOMEM, 0, 0);
-    } else if (d->table_depth && span_trim(s).len) {
+    if (!builder_holds(d->x->b, &d->para))
+        return;
+    if (d->table_depth && span_trim(s).len) {
         cells_line(&d->row);
         cells_text(&d->row, s);
     } else if (!d->table_depth) {
@@ -87,11 +84,6 @@ static void para_end(struct drawing *d)
 static void on_end(void *ctx, enum xml_ns ns, const char *name)
 {
     struct drawing *d = ctx;
-    if (d->skip_from) {
-        if (d->x->depth == d->skip_from)
-            d->skip_from = 0;
-        return;
-    }
     if (is_text(ns, name))
         d->in_text = false;
     else if (ns != NS_DRAWING)
@@ -107,12 +99,8 @@ static void on_end(void *ctx, enum xml_ns ns, const char *name)
 static void on_text(void *ctx, struct span s)
 {
     struct drawing *d = ctx;
-    if (!d->in_text || d->skip_from)
-        return;
-    if (d->para.len > BLOCK_RAW_MAX - MIN(s.len, (size_t)BLOCK_RAW_MAX))
-        builder_refuse(d->x->b, REASON_TEXT_TOO_LONG, BLOCK_RAW_MAX, 0);
-    else
-        buf_append_span(&d->para, s);
+    if (d->in_text)
+        builder_collect(d->x->b, &d->para, s);
 }
 
 bool drawing_parse(struct xml *x, const char *part, uint32_t page)

@@ -216,11 +216,14 @@ static enum kt_status extract_scan(struct document *out, int fd, uint32_t n_page
     return st;
 }
 
-static enum kt_status extract_open(struct document *out, int fd, enum doc_format format,
+static enum kt_status extract_open(struct document *out, int fd, const struct stat *file,
                                    const struct settings *s, const char *name, struct kt_error *err)
 {
-    uint32_t n_pages;
-    enum kt_status st = extract_once(out, fd, format, 0, &n_pages, s, name, err);
+    enum doc_format format;
+    uint32_t n_pages = 0;
+    enum kt_status st = input_detect(&format, fd, file, name, err);
+    if (!st)
+        st = extract_once(out, fd, format, 0, &n_pages, s, name, err);
     return st && n_pages ? extract_scan(out, fd, n_pages, s, name, err) : st;
 }
 
@@ -234,10 +237,7 @@ enum kt_status extract_file(struct document *out, const char *path,
     enum kt_status status = child_input_open(&fd, &st, path, &WORDS, err);
     if (status)
         return status;
-    enum doc_format format;
-    status = input_detect(&format, fd, &st, path, err);
-    if (!status)
-        status = extract_open(out, fd, format, &s, path, err);
+    status = extract_open(out, fd, &st, &s, path, err);
     close(fd);
     return status;
 }
@@ -248,7 +248,6 @@ enum kt_status extract_memory(struct document *out, const char *name, const void
     *out = (struct document){ 0 };
     struct settings s = settings_of(opts);
     struct stat st = { .st_size = (off_t)n };
-    enum doc_format format;
     int fd = memfd_create("part", MFD_CLOEXEC);
     if (fd < 0)
         return kt_fail_errno(err, errno, "%s: no memory for it", name);
@@ -256,9 +255,7 @@ enum kt_status extract_memory(struct document *out, const char *name, const void
     if (!status && lseek(fd, 0, SEEK_SET) != 0)
         status = kt_fail_errno(err, errno, "%s: cannot be read", name);
     if (!status)
-        status = input_detect(&format, fd, &st, name, err);
-    if (!status)
-        status = extract_open(out, fd, format, &s, name, err);
+        status = extract_open(out, fd, &st, &s, name, err);
     close(fd);
     return status;
 }

@@ -118,6 +118,10 @@ bool builder_part(struct builder *b, struct span name, struct span bytes);
 /* A relative path as extract.h promises it: what the parent checks. */
 bool part_name_is_safe(struct span name);
 void doc_parts_free(struct doc_part *parts, size_t n);
+/* Append to a buffer of the parser's own, within the bounds of a block's text. False: refused. */
+bool builder_collect(struct builder *b, struct buf *to, struct span s);
+/* Has such a buffer everything that was appended? If not: out of memory, refused. Nor when refused before. */
+bool builder_holds(struct builder *b, const struct buf *own);
 /* End the last block and hand the result over; refuses a document without text. On success 'out'
  * owns it. */
 bool builder_finish(struct builder *b, struct document *out, enum doc_format format);

@@ -28,8 +28,8 @@ enum {
     HTML_DEPTH_MAX =
         10000,           /* word processors leave hundreds of unclosed <font>; a bomb has 100,000 */
     XML_DEPTH_MAX = 256, /* WordprocessingML nests some 40 deep */
-    DOCX_PARA_DEPTH_MAX = 16, /* a text box in a text box in ... */
-    PARTS_MAX = 2048,         /* of a package that one part leads to: slides, sheets, headers */
+    PARA_DEPTH_MAX = 16, /* a text box in a text box in ... */
+    PARTS_MAX = 2048,    /* of a package that one part leads to: slides, sheets, headers */
     DOCX_FURNITURE_MAX =
         640, /* blocks at the beginning among which repeated page headers are sought */
     DOCX_STYLES_MAX = 4096, /* Word itself stops at 4,079 */

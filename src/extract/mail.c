@@ -141,9 +141,7 @@ static void attachment(struct mail *m, void *part, void *message)
         stream = content_of(m, part, &bytes);
         name_append(&name, span_of(m->g->part_get_filename(part)));
     }
-    if (name.failed)
-        builder_refuse(m->b, REASON_NOMEM, 0, 0);
-    if (bytes.len && builder_part(m->b, buf_span(&name), bytes))
+    if (builder_holds(m->b, &name) && bytes.len && builder_part(m->b, buf_span(&name), bytes))
         name_block(m);
     buf_deinit(&name);
     if (stream)

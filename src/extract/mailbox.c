@@ -85,8 +85,8 @@ static void message_take(struct builder *b, struct span message)
     struct span subject = subject_of(message);
     unquote(&plain, message);
     buf_printf(&name, "%04zu.eml", b->n_parts + 1);
-    if (plain.failed || name.failed)
-        builder_refuse(b, REASON_NOMEM, 0, 0);
+    if (builder_holds(b, &plain))
+        builder_holds(b, &name);
     builder_begin(b, BLOCK_LIST_ITEM);
     builder_text(b, buf_span(&name));
     if (span_find(subject, SPAN("=?"), 0) == SIZE_MAX) { /* not encoded */

@@ -120,8 +120,8 @@ static void row(struct ocr_table *t, struct span line)
 
 static bool flush(struct ocr_table *t, bool last)
 {
-    if (t->line.failed || t->out.failed)
-        return builder_refuse(t->b, REASON_NOMEM, 0, 0);
+    if (!builder_holds(t->b, &t->line) || !builder_holds(t->b, &t->out))
+        return false;
     bool ok = bbox_feed(t->x, buf_span(&t->out), last);
     buf_clear(&t->out);
     return ok;

@@ -17,21 +17,15 @@
 
 #include "base/size.h"
 #include "extract/cells.h"
+#include "extract/paras.h"
 #include "extract/xml.h"
-
-struct paragraph {
-    struct buf text;
-    bool heading;
-};
 
 struct odf {
     struct xml *x;
     struct builder *b;
     enum doc_format format;
 
-    size_t skip_from; /* depth of the dropped element we are inside of; 0: none */
-    struct paragraph paras[DOCX_PARA_DEPTH_MAX]; /* frames stand inside paragraphs */
-    size_t n_paras;
+    struct paras paras;
     size_t list_depth, table_depth;
     struct cells row;
     size_t cell_repeat, row_repeat;
@@ -44,41 +38,7 @@ struct odf {
     const char *furniture;  /* "header" or "footer": which of them is read now */
 };
 
-static bool buf_ok(struct odf *d, const struct buf *b)
-{
-    if (b->failed)
-        builder_refuse(d->b, REASON_NOMEM, 0, 0);
-    return builder_ok(d->b);
-}
-
 /* ---- paragraphs ----------------------------------------------------------------------------- */
-
-static struct paragraph *para_now(struct odf *d)
-{
-    return d->n_paras ? &d->paras[d->n_paras - 1] : NULL;
-}
-
-static void para_append(struct odf *d, struct span s)
-{
-    struct paragraph *p = para_now(d);
-    if (!p)
-        return;
-    if (p->text.len > BLOCK_RAW_MAX - MIN(s.len, (size_t)BLOCK_RAW_MAX))
-        builder_refuse(d->b, REASON_TEXT_TOO_LONG, BLOCK_RAW_MAX, 0);
-    else
-        buf_append_span(&p->text, s);
-}
-
-static void para_begin(struct odf *d, bool heading)
-{
-    if (d->n_paras == DOCX_PARA_DEPTH_MAX) {
-        builder_refuse(d->b, REASON_TOO_DEEP, DOCX_PARA_DEPTH_MAX, 0);
-        return;
-    }
-    struct paragraph *p = &d->paras[d->n_paras++];
-    buf_clear(&p->text);
-    p->heading = heading;
-}
 
 static void emit(struct odf *d, enum block_kind kind, struct span text)
 {
@@ -92,11 +52,10 @@ static void emit(struct odf *d, enum block_kind kind, struct span text)
 
 static void para_end(struct odf *d)
 {
-    struct paragraph *p = para_now(d);
-    if (!p || !buf_ok(d, &p->text))
+    const struct paragraph *p = paras_end(&d->paras, d->b);
+    if (!p)
         return;
     struct span text = buf_span(&p->text);
-    d->n_paras--;
     if (d->note_depth) {
         buf_append_span(&d->notes, text);
         buf_append_char(&d->notes, '\n');
@@ -130,7 +89,7 @@ static void note_end(struct odf *d)
 static void notes_flush(struct odf *d)
 {
     struct span s = buf_span(&d->notes);
-    if (!buf_ok(d, &d->notes))
+    if (!builder_holds(d->b, &d->notes))
         return;
     for (size_t at = 0; at < s.len;) {
         size_t end = span_find(s, (struct span){ "", 1 }, at);
@@ -147,7 +106,7 @@ static void cell_end(struct odf *d)
 {
     struct span text = buf_span(&d->cell);
     size_t n = text.len ? MIN(d->cell_repeat, (size_t)ODF_REPEAT_MAX) : 0;
-    if (!buf_ok(d, &d->cell))
+    if (!builder_holds(d->b, &d->cell))
         return;
     for (size_t i = 0; i < n; i++) {
         cells_begin(&d->row);
@@ -160,7 +119,7 @@ static void cell_end(struct odf *d)
 /* A row that repeats stands there as often, up to a bound: the last cells of a column may be filled down. */
 static void row_end(struct odf *d)
 {
-    if (!buf_ok(d, &d->row.row))
+    if (!builder_holds(d->b, &d->row.row))
         return;
     size_t n = d->row.row.len ? MIN(d->row_repeat, (size_t)ODF_REPEAT_MAX) : 0;
     enum block_kind kind =
@@ -224,21 +183,21 @@ static bool is_dropped(const struct odf *d, enum xml_ns ns, const char *name)
 static void spaces(struct odf *d, const char **attrs)
 {
     for (size_t n = xml_attr_number(attrs, "c", 100, 1); n > 0; n--)
-        para_append(d, SPAN(" "));
+        paras_text(&d->paras, d->b, SPAN(" "));
 }
 
 static void text_start(struct odf *d, const char *name, const char **attrs)
 {
     if (strcmp(name, "p") == 0)
-        para_begin(d, strcmp(xml_attr(attrs, "style-name"), "Title") == 0);
+        paras_begin(&d->paras, d->b, strcmp(xml_attr(attrs, "style-name"), "Title") == 0);
     else if (strcmp(name, "h") == 0)
-        para_begin(d, true);
+        paras_begin(&d->paras, d->b, true);
     else if (strcmp(name, "s") == 0)
         spaces(d, attrs);
     else if (strcmp(name, "tab") == 0)
-        para_append(d, SPAN("\t"));
+        paras_text(&d->paras, d->b, SPAN("\t"));
     else if (strcmp(name, "line-break") == 0)
-        para_append(d, SPAN("\n"));
+        paras_text(&d->paras, d->b, SPAN("\n"));
     else if (strcmp(name, "list") == 0)
         d->list_depth++;
     else if (strcmp(name, "note-body") == 0)
@@ -256,10 +215,8 @@ static void text_end(struct odf *d, const char *name)
 static void on_start(void *ctx, enum xml_ns ns, const char *name, const char **attrs)
 {
     struct odf *d = ctx;
-    if (d->skip_from)
-        return;
     if (is_dropped(d, ns, name)) {
-        d->skip_from = d->x->depth;
+        xml_skip(d->x);
     } else if (ns == NS_ODF_TEXT) {
         text_start(d, name, attrs);
     } else if (ns == NS_ODF_TABLE) {
@@ -278,11 +235,6 @@ static void on_start(void *ctx, enum xml_ns ns, const char *name, const char **a
 static void on_end(void *ctx, enum xml_ns ns, const char *name)
 {
     struct odf *d = ctx;
-    if (d->skip_from) {
-        if (d->x->depth == d->skip_from)
-            d->skip_from = 0;
-        return;
-    }
     if (d->note_depth == d->x->depth)
         note_end(d);
     else if (d->title_depth == d->x->depth)
@@ -296,8 +248,7 @@ static void on_end(void *ctx, enum xml_ns ns, const char *name)
 static void on_text(void *ctx, struct span s)
 {
     struct odf *d = ctx;
-    if (!d->skip_from)
-        para_append(d, s);
+    paras_text(&d->paras, d->b, s);
 }
 
 /* ---- headers and footers -------------------------------------------------------------------- */
@@ -384,7 +335,7 @@ static void manifest_start(void *ctx, enum xml_ns ns, const char *name, const ch
 
 static void part_read(struct odf *d, const char *part, const struct xml_handlers *h)
 {
-    d->skip_from = d->n_paras = d->list_depth = d->table_depth = 0;
+    d->paras.n = d->list_depth = d->table_depth = 0;
     d->note_depth = d->furniture_depth = d->title_depth = 0;
     d->cell_repeat = d->row_repeat = 1;
     cells_clear(&d->row);
@@ -416,8 +367,7 @@ enum doc_format odf_parse(struct xml *x)
     struct odf d = { .x = x, .b = x->b, .format = kind_of(x) };
     if (builder_ok(x->b))
         document_parse(&d);
-    for (size_t i = 0; i < DOCX_PARA_DEPTH_MAX; i++)
-        buf_deinit(&d.paras[i].text);
+    paras_deinit(&d.paras);
     cells_deinit(&d.row);
     buf_deinit(&d.cell);
     buf_deinit(&d.notes);

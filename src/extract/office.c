@@ -39,9 +39,8 @@ static void title_read(struct xml *x, const char *part)
 {
     static const struct xml_handlers handlers = { title_start, title_end, title_text };
     struct title t = { 0 };
-    if (xml_read(x, part, &handlers, &t) && t.text.failed)
-        builder_refuse(x->b, REASON_NOMEM, 0, 0);
-    builder_title(x->b, buf_span(&t.text));
+    if (xml_read(x, part, &handlers, &t) && builder_holds(x->b, &t.text))
+        builder_title(x->b, buf_span(&t.text));
     buf_deinit(&t.text);
 }
 

@@ -99,12 +99,7 @@ static void put(struct rtf *d, struct span s)
     struct buf *out = sink(d);
     if (!out || d->g.hidden)
         return;
-    if (out->len > BLOCK_RAW_MAX - MIN(s.len, (size_t)BLOCK_RAW_MAX))
-        builder_refuse(d->b, REASON_TEXT_TOO_LONG, BLOCK_RAW_MAX, 0);
-    else
-        buf_append_span(out, s);
-    if (out->failed)
-        builder_refuse(d->b, REASON_NOMEM, 0, 0);
+    builder_collect(d->b, out, s);
 }
 
 static void put_codepoint(struct rtf *d, uint32_t cp)
@@ -140,8 +135,7 @@ static void byte(struct rtf *d, char c)
     }
     if (sink(d) && !d->g.hidden)
         buf_append_char(&d->bytes, c);
-    if (d->bytes.failed)
-        builder_refuse(d->b, REASON_NOMEM, 0, 0);
+    builder_holds(d->b, &d->bytes);
 }
 
 static void unicode(struct rtf *d, int n)
@@ -484,8 +478,7 @@ static void group_begin(struct rtf *d)
 static void give(struct rtf *d, struct buf *from, char end, enum block_kind kind)
 {
     struct span s = buf_span(from);
-    if (from->failed)
-        builder_refuse(d->b, REASON_NOMEM, 0, 0);
+    builder_holds(d->b, from);
     for (size_t at = 0; at < s.len && builder_ok(d->b);) {
         size_t to = MIN(span_find(s, (struct span){ &end, 1 }, at), s.len);
         builder_begin(d->b, kind);

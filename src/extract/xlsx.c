@@ -49,7 +49,7 @@ struct xlsx {
     size_t column;    /* the next cell's, from 0 */
     unsigned style;
     char type; /* 'n' number, 's' shared string, 'b' yes or no, 't' text */
-    bool in_value, in_phonetic;
+    bool in_value;
 };
 
 /* Room for one more. */
@@ -66,13 +66,6 @@ static bool grow(struct builder *b, void **list, size_t n, size_t *cap, size_t s
     *list = p;
     *cap = more;
     return true;
-}
-
-static bool buf_ok(struct xlsx *d, const struct buf *b)
-{
-    if (b->failed)
-        builder_refuse(d->b, REASON_NOMEM, 0, 0);
-    return builder_ok(d->b);
 }
 
 /* ---- the workbook --------------------------------------------------------------------------- */
@@ -103,9 +96,9 @@ static void strings_start(void *ctx, enum xml_ns ns, const char *name, const cha
     if (ns != NS_SHEET)
         return;
     if (strcmp(name, "t") == 0)
-        d->in_value = !d->in_phonetic;
+        d->in_value = true;
     else if (strcmp(name, "rPh") == 0) /* how a Japanese word is read */
-        d->in_phonetic = true;
+        xml_skip(d->x);
 }
 
 static void strings_end(void *ctx, enum xml_ns ns, const char *name)
@@ -115,9 +108,7 @@ static void strings_end(void *ctx, enum xml_ns ns, const char *name)
         return;
     if (strcmp(name, "t") == 0)
         d->in_value = false;
-    else if (strcmp(name, "rPh") == 0)
-        d->in_phonetic = false;
-    else if (strcmp(name, "si") == 0 && buf_ok(d, &d->strings) &&
+    else if (strcmp(name, "si") == 0 && builder_holds(d->b, &d->strings) &&
              grow(d->b, (void **)&d->ends, d->n_strings, &d->cap_strings, sizeof(*d->ends),
                   SHEET_STRINGS_MAX))
         d->ends[d->n_strings++] = d->strings.len;
@@ -229,7 +220,7 @@ static void cell_end(struct xlsx *d)
                     d->from_1904);
         v = buf_span(&shown);
     }
-    if (buf_ok(d, &d->value) && buf_ok(d, &shown))
+    if (builder_holds(d->b, &d->value) && builder_holds(d->b, &shown))
         cells_text(&d->row, v);
     buf_deinit(&shown);
 }
@@ -244,9 +235,9 @@ static void sheet_start(void *ctx, enum xml_ns ns, const char *name, const char 
     else if (strcmp(name, "c") == 0)
         cell_start(d, attrs);
     else if (strcmp(name, "v") == 0 || strcmp(name, "t") == 0)
-        d->in_value = !d->in_phonetic;
+        d->in_value = true;
     else if (strcmp(name, "rPh") == 0)
-        d->in_phonetic = true;
+        xml_skip(d->x);
 }
 
 static void sheet_end(void *ctx, enum xml_ns ns, const char *name)
@@ -260,17 +251,13 @@ static void sheet_end(void *ctx, enum xml_ns ns, const char *name)
         cell_end(d);
     else if (strcmp(name, "v") == 0 || strcmp(name, "t") == 0)
         d->in_value = false;
-    else if (strcmp(name, "rPh") == 0)
-        d->in_phonetic = false;
 }
 
 static void value_text(void *ctx, struct span s)
 {
     struct xlsx *d = ctx;
     if (d->in_value)
-        buf_append_span(&d->value, s);
-    if (d->value.len > BLOCK_RAW_MAX)
-        builder_refuse(d->b, REASON_TEXT_TOO_LONG, BLOCK_RAW_MAX, 0);
+        builder_collect(d->b, &d->value, s);
 }
 
 /* ---- comments ------------------------------------------------------------------------------- */
@@ -279,7 +266,7 @@ static void comments_end(void *ctx, enum xml_ns ns, const char *name)
 {
     struct xlsx *d = ctx;
     sheet_end(ctx, ns, name);
-    if (ns != NS_SHEET || strcmp(name, "comment") != 0 || !buf_ok(d, &d->value))
+    if (ns != NS_SHEET || strcmp(name, "comment") != 0 || !builder_holds(d->b, &d->value))
         return;
     builder_begin(d->b, BLOCK_PARAGRAPH);
     d->b->now.page = d->page;
@@ -298,7 +285,7 @@ static const struct xml_handlers comments_handlers = { sheet_start, comments_end
 
 static void part_read(struct xlsx *d, const char *part, const struct xml_handlers *h)
 {
-    d->in_value = d->in_phonetic = d->in_cell_styles = false;
+    d->in_value = d->in_cell_styles = false;
     d->column = 0;
     cells_clear(&d->row);
     buf_clear(&d->value);

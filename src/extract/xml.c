@@ -81,6 +81,11 @@ size_t xml_attr_number(const char **attrs, const char *name, size_t most, size_t
     return n;
 }
 
+void xml_skip(struct xml *x)
+{
+    x->skip_from = x->depth;
+}
+
 /* ---- one part through expat ----------------------------------------------------------------- */
 
 static void stop_if_refused(struct xml *x)
@@ -96,7 +101,7 @@ static void on_start(void *ctx, const XML_Char *full, const XML_Char **attrs)
     const char *name = local_name(full, &ns);
     if (++x->depth > XML_DEPTH_MAX)
         builder_refuse(x->b, REASON_TOO_DEEP, XML_DEPTH_MAX, 0);
-    if (builder_ok(x->b) && x->handlers->start)
+    if (builder_ok(x->b) && !x->skip_from && x->handlers->start)
         x->handlers->start(x->ctx, ns, name, attrs);
     stop_if_refused(x);
 }
@@ -106,8 +111,12 @@ static void on_end(void *ctx, const XML_Char *full)
     struct xml *x = ctx;
     enum xml_ns ns;
     const char *name = local_name(full, &ns);
-    if (builder_ok(x->b) && x->handlers->end)
+    if (x->skip_from) {
+        if (x->skip_from == x->depth)
+            x->skip_from = 0;
+    } else if (builder_ok(x->b) && x->handlers->end) {
         x->handlers->end(x->ctx, ns, name);
+    }
     x->depth--;
     stop_if_refused(x);
 }
@@ -115,7 +124,7 @@ static void on_end(void *ctx, const XML_Char *full)
 static void on_text(void *ctx, const XML_Char *s, int len)
 {
     struct xml *x = ctx;
-    if (builder_ok(x->b) && x->handlers->text)
+    if (builder_ok(x->b) && !x->skip_from && x->handlers->text)
         x->handlers->text(x->ctx, (struct span){ s, (size_t)len });
     stop_if_refused(x);
 }
@@ -149,7 +158,7 @@ bool xml_read(struct xml *x, const char *part, const struct xml_handlers *h, voi
     x->parser = XML_ParserCreateNS(NULL, '|');
     if (!x->parser)
         return builder_refuse(x->b, REASON_NOMEM, 0, 0);
-    x->depth = 0;
+    x->depth = x->skip_from = 0;
     x->handlers = h;
     x->ctx = ctx;
     XML_SetUserData(x->parser, x);
@@ -245,8 +254,7 @@ bool rels_read(struct xml *x, struct rels *r, const char *part, const char *cons
     buf_append_str(&name, "_rels/");
     buf_append_str(&name, part + folder);
     buf_append_str(&name, ".rels");
-    bool ok = name.failed ? builder_refuse(x->b, REASON_NOMEM, 0, 0)
-                          : xml_read(x, name.ptr, &handlers, &g);
+    bool ok = builder_holds(x->b, &name) && xml_read(x, name.ptr, &handlers, &g);
     buf_deinit(&name);
     return ok;
 }

@@ -27,8 +27,9 @@ enum xml_ns {
 struct xml {
     struct builder *b;
     struct package *pkg;
-    size_t depth; /* of the element a handler is told about, from 1 */
-    void *parser; /* of the part being read */
+    size_t depth;     /* of the element a handler is told about, from 1 */
+    size_t skip_from; /* inside an element of which nothing is handed out; its depth, 0: not */
+    void *parser;     /* of the part being read */
     const struct xml_handlers *handlers;
     void *ctx;
 };
@@ -43,6 +44,8 @@ struct xml_handlers {
 
 /* Reads a part from beginning to end. A part that is not there is an empty one. False: the builder has refused. */
 bool xml_read(struct xml *x, const char *part, const struct xml_handlers *h, void *ctx);
+/* For a start handler: nothing more of this element is handed out, not even its end. */
+void xml_skip(struct xml *x);
 /* The value of an attribute, "" when it is not there. By local name: the attributes we read mean the same in any
  * namespace they come in. */
 const char *xml_attr(const char **attrs, const char *name);
