@@ -42,7 +42,7 @@ static bool name_decode(struct buf *out, const char *name)
 {
     struct span s = span_of(name);
     if (!utf8_valid(s))
-        return charset_convert(out, s, SPAN("CP850"));
+        return charset_convert(out, s, ARCHIVE_CHARSET);
     buf_append_span(out, s);
     return !out->failed;
 }

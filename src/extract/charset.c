@@ -79,17 +79,28 @@ static struct span first_name(const struct charset *c)
     return (struct span){ c->names + 1, (size_t)(end - c->names - 1) };
 }
 
+static void prepare(struct charset *c)
+{
+    char name[32];
+    struct span s = first_name(c);
+    if (c->cd != NOT_OPEN || s.len >= sizeof(name))
+        return;
+    memcpy(name, s.ptr, s.len);
+    name[s.len] = '\0';
+    c->cd = iconv_open("UTF-8", name);
+}
+
 void charset_prepare(void)
 {
-    for (size_t i = 0; i < ARRAY_LEN(charsets); i++) {
-        char name[32];
-        struct span s = first_name(&charsets[i]);
-        if (charsets[i].cd != NOT_OPEN || s.len >= sizeof(name))
-            continue;
-        memcpy(name, s.ptr, s.len);
-        name[s.len] = '\0';
-        charsets[i].cd = iconv_open("UTF-8", name);
-    }
+    for (size_t i = 0; i < ARRAY_LEN(charsets); i++)
+        prepare(&charsets[i]);
+}
+
+void charset_prepare_one(struct span name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(charsets); i++)
+        if (span_eq(first_name(&charsets[i]), name))
+            prepare(&charsets[i]);
 }
 
 static struct charset *charset_find(struct span label)

@@ -139,6 +139,10 @@ bool normalise(struct buf *out, struct span s, bool keep_layout);
 /* Opens the tables that conversion needs (iconv loads them from files), so that none is opened
  * later. Call before the walls go up; not thread-safe; may be called more than once. */
 void charset_prepare(void);
+/* The same for one, by our own name for it: all take a millisecond. */
+void charset_prepare_one(struct span name);
+/* What old Windows programs wrote names in archives in. */
+#define ARCHIVE_CHARSET SPAN("IBM850")
 /* Append 'in' as UTF-8 to 'out'. 'label' is what the document says of itself ("iso-8859-1"; may be
  * empty): used when the bytes do not say otherwise. Refuses what is not text. */
 bool charset_decode(struct buf *out, struct span in, struct span label, struct refusal *why);

@@ -131,8 +131,10 @@ void parse_memory(struct builder *b, enum doc_format format, struct span file)
 static void prepare(enum doc_format format)
 {
     if (format == DOC_TEXT || format == DOC_MARKDOWN || format == DOC_HTML || format == DOC_RTF ||
-        format == DOC_PACKAGE || format == DOC_MAIL)
+        format == DOC_MAIL)
         charset_prepare();
+    if (format == DOC_PACKAGE)
+        charset_prepare_one(ARCHIVE_CHARSET);
     if (format == DOC_HTML || format == DOC_MAIL)
         html_prepare();
     if (format == DOC_MAIL)
