@@ -6,6 +6,7 @@
 
 #include "base/files.h"
 #include "base/size.h"
+#include "base/utf8.h"
 #include "infer.h"
 #include "quality/evaluate.h"
 #include "quality/published.h"
@@ -179,7 +180,7 @@ static int width_of(struct span s)
 {
     int n = 0;
     for (size_t i = 0; i < s.len; i++)
-        n += ((unsigned char)s.ptr[i] & 0xC0) != 0x80;
+        n += !utf8_is_continuation(s.ptr[i]);
     return n;
 }
 

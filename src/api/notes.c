@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "api/api_priv.h"
+#include "base/utf8.h"
 
 struct note {
     int32_t id;
@@ -159,7 +160,7 @@ static size_t count_chars(const char *text, size_t len)
 {
     size_t n = 0;
     for (size_t i = 0; i < len; i++)
-        n += ((unsigned char)text[i] & 0xC0) != 0x80;
+        n += !utf8_is_continuation(text[i]);
     return n;
 }
 

@@ -45,7 +45,7 @@ struct window {
 static json_t *block_json(const struct kt_place *p, const char *text, size_t len, size_t at)
 {
     size_t skip = 0;
-    while (skip < len && skip < UTF8_MAX_BYTES && ((unsigned char)text[skip] & 0xC0) == 0x80)
+    while (skip < len && skip < UTF8_MAX_BYTES && utf8_is_continuation(text[skip]))
         skip++;
     len -= utf8_torn_tail((struct span){ text, len });
     len = len > skip ? len - skip : 0;

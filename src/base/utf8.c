@@ -108,7 +108,7 @@ size_t utf8_torn_tail(struct span s)
     for (size_t back = 1; back <= 3 && back <= s.len; back++) {
         size_t n;
         const char *p = s.ptr + s.len - back;
-        if (((unsigned char)*p & 0xC0) == 0x80)
+        if (utf8_is_continuation(*p))
             continue;
         return utf8_decode(p, back, &n) == UTF8_TORN ? back : 0;
     }

@@ -17,6 +17,11 @@ enum { UTF8_BAD = -1, UTF8_TORN = -2, UTF8_MAX_BYTES = 4 };
 int32_t utf8_decode(const char *s, size_t len, size_t *n_bytes);
 /* Writes 1..4 bytes, returns how many. cp must be a scalar value. */
 size_t utf8_encode(char out[static UTF8_MAX_BYTES], int32_t cp);
+/* A byte that only stands inside a character: no text is cut before it. */
+static inline bool utf8_is_continuation(char c)
+{
+    return ((unsigned char)c & 0xC0) == 0x80;
+}
 bool utf8_valid(struct span s);
 size_t utf8_count(struct span s); /* code points; each ill-formed part counts as one */
 /* Append s with every ill-formed part replaced by U+FFFD. */

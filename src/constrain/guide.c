@@ -316,11 +316,6 @@ int32_t guide_forced(struct guide *u, const int32_t *ids, size_t n)
     return only;
 }
 
-static bool is_continuation(uint8_t byte)
-{
-    return (byte & 0xC0) == 0x80;
-}
-
 size_t guide_ahead(struct guide *u, char *out, size_t n_max)
 {
     uint32_t c = u->config;
@@ -330,7 +325,7 @@ size_t guide_ahead(struct guide *u, char *out, size_t n_max)
         out[n++] = (char)byte;
         c = automaton_step(u->automaton, c, (uint8_t)byte);
     }
-    if (n == 0 || is_continuation((uint8_t)out[0]))
+    if (n == 0 || utf8_is_continuation(out[0]))
         return 0;
     /* A character whose end is not certain, or did not fit, stays away. */
     size_t torn = utf8_torn_tail((struct span){ out, n });

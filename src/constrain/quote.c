@@ -244,11 +244,6 @@ int32_t quote_forced(const struct quote *q, const int32_t *ids, size_t n)
     return only;
 }
 
-static bool is_continuation(uint8_t byte)
-{
-    return (byte & 0xC0) == 0x80;
-}
-
 size_t quote_ahead(const struct quote *q, char *out, size_t n_max)
 {
     const struct state *s = &q->now;
@@ -259,9 +254,9 @@ size_t quote_ahead(const struct quote *q, char *out, size_t n_max)
     size_t n = 0;
     while (n < n_max && from[n] != 0) /* a wall stands behind the last byte */
         n++;
-    if (is_continuation(from[0])) /* in the middle of a character */
+    if (utf8_is_continuation((char)from[0])) /* in the middle of a character */
         return 0;
-    while (n > 0 && is_continuation(from[n]))
+    while (n > 0 && utf8_is_continuation((char)from[n]))
         n--;
     memcpy(out, from, n);
     return n;

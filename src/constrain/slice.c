@@ -1,4 +1,5 @@
 #include "constrain/slice.h"
+#include "base/utf8.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +17,7 @@ static struct prefix extend(struct prefix p, uint8_t byte, const struct charset 
     if (!p.inside)
         return p;
     if (p.n_missing > 0) {
-        p.inside = (byte & 0xC0) == 0x80;
+        p.inside = utf8_is_continuation((char)byte);
         p.cp = p.cp << 6 | (byte & 0x3F);
         p.n_missing--;
     } else {

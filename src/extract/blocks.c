@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/size.h"
+#include "base/utf8.h"
 
 void builder_init(struct builder *b, size_t max_text)
 {
@@ -148,7 +149,7 @@ void builder_title(struct builder *b, struct span s)
         return;
     size_t len = MIN(b->title.len, (size_t)TITLE_MAX_BYTES);
     if (len < b->title.len)
-        while (len && ((unsigned char)b->title.ptr[len] & 0xC0) == 0x80)
+        while (len && utf8_is_continuation(b->title.ptr[len]))
             len--;
     b->title.len = len;
     b->title.ptr[len] = '\0';

@@ -74,7 +74,7 @@ static void name_shorten(struct buf *name, size_t n)
     if (ending > 16)
         ending = 0;
     size_t keep = n - ending;
-    while (keep && ((unsigned char)name->ptr[keep] & 0xC0) == 0x80)
+    while (keep && utf8_is_continuation(name->ptr[keep]))
         keep--;
     memmove(name->ptr + keep, name->ptr + name->len - ending, ending + 1);
     name->len = keep + ending;

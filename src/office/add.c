@@ -201,21 +201,32 @@ static enum kt_status unchanged(struct job *j, const struct known_doc *k, struct
     return st;
 }
 
+/* fn for each folder that 'path' lies in, the nearest first, until it says true. Does what it says; 'otherwise' when memory
+ * is short. */
+typedef bool (*above_fn)(const void *ctx, const char *folder);
+static bool any_above(const char *path, above_fn fn, const void *ctx, bool otherwise)
+{
+    char *above = strdup(path);
+    bool found = !above && otherwise;
+    for (char *slash; above && !found && (slash = strrchr(above, '/')) && slash != above;) {
+        *slash = '\0';
+        found = fn(ctx, above);
+    }
+    free(above);
+    return found;
+}
+
+static bool is_a_file(const void *ctx, const char *path)
+{
+    (void)ctx;
+    struct stat sb;
+    return stat(path, &sb) == 0 && !S_ISDIR(sb.st_mode);
+}
+
 /* Is what was at 'path' no longer there? A part is there as long as the file is that it stands in. */
 static bool is_missing(const char *path)
 {
-    char *above = strdup(path);
-    bool missing = above && !file_exists(above);
-    for (char *slash; missing && (slash = strrchr(above, '/')) && slash != above;) {
-        struct stat sb;
-        *slash = '\0';
-        if (stat(above, &sb) == 0) {
-            missing = S_ISDIR(sb.st_mode);
-            break;
-        }
-    }
-    free(above);
-    return missing;
+    return !file_exists(path) && !any_above(path, is_a_file, NULL, true);
 }
 
 struct moving {
@@ -330,24 +341,18 @@ static enum kt_status add_one(struct job *j, const struct scan_file *f, struct k
     return st || moved ? st : read_and_put(j, f, hash, err);
 }
 
-/* One of whose folders is a file that was found: its parts come and go with it. */
-static bool is_part_of_a_file(const struct job *j, const char *path)
+static bool was_found(const void *ctx, const char *path)
 {
-    char *above = strdup(path);
-    bool found = !above; /* short of memory, nothing is removed */
-    for (char *slash; !found && (slash = strrchr(above, '/')) && slash != above;) {
-        *slash = '\0';
-        found = scan_find(&j->scan, above) != NULL;
-    }
-    free(above);
-    return found;
+    const struct job *j = ctx;
+    return scan_find(&j->scan, path) != NULL;
 }
 
 /* A document whose file is gone from a folder we could read completely. A folder that is suddenly
  * empty is more likely a share that is not mounted: then nothing is removed. */
 static bool is_gone(const struct job *j, const char *path)
 {
-    if (scan_find(&j->scan, path) || is_part_of_a_file(j, path))
+    /* a part comes and goes with its file; short of memory, nothing is removed */
+    if (scan_find(&j->scan, path) || any_above(path, was_found, j, true))
         return false;
     for (size_t i = 0; i < j->scan.n_roots; i++) {
         const struct scan_root *r = &j->scan.roots[i];

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/size.h"
+#include "base/utf8.h"
 
 /* What is written with a full stop in the middle of a sentence. Compared without case. */
 static const char *const ABBREVIATIONS[] = {
@@ -115,7 +116,7 @@ static size_t cut_before(struct span t, size_t from, size_t limit)
     if (cut > from + 1)
         return cut;
     cut = limit;
-    while (cut > from + 1 && ((unsigned char)t.ptr[cut] & 0xC0) == 0x80)
+    while (cut > from + 1 && utf8_is_continuation(t.ptr[cut]))
         cut--;
     return cut;
 }

@@ -4,11 +4,7 @@
 #include <string.h>
 
 #include "base/size.h"
-
-static bool in_character(const char *text, size_t at)
-{
-    return ((unsigned char)text[at] & 0xC0) == 0x80;
-}
+#include "base/utf8.h"
 
 /* Three quarters of the window, as much before the sentence as behind it where the text allows it. */
 static bool narrow(struct shown *w, const struct kt_hit *h, const struct sentence *best)
@@ -20,9 +16,9 @@ static bool narrow(struct shown *w, const struct kt_hit *h, const struct sentenc
     size_t spare = (keep - best->text.len) / 2;
     w->start = MAX(w->start, from > spare ? from - spare : 0);
     w->end = MIN(w->end, MIN(to + spare, h->text_len));
-    while (w->start < from && in_character(h->text, w->start))
+    while (w->start < from && utf8_is_continuation(h->text[w->start]))
         w->start++;
-    while (w->end > to && w->end < h->text_len && in_character(h->text, w->end))
+    while (w->end > to && w->end < h->text_len && utf8_is_continuation(h->text[w->end]))
         w->end--;
     return w->end - w->start < len;
 }

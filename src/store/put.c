@@ -15,7 +15,7 @@
 
 static bool char_boundary(const struct kt_doc_put *d, size_t at)
 {
-    return at == d->text_len || ((unsigned char)d->text[at] & 0xC0) != 0x80;
+    return at == d->text_len || !utf8_is_continuation(d->text[at]);
 }
 
 static bool place_ok(const struct kt_doc_put *d, const struct kt_place *p)

@@ -22,7 +22,7 @@ struct span chat_trim(struct span s)
         s = span_sub(s, n_bytes, s.len);
     while (s.len) {
         size_t last = s.len - 1;
-        while (last && ((unsigned char)s.ptr[last] & 0xC0) == 0x80)
+        while (last && utf8_is_continuation(s.ptr[last]))
             last--;
         int32_t cp = utf8_decode(s.ptr + last, s.len - last, &n_bytes);
         if (last + n_bytes != s.len || !is_trimmed(cp))

@@ -206,7 +206,7 @@ static size_t space_before(struct span text, size_t from, size_t to)
     size_t n_bytes;
     while (to > from) {
         size_t last = to - 1;
-        while (last > from && ((unsigned char)text.ptr[last] & 0xC0) == 0x80)
+        while (last > from && utf8_is_continuation(text.ptr[last]))
             last--;
         if (!is_space(unicode_class_at(text.ptr + last, to - last, &n_bytes)) ||
             last + n_bytes != to)

@@ -26,17 +26,11 @@
 #include "kontor/cache.h"
 #include "kontor/chat.h"
 #include "support/model_writer.h"
+#include "support/must.h"
 
 enum { SEED = 11, N_AFTER = 3, N_BATCH = 48 };
 
-static struct kt_error err;
 static bool all_places; /* a long run */
-
-#define must(call)                                                                                 \
-    do {                                                                                           \
-        if (call)                                                                                  \
-            fail_msg("%s: %s", #call, err.text);                                                   \
-    } while (0)
 
 static struct kt_engine *open_synth(const char *name, char **dir)
 {

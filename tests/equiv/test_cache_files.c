@@ -24,21 +24,15 @@
 #include "golden/synthetic.h"
 #include "kontor/cache.h"
 #include "support/model_writer.h"
+#include "support/must.h"
 
 enum { SEED = 21, N_CTX = 400, N_PROMPTS = 4, FILES_MAX = 64 };
 static const size_t LENGTHS[N_PROMPTS] = { 100, 150, 290, 300 }; /* within, and beyond, two pages */
 
-static struct kt_error err;
 static char *base_dir, model_path[512], files_path[512];
 static const uint8_t KEY[KT_CACHE_KEY_BYTES] = { 1, 2, 3 }, OTHER_KEY[KT_CACHE_KEY_BYTES] = { 9 };
 static int32_t tokens[N_CTX];
 static float *want; /* [N_PROMPTS, SYNTH_VOCAB] of a cold run */
-
-#define must(call)                                                                                 \
-    do {                                                                                           \
-        if (call)                                                                                  \
-            fail_msg("%s: %s", #call, err.text);                                                   \
-    } while (0)
 
 /* A program's run: an engine, its cache, a context of the scope. */
 struct run {

@@ -21,16 +21,9 @@
 #include "engine/speculate.h"
 #include "golden/synthetic.h"
 #include "support/model_writer.h"
+#include "support/must.h"
 
 enum { N_CTX = 224, N_ANSWER = 150 };
-
-static struct kt_error err;
-
-#define must(call)                                                                                 \
-    do {                                                                                           \
-        if (call)                                                                                  \
-            fail_msg("%s: %s", #call, err.text);                                                   \
-    } while (0)
 
 static const char LEASE[] = "Die Miete betr\xC3\xA4gt 1.250,00 \xE2\x82\xAC und ist am 3. Werktag "
                             "f\xC3\xA4llig. Der Mieter zahlt eine Kaution.";

@@ -24,6 +24,7 @@
 #include "golden/synthetic.h"
 #include "serve/serve_priv.h"
 #include "support/model_writer.h"
+#include "support/must.h"
 
 /* Arithmetic is a hundred times slower under the thread sanitizer. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -33,14 +34,7 @@ enum { N_ANSWER = 24, N_VISITORS = 9, N_LONG = 120 };
 #endif
 enum { N_CTX = 192, SEED = 23 };
 
-static struct kt_error err;
 static struct kt_engine *engine;
-
-#define must(call)                                                                                 \
-    do {                                                                                           \
-        if (call)                                                                                  \
-            fail_msg("%s: %s", #call, err.text);                                                   \
-    } while (0)
 
 struct guest {
     struct desk *desk;

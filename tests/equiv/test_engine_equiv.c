@@ -18,16 +18,9 @@
 #include "golden/synthetic.h"
 #include "kontor/engine.h"
 #include "support/model_writer.h"
+#include "support/must.h"
 
 enum { N_PROMPT = 37, N_ANSWER = 10, N_CTX = 96 };
-
-static struct kt_error err;
-
-#define must(call)                                                                                 \
-    do {                                                                                           \
-        if (call)                                                                                  \
-            fail_msg("%s: %s", #call, err.text);                                                   \
-    } while (0)
 
 struct road {
     uint32_t n_threads;

@@ -26,17 +26,11 @@
 #include "engine/speculate.h"
 #include "golden/synthetic.h"
 #include "support/model_writer.h"
+#include "support/must.h"
 
 enum { N_CTX = 160, N_ANSWER = 24, SEED = 31 };
 
-static struct kt_error err;
 static size_t n_real_requests = 6, n_small_requests = 20;
-
-#define must(call)                                                                                 \
-    do {                                                                                           \
-        if (call)                                                                                  \
-            fail_msg("%s: %s", #call, err.text);                                                   \
-    } while (0)
 
 static struct kt_context *context(struct kt_engine *e, enum kt_speculate kind, bool eager)
 {
@@ -104,16 +98,9 @@ static void enough(const char *name, const char *kind, struct kt_guesses g, size
 static struct kt_engine *open_small(const char *name, enum qtype mats, size_t n_real)
 {
     char *dir = temp_dir_make(), path[512];
-    struct gguf_writer w = { 0 };
     struct kt_engine *e;
-    int32_t types[SYNTH_VOCAB];
-    for (size_t i = 0; i < SYNTH_VOCAB; i++)
-        types[i] = i < n_real ? 1 : 5; /* ordinary, unused */
     snprintf(path, sizeof(path), "%s/model.gguf", dir);
-    synth_put_gguf(&w, synth_named(name), mats);
-    gguf_put_arr_i32(&w, "tokenizer.ggml.token_type", types, SYNTH_VOCAB);
-    gguf_writer_save(&w, path);
-    gguf_writer_deinit(&w);
+    synth_write_gguf_of(synth_named(name), path, mats, n_real);
     must(kt_engine_open(&e, path, &(struct kt_engine_options){ .n_threads = 1 }, &err));
     temp_dir_remove(dir); /* the mapping stays */
     return e;

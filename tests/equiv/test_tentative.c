@@ -18,6 +18,7 @@
 #include "golden/synthetic.h"
 #include "model/model_priv.h"
 #include "support/model_writer.h"
+#include "support/must.h"
 
 enum { N_TEXT = 352, N_CTX = N_TEXT + 16, ROWS_MAX = 9, EVERY = 16, SEED = 77 };
 
@@ -32,14 +33,6 @@ static const struct {
     { "qwen35-r3", QT_Q4_K, { KV_F32, STATE_F32 }, 1 },
     { "moe-r2", QT_Q4_K, { KV_F16, STATE_F32 }, 1 },
 };
-
-static struct kt_error err;
-
-#define must(call)                                                                                 \
-    do {                                                                                           \
-        if (call)                                                                                  \
-            fail_msg("%s: %s", #call, err.text);                                                   \
-    } while (0)
 
 /* A text and what plain reading makes of it. */
 struct plain {

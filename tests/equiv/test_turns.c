@@ -22,6 +22,7 @@
 #include "engine/speculate.h"
 #include "golden/synthetic.h"
 #include "support/model_writer.h"
+#include "support/must.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SANITIZED 1
@@ -30,14 +31,6 @@
 #endif
 
 enum { N_CTX = 192, N_THREADS = 5, REQUESTS_MAX = 16, SEED = 17 };
-
-static struct kt_error err;
-
-#define must(call)                                                                                 \
-    do {                                                                                           \
-        if (call)                                                                                  \
-            fail_msg("%s: %s", #call, err.text);                                                   \
-    } while (0)
 
 /* ---- the same answers, alone and together ---- */
 
@@ -159,16 +152,9 @@ static struct kt_sampling some_sampling(size_t i)
 static struct kt_engine *open_small(const char *name, size_t n_real)
 {
     char *dir = temp_dir_make(), path[512];
-    struct gguf_writer w = { 0 };
     struct kt_engine *e;
-    int32_t types[SYNTH_VOCAB];
-    for (size_t i = 0; i < SYNTH_VOCAB; i++)
-        types[i] = i < n_real ? 1 : 5; /* ordinary, unused */
     snprintf(path, sizeof(path), "%s/model.gguf", dir);
-    synth_put_gguf(&w, synth_named(name), QT_Q8_0);
-    gguf_put_arr_i32(&w, "tokenizer.ggml.token_type", types, SYNTH_VOCAB);
-    gguf_writer_save(&w, path);
-    gguf_writer_deinit(&w);
+    synth_write_gguf_of(synth_named(name), path, QT_Q8_0, n_real);
     must(kt_engine_open(&e, path, &(struct kt_engine_options){ .n_threads = 1 }, &err));
     temp_dir_remove(dir); /* the mapping stays */
     return e;

@@ -18,21 +18,15 @@
 #include "golden/synthetic.h"
 #include "kontor/cache.h"
 #include "support/model_writer.h"
+#include "support/must.h"
 
 enum { N_CTX = 64, N_LONG = 50, N_SHORT = 30 };
 
-static struct kt_error err;
 static char *dir, files[512];
 static struct kt_engine *engine;
 static int32_t tokens[N_CTX];
 static float *want; /* [SYNTH_VOCAB] after N_LONG tokens */
 static const uint8_t KEY[KT_CACHE_KEY_BYTES] = { 4 };
-
-#define must(call)                                                                                 \
-    do {                                                                                           \
-        if (call)                                                                                  \
-            fail_msg("%s: %s", #call, err.text);                                                   \
-    } while (0)
 
 static enum kt_status read_prompt(struct kt_context *c, const int32_t *t, size_t n)
 {

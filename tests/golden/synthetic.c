@@ -784,6 +784,18 @@ void synth_put_gguf(struct gguf_writer *w, const struct synth *m, enum qtype mat
     each_entry(&v);
 }
 
+void synth_write_gguf_of(const struct synth *m, const char *path, enum qtype mats, size_t n_real)
+{
+    struct gguf_writer w = { 0 };
+    int32_t types[SYNTH_VOCAB];
+    for (size_t i = 0; i < SYNTH_VOCAB; i++)
+        types[i] = i < n_real ? 1 : 5; /* ordinary, unused */
+    synth_put_gguf(&w, m, mats);
+    gguf_put_arr_i32(&w, "tokenizer.ggml.token_type", types, SYNTH_VOCAB);
+    gguf_writer_save(&w, path);
+    gguf_writer_deinit(&w);
+}
+
 void synth_write_gguf(const struct synth *m, const char *path, enum qtype mats)
 {
     struct gguf_writer w = { 0 };

@@ -43,6 +43,8 @@ int32_t *synth_tokens(const struct synth *m, size_t n);
  * numbers as the folder; a block format fills them with random blocks instead. */
 void synth_write_folder(const struct synth *m, const char *dir);
 void synth_write_gguf(const struct synth *m, const char *path, enum qtype mats);
+/* The same, and only the first n_real of its ids may be produced: the others are marked as unused. */
+void synth_write_gguf_of(const struct synth *m, const char *path, enum qtype mats, size_t n_real);
 /* The same into a writer, without a tokenizer: for tests that have more to say. */
 struct gguf_writer;
 void synth_put_gguf(struct gguf_writer *w, const struct synth *m, enum qtype mats);

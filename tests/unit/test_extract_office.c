@@ -17,29 +17,32 @@
     "<Relationship Id=\"" id "\" Type=\"http://x/" type "\" Target=\"" target "\"/>"
 #define RELS(list) "<Relationships>" list "</Relationships>"
 
-static void expect_package(const struct part *parts, size_t n, enum doc_format format,
-                           const char *expected)
+/* What the parts as one package become; the caller's. */
+static struct builder parse_package(const struct part *parts, size_t n)
 {
     struct buf z = zip_of(parts, n);
     struct builder b;
     builder_init(&b, ROOM);
     office_parse(&b, buf_span(&z));
+    buf_deinit(&z);
+    return b;
+}
+
+static void expect_package(const struct part *parts, size_t n, enum doc_format format,
+                           const char *expected)
+{
+    struct builder b = parse_package(parts, n);
     expect(&b, parts[n - 1].ptr, expected);
     if (builder_ok(&b))
         assert_int_equal(b.format, format);
     builder_deinit(&b);
-    buf_deinit(&z);
 }
 
 static void expect_refused(const struct part *parts, size_t n, enum reason reason)
 {
-    struct buf z = zip_of(parts, n);
-    struct builder b;
-    builder_init(&b, ROOM);
-    office_parse(&b, buf_span(&z));
+    struct builder b = parse_package(parts, n);
     assert_int_equal(b.refusal.reason, reason);
     builder_deinit(&b);
-    buf_deinit(&z);
 }
 
 /* ---- rows ----------------------------------------------------------------------------------- */
@@ -456,15 +459,11 @@ static void test_archive(void **state)
                                   PART("__MACOSX/b", "x"), PART("Thumbs.db", "x"),
                                   PART("M\x81ller.txt", "zwei") }; /* as Windows writes it */
     expect_package(parts, ARRAY_LEN(parts), DOC_ZIP, "l Akte/a.txt\nl M\u00FCller.txt");
-    struct buf z = zip_of(parts, ARRAY_LEN(parts));
-    struct builder b;
-    builder_init(&b, ROOM);
-    office_parse(&b, buf_span(&z));
+    struct builder b = parse_package(parts, ARRAY_LEN(parts));
     assert_int_equal(b.n_parts, 2);
     assert_string_equal(b.parts[1].name, "M\u00FCller.txt");
     assert_int_equal(b.parts[1].len, 4);
     builder_deinit(&b);
-    buf_deinit(&z);
 }
 
 static void test_mailbox(void **state)

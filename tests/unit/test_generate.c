@@ -17,13 +17,12 @@
 #include "base/size.h"
 #include "base/utf8.h"
 #include "kontor/engine.h"
+#include "support/must.h"
 
 enum { N_CTX = 256 };
 
 static struct kt_engine *engine;
 static struct kt_context *shared; /* for tests that do not care what was in it */
-static struct kt_error err;
-
 static char *data_path(const char *name)
 {
     const char *dir = getenv("KONTOR_TESTDATA");
@@ -34,12 +33,6 @@ static char *data_path(const char *name)
         fail_msg("%s: missing; tools/fetch.sh gets it", path);
     return path;
 }
-
-#define must(call)                                                                                 \
-    do {                                                                                           \
-        if (call)                                                                                  \
-            fail_msg("%s: %s", #call, err.text);                                                   \
-    } while (0)
 
 static struct kt_context *context(size_t n_batch)
 {
