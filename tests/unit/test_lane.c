@@ -303,6 +303,36 @@ static void test_a_place_is_given_up(void **state)
     lane_close(&f.lane);
 }
 
+/* The same when a tool job has got the place before: it is paused, too, although the job that gave the place up first
+ * still waits before it. */
+static void test_who_gave_up_a_place_hides_no_other(void **state)
+{
+    (void)state;
+    struct fixture f = { 0 };
+    struct client back, tool, better;
+    lane_open(&f.lane, 1, 1, 64);
+    begin(&back, &f, 'B', 1, SERVE_BACKGROUND);
+    wait_for(&f.lane, 1000);
+    begin(&tool, &f, 'T', 2, SERVE_TOOL);
+    while (!atomic_load(&tool.n_begun))
+        usleep(500);
+    wait_for(&f.lane, 1001);
+    begin(&better, &f, 'I', 3, SERVE_INTERACTIVE);
+    uint64_t end = clock_now_ns() + 20000000000u;
+    while (!atomic_load(&better.n_begun)) {
+        if (clock_now_ns() > end)
+            fail_msg("the tool job was not paused");
+        usleep(500);
+    }
+    let_go(&better);
+    let_go(&tool);
+    let_go(&back);
+    assert_int_equal(tool.st, KT_OK);
+    assert_int_equal(back.st, KT_OK);
+    assert_int_equal(f.lane.n_places_taken, 0);
+    lane_close(&f.lane);
+}
+
 /* Whoever is paused can leave, and is not waited for by a lane that closes. */
 static void test_paused_jobs_leave(void **state)
 {
@@ -345,6 +375,7 @@ int main(void)
         cmocka_unit_test(test_streams_are_shared_out),
         cmocka_unit_test(test_background_is_paused),
         cmocka_unit_test(test_a_place_is_given_up),
+        cmocka_unit_test(test_who_gave_up_a_place_hides_no_other),
         cmocka_unit_test(test_paused_jobs_leave),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
