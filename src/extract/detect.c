@@ -7,6 +7,7 @@
 #include "base/files.h"
 #include "base/size.h"
 #include "base/utf8.h"
+#include "extract/tree.h"
 
 struct magic {
     const char *bytes;
@@ -52,6 +53,8 @@ static const struct ext exts[] = {
     { ".txt", DOC_TEXT, NULL },
     { ".text", DOC_TEXT, NULL },
     { ".asc", DOC_TEXT, NULL },
+    { ".csv", DOC_CSV, NULL },
+    { ".tsv", DOC_CSV, NULL },
     { ".md", DOC_MARKDOWN, NULL },
     { ".markdown", DOC_MARKDOWN, NULL },
     { ".html", DOC_HTML, NULL },
@@ -81,12 +84,13 @@ static const struct ext exts[] = {
 const char *doc_format_name(enum doc_format f)
 {
     static const char *const names[] = {
-        [DOC_UNKNOWN] = "unknown", [DOC_TEXT] = "text", [DOC_MARKDOWN] = "markdown",
-        [DOC_HTML] = "html",       [DOC_PDF] = "pdf",   [DOC_RTF] = "rtf",
-        [DOC_DOCX] = "docx",       [DOC_XLSX] = "xlsx", [DOC_PPTX] = "pptx",
-        [DOC_ODT] = "odt",         [DOC_ODS] = "ods",   [DOC_ODP] = "odp",
-        [DOC_ZIP] = "zip",         [DOC_MAIL] = "mail", [DOC_MAILBOX] = "mailbox",
-        [DOC_PICTURE] = "picture",
+        [DOC_UNKNOWN] = "unknown", [DOC_TEXT] = "text",       [DOC_MARKDOWN] = "markdown",
+        [DOC_HTML] = "html",       [DOC_PDF] = "pdf",         [DOC_RTF] = "rtf",
+        [DOC_DOCX] = "docx",       [DOC_XLSX] = "xlsx",       [DOC_PPTX] = "pptx",
+        [DOC_ODT] = "odt",         [DOC_ODS] = "ods",         [DOC_ODP] = "odp",
+        [DOC_ZIP] = "zip",         [DOC_MAIL] = "mail",       [DOC_MAILBOX] = "mailbox",
+        [DOC_PICTURE] = "picture", [DOC_INVOICE] = "invoice", [DOC_XJUSTIZ] = "xjustiz",
+        [DOC_CSV] = "csv",
     };
     return (size_t)f < ARRAY_LEN(names) ? names[f] : names[DOC_UNKNOWN];
 }
@@ -155,6 +159,9 @@ static bool is_picture(struct span head)
 
 enum doc_format detect_format(struct span head, const char *path, const char **why_not)
 {
+    enum { MOST_SAY_SO_IN = 4096 }; /* only XML may need more */
+    struct span long_head = head;
+    head = span_sub(head, 0, MOST_SAY_SO_IN);
     *why_not = NULL;
     if (span_find(span_sub(head, 0, 1024), SPAN("%PDF-"), 0) != SIZE_MAX)
         return DOC_PDF;
@@ -170,14 +177,19 @@ enum doc_format detect_format(struct span head, const char *path, const char **w
             return DOC_UNKNOWN;
         }
 
+    enum doc_format tree = tree_format(long_head);
+    if (tree != DOC_UNKNOWN)
+        return tree;
     const struct ext *e = ext_find(path);
     if (e && e->format == DOC_UNKNOWN)
         *why_not = e->is;
-    if (e && e->format != DOC_TEXT)
+    if (e && e->format != DOC_TEXT && e->format != DOC_CSV)
         return e->format;
-    if (starts_html(head))
+    if (starts_html(head)) /* what many a program exports under the name of a table */
         return DOC_HTML;
-    if (e || surely_text(head))
+    if (e)
+        return e->format;
+    if (surely_text(head))
         return DOC_TEXT;
     *why_not = "a kind of file that is not known";
     return DOC_UNKNOWN;

@@ -50,6 +50,9 @@ enum doc_format {
     DOC_MAIL,    /* one message; what is attached are parts */
     DOC_MAILBOX, /* messages one after the other, as parts  */
     DOC_PICTURE, /* text that was recognised in it          */
+    DOC_INVOICE, /* an electronic invoice: its XML          */
+    DOC_XJUSTIZ, /* a message between courts, authorities and lawyers: its XML */
+    DOC_CSV,     /* a table as text                         */
     DOC_PACKAGE, /* a ZIP file before the worker has looked inside; no document ever is of it */
     DOC_SCAN, /* one page of a PDF file whose text must be recognised; its document is a DOC_PDF */
 };
@@ -59,7 +62,9 @@ bool doc_format_is_package(enum doc_format f);
 /* What can be read, for messages: "this is a picture; ... are read". */
 #define EXTRACT_FORMATS                                                                            \
     "text, Markdown, HTML, PDF, RTF, Word, Excel and PowerPoint (.docx, .xlsx, .pptx), "           \
-    "OpenDocument, mail (.eml, .mbox), ZIP archives and pictures of text"
+    "OpenDocument, mail (.eml, .mbox), tables (.csv), electronic invoices, XJustiz, ZIP archives " \
+    "and "                                                                                         \
+    "pictures of text"
 
 /* A file inside the file: an attachment, a message of a mailbox, a file of an archive. */
 struct doc_part {

@@ -163,6 +163,8 @@ void rtf_parse(struct builder *b, struct span file);
 void office_parse(struct builder *b, struct span file);
 struct package;
 void archive_parse(struct builder *b, struct package *p);
+/* A table as text: fields between commas, semicolons, tabs or bars. */
+void csv_parse(struct builder *b, struct span utf8);
 void mail_parse(struct builder *b, struct span file);
 void mailbox_parse(struct builder *b, struct span file);
 /* Once, before the walls: GMime. Without it mail is refused. */

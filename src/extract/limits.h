@@ -13,8 +13,9 @@ enum {
     /* A file that is held in memory whole while it is parsed (all formats but PDF). With the text
      * made of it, it must fit into EXTRACT_MEMORY_BYTES several times over. */
     INPUT_MAX_BYTES = 128 * 1024 * 1024,
-    /* Detection looks at this much; %PDF- may stand anywhere in the first kilobyte. */
-    DETECT_HEAD_BYTES = 4096,
+    /* Detection looks at this much: %PDF- may stand anywhere in the first kilobyte, and before an invoice's first element there
+       may be pages of terms of use. */
+    DETECT_HEAD_BYTES = 32768,
 
     BLOCKS_MAX = 1024 * 1024, /* a block of 64 bytes on average at the text bound */
     BLOCK_RAW_MAX = 64 * 1024 * 1024,
@@ -28,6 +29,9 @@ enum {
     HTML_DEPTH_MAX =
         10000,           /* word processors leave hundreds of unclosed <font>; a bomb has 100,000 */
     XML_DEPTH_MAX = 256, /* WordprocessingML nests some 40 deep */
+    /* Of a file that is held as a tree; an invoice of 10,000 lines has some 400,000. */
+    TREE_NODES_MAX = 2 * 1024 * 1024,
+    TREE_NAMES_MAX = 128 * 1024 * 1024,
     PARA_DEPTH_MAX = 16, /* a text box in a text box in ... */
     PARTS_MAX = 2048,    /* of a package that one part leads to: slides, sheets, headers */
     DOCX_FURNITURE_MAX =

@@ -152,14 +152,15 @@ enum kt_status refusal_fail(struct kt_error *err, const char *name, const struct
     case REASON_XML_SYNTAX:
         return kt_fail(
             err, KT_E_FORMAT,
-            "%s: the document's XML is damaged at line %llu (expat error %llu); open it in "
-            "Word and save it again",
+            "%s: the document's XML is damaged at line %llu (expat error %llu); get a fresh copy, "
+            "or open it in the program that made it and save it again",
             name, U(r->a), U(r->b));
     case REASON_XML_DOCTYPE:
-        return kt_fail(err, KT_E_FORMAT,
-                       "%s: the document's XML has a DOCTYPE (line %llu), which Word never writes; "
-                       "refused as hostile",
-                       name, U(r->a));
+        return kt_fail(
+            err, KT_E_FORMAT,
+            "%s: the document's XML has a DOCTYPE (line %llu), which neither Word nor an "
+            "invoice ever has; refused as hostile",
+            name, U(r->a));
     case REASON_PARTS:
         return kt_fail(err, KT_E_LIMIT,
                        "%s: holds %llu files or more, of which at most %d and %llu MiB are read; "

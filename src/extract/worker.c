@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "extract/ocr.h"
+#include "extract/tree.h"
 #include "sandbox/child.h"
 #include "sandbox/walls.h"
 
@@ -113,6 +114,14 @@ void parse_memory(struct builder *b, enum doc_format format, struct span file)
         mailbox_parse(b, file);
         return;
     }
+    if (format == DOC_INVOICE) {
+        invoice_parse(b, file);
+        return;
+    }
+    if (format == DOC_XJUSTIZ) {
+        xjustiz_parse(b, file);
+        return;
+    }
     struct buf utf8 = { 0 };
     struct span label = format == DOC_HTML ? html_charset(file) : (struct span){ 0 };
     struct refusal why;
@@ -122,6 +131,8 @@ void parse_memory(struct builder *b, enum doc_format format, struct span file)
         html_parse(b, buf_span(&utf8));
     else if (format == DOC_MARKDOWN)
         markdown_parse(b, buf_span(&utf8));
+    else if (format == DOC_CSV)
+        csv_parse(b, buf_span(&utf8));
     else
         text_parse(b, buf_span(&utf8));
     buf_deinit(&utf8);
@@ -131,7 +142,7 @@ void parse_memory(struct builder *b, enum doc_format format, struct span file)
 static void prepare(enum doc_format format)
 {
     if (format == DOC_TEXT || format == DOC_MARKDOWN || format == DOC_HTML || format == DOC_RTF ||
-        format == DOC_MAIL)
+        format == DOC_MAIL || format == DOC_CSV)
         charset_prepare();
     if (format == DOC_PACKAGE)
         charset_prepare_one(ARCHIVE_CHARSET);

@@ -813,7 +813,7 @@ static void test_detect(void **state)
         { SPAN("  <!DOCTYPE HTML><p>"), "x", DOC_HTML },
         { SPAN("<html>"), "x.txt", DOC_HTML },
         { SPAN("hallo"), "README", DOC_TEXT },
-        { SPAN("a;b;c"), "x.csv", DOC_TEXT },
+        { SPAN("a;b;c"), "x.csv", DOC_CSV },
         { SPAN("From: a"), "x.eml", DOC_MAIL },
         { SPAN("From a"), "x.mbox", DOC_MAILBOX },
         { SPAN("\1\2\3"), "x.bin", DOC_UNKNOWN },
