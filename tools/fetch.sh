@@ -60,23 +60,37 @@ pip_download() { # name==version sha256
 # A source archive. Before pip hands it over it asks the package's build system for its metadata, which would mean to
 # fetch and run that; a stand-in of its name answers instead, and nothing of the package runs.
 sdist_download() { # name==version sha256
-    mkdir -p "$part/stand-in/hatchling"
+    mkdir -p "$part/stand-in/hatchling" "$part/stand-in/setuptools"
     cat >"$part/stand-in/hatchling/build.py" <<END
 import os
 
 
 def prepare_metadata_for_build_wheel(folder, config_settings=None):
-    name = "${1%%==*}-${1##*==}.dist-info"
+    name = "${1%%==*}".replace("-", "_") + "-${1##*==}.dist-info"
     os.mkdir(os.path.join(folder, name))
     with open(os.path.join(folder, name, "METADATA"), "w") as f:
         f.write("Metadata-Version: 2.1\\nName: ${1%%==*}\\nVersion: ${1##*==}\\n")
     return name
+
+
+class Legacy:
+    prepare_metadata_for_build_wheel = staticmethod(prepare_metadata_for_build_wheel)
+
+    @staticmethod
+    def build_wheel(*arguments):
+        raise SystemExit("nothing is built here")
+
+
+__legacy__ = Legacy
+build_wheel = Legacy.build_wheel
 END
+    cp "$part/stand-in/hatchling/build.py" "$part/stand-in/setuptools/build_meta.py"
+    touch "$part/stand-in/setuptools/__init__.py"
     for python in python3 /usr/bin/python3; do
         if "$python" -m pip --version >/dev/null 2>&1; then
             printf '%s --hash=sha256:%s\n' "$1" "$2" >"$part/requirements.txt"
             PYTHONPATH=$part/stand-in "$python" -m pip download -q --disable-pip-version-check --no-input --no-deps \
-                --no-binary :all: --no-build-isolation --require-hashes --retries 5 -d "$part" \
+                --no-binary :all: --no-build-isolation --use-pep517 --require-hashes --retries 5 -d "$part" \
                 -r "$part/requirements.txt" >"$part/log" 2>&1 </dev/null
             return
         fi
@@ -155,7 +169,7 @@ done
 
 # What the server is tested with, a list of wheels: to the cache, unpacked into a folder of their own. No code of
 # theirs runs for that.
-wheels_of() { # clients, browser or schemathesis: tools/NAME.txt to build/deps/NAME
+wheels_of() { # clients, readers, browser or schemathesis: tools/NAME.txt to build/deps/NAME
     list=tools/$1.txt
     want=$(sha256 "$list")
     [ "$(cat "$dest/$1/.made-from" 2>/dev/null)" = "$want" ] && return
@@ -198,6 +212,6 @@ node_modules() {
     mv "$dest/node.part" "$dest/node"
 }
 for group; do
-    if [ "$group" = check ]; then wheels_of clients && node_modules; fi
+    if [ "$group" = check ]; then wheels_of clients && wheels_of readers && node_modules; fi
     if [ "$group" = long ]; then wheels_of browser && wheels_of schemathesis; fi
 done

@@ -7,7 +7,7 @@
 #include "base/utf8.h"
 #include "extract/extract_priv.h"
 
-static bool is_noise(const char *name)
+bool archive_is_noise(const char *name)
 {
     static const char *const files[] = { "Thumbs.db", "desktop.ini" };
     size_t len = strlen(name);
@@ -71,6 +71,6 @@ static void file_take(struct builder *b, struct package *p, size_t i)
 void archive_parse(struct builder *b, struct package *p)
 {
     for (size_t i = 0; i < package_count(p) && builder_ok(b); i++)
-        if (!is_noise(package_name(p, i)))
+        if (!archive_is_noise(package_name(p, i)))
             file_take(b, p, i);
 }

@@ -336,6 +336,12 @@ bool charset_decode(struct buf *out, struct span in, struct span label, struct r
     return true;
 }
 
+bool charset_utf16(struct buf *out, struct span in)
+{
+    size_t n_bad = 0;
+    return wide_decode(out, in, 2, false, &n_bad);
+}
+
 bool charset_convert(struct buf *out, struct span in, struct span label)
 {
     const struct charset *c = charset_find(label);

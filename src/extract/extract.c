@@ -14,6 +14,7 @@
 
 #include "base/files.h"
 #include "base/size.h"
+#include "extract/cfb.h"
 #include "extract/ocr.h"
 #include "extract/pages.h"
 #include "sandbox/child.h"
@@ -59,6 +60,16 @@ static struct settings settings_of(const struct extract_options *o)
 
 /* ---- the file ------------------------------------------------------------------------------- */
 
+/* A compound file says in its directory, which may stand anywhere, whether it is a message. */
+static bool is_outlook(int fd, struct span head)
+{
+    char directory[DETECT_HEAD_BYTES];
+    uint64_t at = cfb_directory_at(head);
+    ssize_t n = at ? pread(fd, directory, sizeof(directory), (off_t)at) : 0;
+    return n > 0 &&
+           cfb_directory_names((struct span){ directory, (size_t)n }, "__properties_version1.0");
+}
+
 static enum kt_status input_detect(enum doc_format *out, int fd, const struct stat *st,
                                    const char *path, struct kt_error *err)
 {
@@ -69,7 +80,8 @@ static enum kt_status input_detect(enum doc_format *out, int fd, const struct st
     if (n == 0)
         return kt_fail(err, KT_E_UNSUPPORTED, "%s: the file is empty; nothing to index", path);
     const char *why_not;
-    *out = detect_format((struct span){ head, (size_t)n }, path, &why_not);
+    struct span begin = { head, (size_t)n };
+    *out = is_outlook(fd, begin) ? DOC_OUTLOOK : detect_format(begin, path, &why_not);
     if (*out == DOC_UNKNOWN)
         return kt_fail(err, KT_E_UNSUPPORTED, "%s: this is %s; " EXTRACT_FORMATS " are read", path,
                        why_not);
@@ -91,6 +103,23 @@ static enum kt_status result_bad(const char *name, const char *what, struct kt_e
         name, what);
 }
 
+/* A file that was packed alone, without its name: it is called like the archive without its ending ("brief.txt.xz"). */
+static enum kt_status part_rename(struct document *d, const char *name, struct kt_error *err)
+{
+    bool unnamed = d->format == DOC_ARCHIVE && d->n_parts == 1 &&
+                   strcmp(d->parts[0].name, UNPACK_UNNAMED) == 0;
+    const char *base = path_base(name);
+    struct span wish = { base, strlen(base) - strlen(path_ext(base)) };
+    if (!unnamed || !part_name_is_safe(wish))
+        return KT_OK;
+    char *copy = strndup(wish.ptr, wish.len);
+    if (!copy)
+        return kt_fail(err, KT_E_NOMEM, "%s: out of memory", name);
+    free(d->parts[0].name);
+    d->parts[0].name = copy;
+    return KT_OK;
+}
+
 /* KT_E_INTERNAL without a message means: not a whole result, ask how the worker ended. */
 static enum kt_status result_document(struct document *out, struct span in, enum doc_format format,
                                       const struct settings *s, const char *name,
@@ -107,7 +136,7 @@ static enum kt_status result_document(struct document *out, struct span in, enum
         document_deinit(out);
         return result_bad(name, "format", err);
     }
-    return KT_OK;
+    return part_rename(out, name, err);
 }
 
 /* *n_pages: of a scan, which can be read page by page; 0: it is none. */

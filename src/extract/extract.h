@@ -46,14 +46,20 @@ enum doc_format {
     DOC_ODT,
     DOC_ODS,
     DOC_ODP,
-    DOC_ZIP,     /* an archive: a list of names, and parts  */
-    DOC_MAIL,    /* one message; what is attached are parts */
-    DOC_MAILBOX, /* messages one after the other, as parts  */
-    DOC_PICTURE, /* text that was recognised in it          */
-    DOC_INVOICE, /* an electronic invoice: its XML          */
-    DOC_XJUSTIZ, /* a message between courts, authorities and lawyers: its XML */
-    DOC_CSV,     /* a table as text                         */
-    DOC_PACKAGE, /* a ZIP file before the worker has looked inside; no document ever is of it */
+    DOC_ZIP,      /* an archive: a list of names, and parts  */
+    DOC_MAIL,     /* one message; what is attached are parts */
+    DOC_MAILBOX,  /* messages one after the other, as parts  */
+    DOC_MHTML,    /* a page that a browser saved             */
+    DOC_OUTLOOK,  /* one message, as Outlook saves it; the same */
+    DOC_TNEF,     /* winmail.dat; the same                   */
+    DOC_CALENDAR, /* appointments and tasks                  */
+    DOC_CONTACTS, /* addresses                               */
+    DOC_ARCHIVE,  /* any but ZIP: a list of names, and parts */
+    DOC_PICTURE,  /* text that was recognised in it          */
+    DOC_INVOICE,  /* an electronic invoice: its XML          */
+    DOC_XJUSTIZ,  /* a message between courts, authorities and lawyers: its XML */
+    DOC_CSV,      /* a table as text                         */
+    DOC_PACKAGE,  /* a ZIP file before the worker has looked inside; no document ever is of it */
     DOC_SCAN, /* one page of a PDF file whose text must be recognised; its document is a DOC_PDF */
 };
 const char *doc_format_name(enum doc_format f);
@@ -62,9 +68,9 @@ bool doc_format_is_package(enum doc_format f);
 /* What can be read, for messages: "this is a picture; ... are read". */
 #define EXTRACT_FORMATS                                                                            \
     "text, Markdown, HTML, PDF, RTF, Word, Excel and PowerPoint (.docx, .xlsx, .pptx), "           \
-    "OpenDocument, mail (.eml, .mbox), tables (.csv), electronic invoices, XJustiz, ZIP archives " \
-    "and "                                                                                         \
-    "pictures of text"
+    "OpenDocument, tables (.csv), mail (.eml, .msg, .mbox, winmail.dat), saved pages (.mht), "     \
+    "calendars (.ics), addresses (.vcf), electronic invoices, XJustiz, ZIP, tar and 7z archives "  \
+    "and pictures of text"
 
 /* A file inside the file: an attachment, a message of a mailbox, a file of an archive. */
 struct doc_part {

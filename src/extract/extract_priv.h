@@ -52,6 +52,12 @@ enum reason {
     REASON_PARTS,           /* a: bytes of parts allowed, b: how many parts                    */
     REASON_MAIL_MISSING,    /* the library that reads mail is not installed                     */
     REASON_MAIL_DAMAGED,    /* no message in it                                                 */
+    REASON_CFB_DAMAGED,     /* a compound file (.msg); a: step                                  */
+    REASON_MSG_OTHER,       /* a compound file without a message in it                          */
+    REASON_UNPACK_MISSING,  /* the library that reads tar and 7z is not installed               */
+    REASON_UNPACK_DAMAGED,  /* not an archive it reads, or cut off; a: files read before        */
+    REASON_UNPACK_LOCKED,   /* an archive protected by a password                               */
+    REASON_CARDS_DAMAGED,   /* no entry in a calendar or address file                           */
     REASON_OCR_MISSING,     /* tesseract, or its data for a language, is not installed          */
     REASON_OCR_FAILED,      /* tesseract could not read the picture; a: its status              */
     REASON_OCR_PAGES,       /* a: pages of the scan, b: allowed                                 */
@@ -115,6 +121,8 @@ static inline bool builder_ok(const struct builder *b)
 }
 /* A file inside this one. The name is made safe, and told apart from those there are. */
 bool builder_part(struct builder *b, struct span name, struct span bytes);
+/* A line that says that the last part is attached. */
+void builder_part_shown(struct builder *b);
 /* A relative path as extract.h promises it: what the parent checks. */
 bool part_name_is_safe(struct span name);
 void doc_parts_free(struct doc_part *parts, size_t n);
@@ -150,6 +158,9 @@ bool charset_decode(struct buf *out, struct span in, struct span label, struct r
 /* The same when 'label' is known to be right; one we do not have is taken as Windows-1252. False: out of memory. */
 bool charset_convert(struct buf *out, struct span in, struct span label);
 
+/* UTF-16, little end first. False: out of memory. */
+bool charset_utf16(struct buf *out, struct span in);
+
 /* ---- one parser a format: text.c markdown.c html.c rtf.c office.c bbox.c ---------------------------- */
 
 /* All take the whole file, give blocks to 'b', and say through b->refusal what is wrong. They do no
@@ -158,6 +169,8 @@ void text_parse(struct builder *b, struct span utf8);
 void markdown_parse(struct builder *b, struct span utf8);
 void html_parse(struct builder *b, struct span utf8);
 void rtf_parse(struct builder *b, struct span file);
+/* The HTML that Outlook has hidden in RTF, as UTF-8. False: there is none, or refused. */
+bool rtf_html(struct builder *b, struct span file, struct buf *html);
 /* Word, Excel, PowerPoint, OpenDocument: whichever the package holds, which b->format then says; an archive when it is
  * none. */
 void office_parse(struct builder *b, struct span file);
@@ -165,8 +178,23 @@ struct package;
 void archive_parse(struct builder *b, struct package *p);
 /* A table as text: fields between commas, semicolons, tabs or bars. */
 void csv_parse(struct builder *b, struct span utf8);
+/* Is a file of this name in an archive nothing of its author's? */
+bool archive_is_noise(const char *name);
 void mail_parse(struct builder *b, struct span file);
 void mailbox_parse(struct builder *b, struct span file);
+/* A page that a browser or Word saved (.mht): the pages in it. */
+void mhtml_parse(struct builder *b, struct span file);
+void msg_parse(struct builder *b, struct span file);
+void tnef_parse(struct builder *b, struct span file);
+void calendar_parse(struct builder *b, struct span file);
+void contacts_parse(struct builder *b, struct span file);
+/* tar, 7z, and what gzip, bzip2, xz or zstd packed. */
+void unpack_parse(struct builder *b, struct span file);
+/* What a file is called that was packed alone and has no name; the parent, who knows what the archive is called, knows
+ * better. */
+#define UNPACK_UNNAMED "content"
+/* Once, before the walls: libarchive. Without it such files are refused. */
+void unpack_prepare(void);
 /* Once, before the walls: GMime. Without it mail is refused. */
 void mail_prepare(void);
 /* The charset a page declares in its first bytes, or the empty span. */

@@ -398,13 +398,40 @@ static void document_guard(struct html *h, struct span utf8)
     no_memory_armed = false;
 }
 
+/* Word and Outlook write "<![if !supportLists]>" and "<![endif]>", which browsers pass over and libxml2 gives out as text. */
+static bool conditions_drop(struct buf *out, struct span s)
+{
+    for (size_t at = 0; at < s.len;) {
+        size_t next = MIN(span_find(s, SPAN("<!["), at), s.len);
+        buf_append_span(out, span_sub(s, at, next));
+        struct span rest = span_sub(s, next, s.len);
+        bool is_one = span_starts(rest, SPAN("<![if ")) || span_starts(rest, SPAN("<![endif]"));
+        size_t end = is_one ? span_find(span_sub(rest, 0, 256), SPAN(">"), 0) : SIZE_MAX;
+        at = next;
+        if (end != SIZE_MAX) {
+            at += end + 1;
+        } else if (rest.len) {
+            buf_append_span(out, span_sub(rest, 0, 3));
+            at += MIN(rest.len, (size_t)3);
+        }
+    }
+    return !out->failed;
+}
+
 void html_parse(struct builder *b, struct span utf8)
 {
     struct html h = { .b = b, .kind = BLOCK_PARAGRAPH };
+    struct buf plain = { 0 };
+    if (span_find(utf8, SPAN("<![if "), 0) != SIZE_MAX) {
+        if (!conditions_drop(&plain, utf8))
+            builder_refuse(b, REASON_NOMEM, 0, 0);
+        utf8 = buf_span(&plain);
+    }
     if (utf8.len > INT_MAX)
         builder_refuse(b, REASON_FILE_TOO_LARGE, INPUT_MAX_BYTES, 0);
-    else if (utf8.len)
+    else if (utf8.len && builder_ok(b))
         document_guard(&h, utf8);
+    buf_deinit(&plain);
     if (h.title.failed)
         builder_refuse(b, REASON_NOMEM, 0, 0);
     buf_deinit(&h.title);

@@ -53,7 +53,13 @@ enum {
     PARTS_BYTES_MAX = 192 * 1024 * 1024,
     DOC_PARTS_MAX = 2000,
     PART_NAME_MAX = 255,
-    MAIL_DEPTH_MAX = 20, /* multiparts in multiparts */
+    UNPACK_FILES_MAX = 10000, /* members of an archive looked at, folders among them */
+    CFB_ENTRIES_MAX = 262144, /* a message with 2,000 attachments has some 60,000 */
+    CFB_DEPTH_MAX = 64,       /* each message in a message takes two */
+    CFB_READ_FACTOR = 4,      /* bytes read of a compound file: its size so many times */
+    CARD_FIELDS_MAX = 4096,   /* lines of one calendar entry or contact; more are left out */
+    CARD_DEPTH_MAX = 16,      /* components in components */
+    MAIL_DEPTH_MAX = 20,      /* multiparts in multiparts */
 
     ZIP_ENTRIES_MAX = 10000,
     ZIP_NAME_MAX = 512,

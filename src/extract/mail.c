@@ -9,12 +9,15 @@
 #include <strings.h>
 
 #include "base/size.h"
+#include "extract/cards.h"
 #include "extract/extract_priv.h"
 #include "extract/gmime_api.h"
+#include "extract/mapi.h"
 
 struct mail {
     struct builder *b;
     const struct gmime_api *g;
+    bool has_text; /* found so far */
 };
 
 /* GMime decodes headers through iconv, which may load nothing once the walls are up: what is open then has its tables. */
@@ -92,6 +95,7 @@ static void text_part(struct mail *m, void *part)
         span_of(m->g->content_type_get_parameter(m->g->object_get_content_type(part), "charset"));
     struct buf utf8 = { 0 };
     struct refusal why;
+    size_t n_before = m->b->n_blocks;
     if (bytes.len && !charset_decode(&utf8, bytes, label, &why)) {
         if (why.reason == REASON_NOMEM) /* a text that is none is no reason to lose the rest */
             builder_refuse(m->b, why.reason, why.a, why.b);
@@ -101,19 +105,10 @@ static void text_part(struct mail *m, void *part)
         text_parse(m->b, buf_span(&utf8));
     }
     builder_end(m->b);
+    m->has_text |= m->b->n_blocks > n_before;
     buf_deinit(&utf8);
     if (stream)
         m->g->unref(stream);
-}
-
-static void name_block(struct mail *m)
-{
-    if (!m->b->n_parts)
-        return;
-    builder_begin(m->b, BLOCK_LIST_ITEM);
-    builder_text(m->b, SPAN("Attachment: "));
-    builder_text(m->b, span_of(m->b->parts[m->b->n_parts - 1].name));
-    builder_end(m->b);
 }
 
 /* A mail's files lie beside each other: what looks like a folder is none. */
@@ -142,10 +137,30 @@ static void attachment(struct mail *m, void *part, void *message)
         name_append(&name, span_of(m->g->part_get_filename(part)));
     }
     if (builder_holds(m->b, &name) && bytes.len && builder_part(m->b, buf_span(&name), bytes))
-        name_block(m);
+        builder_part_shown(m->b);
     buf_deinit(&name);
     if (stream)
         m->g->unref(stream);
+}
+
+/* An appointment that the mail invites to, and what Exchange packs text and attachments into: read here, so that what is in
+ * them stands in the mail itself. False: it was neither. */
+static bool inside_part(struct mail *m, void *part)
+{
+    const char *file = m->g->part_get_filename(part);
+    bool calendar = is_type(m, part, "text", "calendar") && !file;
+    struct span bytes;
+    void *stream = content_of(m, part, &bytes);
+    bool done = true;
+    if (calendar)
+        calendar_entries(m->b, bytes);
+    else if (tnef_is(bytes))
+        tnef_inside(m->b, bytes, m->has_text);
+    else
+        done = false;
+    if (stream)
+        m->g->unref(stream);
+    return done;
 }
 
 /* ---- the tree ------------------------------------------------------------------------------- */
@@ -190,7 +205,8 @@ static void alternatives(struct mail *m, void *multipart, size_t depth)
         walk(m, best, depth + 1);
     for (int i = 0; i < n; i++) { /* a calendar, or files that some programs put here */
         void *part = m->g->multipart_get_part(multipart, i);
-        bool is_file = is_a(m, part, m->g->part_get_type()) && !is_type(m, part, "text", "*");
+        bool is_file = is_a(m, part, m->g->part_get_type()) &&
+                       (!is_type(m, part, "text", "*") || is_type(m, part, "text", "calendar"));
         if (part != best && is_file)
             walk(m, part, depth + 1);
     }
@@ -221,12 +237,42 @@ static void walk(struct mail *m, void *object, size_t depth)
             attachment(m, object, NULL);
         else
             text_part(m, object);
-    } else {
+    } else if (!inside_part(m, object)) {
         attachment(m, object, NULL);
     }
 }
 
-void mail_parse(struct builder *b, struct span file)
+/* A saved page has its frames beside it; all else only serves how it looks. */
+static void walk_page(struct mail *m, void *object, size_t depth)
+{
+    if (!object || !builder_ok(m->b))
+        return;
+    if (depth > MAIL_DEPTH_MAX) {
+        builder_refuse(m->b, REASON_TOO_DEEP, MAIL_DEPTH_MAX, 0);
+    } else if (is_a(m, object, m->g->multipart_get_type())) {
+        int n = m->g->multipart_get_count(object);
+        for (int i = 0; i < n; i++)
+            walk_page(m, m->g->multipart_get_part(object, i), depth + 1);
+    } else if (is_a(m, object, m->g->part_get_type()) &&
+               (is_type(m, object, "text", "html") || is_type(m, object, "text", "plain"))) {
+        text_part(m, object);
+    }
+}
+
+/* Where it was saved from. */
+static void page_head(struct mail *m, void *message)
+{
+    const char *from = m->g->object_get_header(message, "Snapshot-Content-Location");
+    if (!from)
+        from = m->g->object_get_header(message, "Content-Location");
+    builder_begin(m->b, BLOCK_HEADER);
+    card_field(m->b, "Address", span_of(from));
+    card_field(m->b, "Date", span_of(m->g->object_get_header(message, "Date")));
+    builder_end(m->b);
+    builder_title(m->b, span_of(m->g->object_get_header(message, "Subject")));
+}
+
+static void parse(struct builder *b, struct span file, bool is_page)
 {
     struct mail m = { .b = b, .g = gmime_api() };
     if (!m.g) {
@@ -239,8 +285,12 @@ void mail_parse(struct builder *b, struct span file)
     bool any =
         message &&
         (m.g->object_get_header(message, "From") || m.g->object_get_header(message, "Subject") ||
-         m.g->object_get_header(message, "Received") || m.g->object_get_header(message, "Date"));
-    if (any) {
+         m.g->object_get_header(message, "Received") || m.g->object_get_header(message, "Date") ||
+         m.g->object_get_header(message, "MIME-Version"));
+    if (any && is_page) {
+        page_head(&m, message);
+        walk_page(&m, m.g->message_get_mime_part(message), 0);
+    } else if (any) {
         head(&m, message);
         walk(&m, m.g->message_get_mime_part(message), 0);
     } else {
@@ -250,4 +300,14 @@ void mail_parse(struct builder *b, struct span file)
         m.g->unref(message);
     m.g->unref(parser);
     m.g->unref(stream);
+}
+
+void mail_parse(struct builder *b, struct span file)
+{
+    parse(b, file, false);
+}
+
+void mhtml_parse(struct builder *b, struct span file)
+{
+    parse(b, file, true);
 }

@@ -141,6 +141,16 @@ static bool room_for_part(struct builder *b, size_t len)
     return true;
 }
 
+void builder_part_shown(struct builder *b)
+{
+    if (!b->n_parts)
+        return;
+    builder_begin(b, BLOCK_LIST_ITEM);
+    builder_text(b, SPAN("Attachment: "));
+    builder_text(b, span_of(b->parts[b->n_parts - 1].name));
+    builder_end(b);
+}
+
 bool builder_part(struct builder *b, struct span name, struct span bytes)
 {
     if (!builder_ok(b) || !room_for_part(b, bytes.len))

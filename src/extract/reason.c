@@ -176,6 +176,38 @@ enum kt_status refusal_fail(struct kt_error *err, const char *name, const struct
                        "%s: named like a mail, but there is no message in it; save it again from "
                        "the mail program",
                        name);
+    case REASON_CFB_DAMAGED:
+        return kt_fail(
+            err, KT_E_FORMAT,
+            "%s: the message file is damaged or cut off (step %llu); save it again from Outlook",
+            name, U(r->a));
+    case REASON_MSG_OTHER:
+        return kt_fail(
+            err, KT_E_UNSUPPORTED,
+            "%s: this is no Outlook message but an old Office file, or one protected by a "
+            "password; " EXTRACT_FORMATS " are read",
+            name);
+    case REASON_UNPACK_MISSING:
+        return kt_fail(
+            err, KT_E_UNSUPPORTED,
+            "%s: reading this archive needs the library libarchive, which is not installed; "
+            "install the package libarchive13 and add it again",
+            name);
+    case REASON_UNPACK_DAMAGED:
+        return kt_fail(
+            err, KT_E_FORMAT,
+            "%s: the archive is damaged, cut off or of a kind that is not read (%llu files in "
+            "it were read); unpack it into a folder and add that",
+            name, U(r->a));
+    case REASON_UNPACK_LOCKED:
+        return kt_fail(err, KT_E_UNSUPPORTED,
+                       "%s: protected by a password; unpack it into a folder and add that", name);
+    case REASON_CARDS_DAMAGED:
+        return kt_fail(
+            err, KT_E_FORMAT,
+            "%s: named like a calendar or an address file, but no entry is in it; export it "
+            "again",
+            name);
     case REASON_OCR_MISSING:
         return kt_fail(err, KT_E_UNSUPPORTED,
                        "%s: a picture or a scan; to have its text recognised, install the packages "

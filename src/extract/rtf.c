@@ -12,7 +12,10 @@
  *   \v, \deleted                hidden and deleted text: dropped
  *   {\footnote ...}             after the text; {\header ...} where it stands, {\footer ...} at the end, as header blocks
  *
- * Not read: fields' instructions (their results are), pictures, embedded objects, form data. */
+ * Not read: fields' instructions (their results are), pictures, embedded objects, form data.
+ *
+ * Outlook keeps HTML mails as RTF with the HTML inside ([MS-OXRTFEX]): its tags in groups {\*\htmltagN ...}, its text as it
+ * is, and between \htmlrtf and \htmlrtf0 what only readers of RTF should see. rtf_html() gives that HTML back. */
 #include "extract/extract_priv.h"
 
 #include <stdio.h>
@@ -46,6 +49,7 @@ struct group {
     bool in_table, heading, list; /* the paragraph */
     unsigned codepage;            /* of \'hh */
     unsigned uc;                  /* characters to pass over after \u */
+    bool no_html;                 /* between \htmlrtf and \htmlrtf0 */
 };
 
 struct rtf {
@@ -71,7 +75,13 @@ struct rtf {
     struct buf header, footer;
     struct cells row;
     bool first_in_group, star;
+    bool as_html; /* 'text' becomes the HTML inside, and there are no blocks */
 };
+
+static bool is_dropped(const struct rtf *d)
+{
+    return d->as_html ? d->g.no_html : d->g.hidden;
+}
 
 static struct buf *sink(struct rtf *d)
 {
@@ -97,7 +107,7 @@ static struct buf *sink(struct rtf *d)
 static void put(struct rtf *d, struct span s)
 {
     struct buf *out = sink(d);
-    if (!out || d->g.hidden)
+    if (!out || is_dropped(d))
         return;
     builder_collect(d->b, out, s);
 }
@@ -133,7 +143,7 @@ static void byte(struct rtf *d, char c)
         d->to_skip--;
         return;
     }
-    if (sink(d) && !d->g.hidden)
+    if (sink(d) && !is_dropped(d))
         buf_append_char(&d->bytes, c);
     builder_holds(d->b, &d->bytes);
 }
@@ -161,7 +171,7 @@ static void unicode(struct rtf *d, int n)
 static void block_end(struct rtf *d)
 {
     bytes_flush(d);
-    if (d->g.dest != DEST_TEXT) {
+    if (d->g.dest != DEST_TEXT || d->as_html) {
         put(d, SPAN("\n"));
         return;
     }
@@ -182,7 +192,7 @@ static void block_end(struct rtf *d)
 static void cell_end(struct rtf *d)
 {
     bytes_flush(d);
-    if (d->g.dest != DEST_TEXT)
+    if (d->g.dest != DEST_TEXT || d->as_html)
         return;
     cells_begin(&d->row);
     cells_text(&d->row, span_trim(buf_span(&d->text)));
@@ -192,7 +202,7 @@ static void cell_end(struct rtf *d)
 static void row_end(struct rtf *d)
 {
     bytes_flush(d);
-    if (d->g.dest != DEST_TEXT)
+    if (d->g.dest != DEST_TEXT || d->as_html)
         return;
     cells_end(&d->row, d->b, 0);
     buf_clear(&d->text);
@@ -365,12 +375,33 @@ static void bin(struct rtf *d, int n)
     d->at += MIN(len, d->in.len - d->at);
 }
 
+/* What only RTF with HTML inside has. */
+static bool html_word(struct rtf *d, const char *word, int n, bool has_n)
+{
+    if (!d->as_html)
+        return false;
+    if (d->star && strcmp(word, "htmltag") == 0) {
+        d->g.dest = DEST_TEXT;
+    } else if (d->first_in_group &&
+               strcmp(word, "pntext") == 0) { /* a list's bullet, which HTML has of its own */
+        d->g.dest = DEST_SKIP;
+    } else if (strcmp(word, "htmlrtf") == 0) {
+        bytes_flush(d);
+        d->g.no_html = !has_n || n != 0;
+    } else {
+        return false;
+    }
+    return true;
+}
+
 static void control_word(struct rtf *d, const char *word, int n, bool has_n)
 {
     if (d->to_skip) { /* stands for one of the characters that repeat a \u */
         d->to_skip--;
         return;
     }
+    if (html_word(d, word, n, has_n))
+        return;
     bool known = (d->first_in_group || d->star) && destination(d, word);
     if (d->star && !known && strcmp(word, "shpinst") != 0 && strcmp(word, "shppict") != 0)
         d->g.dest = DEST_SKIP;
@@ -525,28 +556,10 @@ static void stream(struct rtf *d)
     }
 }
 
-void rtf_parse(struct builder *b, struct span file)
+static void rtf_close(struct rtf *d)
 {
-    struct rtf *d = calloc(1, sizeof(*d));
-    struct group *groups = calloc(RTF_DEPTH_MAX, sizeof(*groups));
-    if (!d || !groups) {
-        free(d);
-        free(groups);
-        builder_refuse(b, REASON_NOMEM, 0, 0);
+    if (!d)
         return;
-    }
-    d->b = b;
-    d->in = file;
-    d->groups = groups;
-    d->document_codepage = 1252;
-    d->g = (struct group){ .codepage = 1252, .uc = 1 };
-    stream(d);
-    d->g = (struct group){ .codepage = d->document_codepage, .uc = 1 };
-    d->g.in_table = false;
-    cells_end(&d->row, b, 0); /* of a file that was cut off */
-    block_end(d);
-    give(d, &d->notes, '\0', BLOCK_PARAGRAPH);
-    give(d, &d->footer, '\n', BLOCK_HEADER);
     buf_deinit(&d->name);
     buf_deinit(&d->bytes);
     buf_deinit(&d->text);
@@ -554,6 +567,55 @@ void rtf_parse(struct builder *b, struct span file)
     buf_deinit(&d->header);
     buf_deinit(&d->footer);
     cells_deinit(&d->row);
-    free(groups);
+    free(d->groups);
     free(d);
+}
+
+static struct rtf *rtf_open(struct builder *b, struct span file)
+{
+    struct rtf *d = calloc(1, sizeof(*d));
+    if (d)
+        d->groups = calloc(RTF_DEPTH_MAX, sizeof(*d->groups));
+    if (!d || !d->groups) {
+        rtf_close(d);
+        builder_refuse(b, REASON_NOMEM, 0, 0);
+        return NULL;
+    }
+    d->b = b;
+    d->in = file;
+    d->document_codepage = 1252;
+    d->g = (struct group){ .codepage = 1252, .uc = 1 };
+    return d;
+}
+
+void rtf_parse(struct builder *b, struct span file)
+{
+    struct rtf *d = rtf_open(b, file);
+    if (!d)
+        return;
+    stream(d);
+    d->g = (struct group){ .codepage = d->document_codepage, .uc = 1 };
+    d->g.in_table = false;
+    cells_end(&d->row, b, 0); /* of a file that was cut off */
+    block_end(d);
+    give(d, &d->notes, '\0', BLOCK_PARAGRAPH);
+    give(d, &d->footer, '\n', BLOCK_HEADER);
+    rtf_close(d);
+}
+
+bool rtf_html(struct builder *b, struct span file, struct buf *html)
+{
+    enum { SAID_WITHIN = 1024 }; /* among the first words, the specification says */
+    if (span_find(span_sub(file, 0, SAID_WITHIN), SPAN("\\fromhtml1"), 0) == SIZE_MAX)
+        return false;
+    struct rtf *d = rtf_open(b, file);
+    if (!d)
+        return false;
+    d->as_html = true;
+    stream(d);
+    bytes_flush(d);
+    *html = d->text;
+    d->text = (struct buf){ 0 };
+    rtf_close(d);
+    return builder_ok(b);
 }

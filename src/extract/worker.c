@@ -15,6 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/size.h"
 #include "extract/ocr.h"
 #include "extract/tree.h"
 #include "sandbox/child.h"
@@ -96,32 +97,27 @@ static bool input_read(struct buf *in, struct builder *b)
     }
 }
 
+/* Formats that say themselves what their bytes are. */
+static bool parse_bytes(struct builder *b, enum doc_format format, struct span file)
+{
+    static void (*const parsers[])(struct builder * b, struct span file) = {
+        [DOC_PACKAGE] = office_parse,    [DOC_RTF] = rtf_parse,
+        [DOC_MAIL] = mail_parse,         [DOC_MAILBOX] = mailbox_parse,
+        [DOC_MHTML] = mhtml_parse,       [DOC_OUTLOOK] = msg_parse,
+        [DOC_TNEF] = tnef_parse,         [DOC_CALENDAR] = calendar_parse,
+        [DOC_CONTACTS] = contacts_parse, [DOC_ARCHIVE] = unpack_parse,
+        [DOC_INVOICE] = invoice_parse,   [DOC_XJUSTIZ] = xjustiz_parse,
+    };
+    bool known = (size_t)format < ARRAY_LEN(parsers) && parsers[format];
+    if (known)
+        parsers[format](b, file);
+    return known;
+}
+
 void parse_memory(struct builder *b, enum doc_format format, struct span file)
 {
-    if (format == DOC_PACKAGE) {
-        office_parse(b, file);
+    if (parse_bytes(b, format, file))
         return;
-    }
-    if (format == DOC_RTF) {
-        rtf_parse(b, file);
-        return;
-    }
-    if (format == DOC_MAIL) {
-        mail_parse(b, file);
-        return;
-    }
-    if (format == DOC_MAILBOX) {
-        mailbox_parse(b, file);
-        return;
-    }
-    if (format == DOC_INVOICE) {
-        invoice_parse(b, file);
-        return;
-    }
-    if (format == DOC_XJUSTIZ) {
-        xjustiz_parse(b, file);
-        return;
-    }
     struct buf utf8 = { 0 };
     struct span label = format == DOC_HTML ? html_charset(file) : (struct span){ 0 };
     struct refusal why;
@@ -141,15 +137,19 @@ void parse_memory(struct builder *b, enum doc_format format, struct span file)
 /* Whatever is loaded from files later is loaded now. */
 static void prepare(enum doc_format format)
 {
+    bool outlook = format == DOC_OUTLOOK || format == DOC_TNEF;
+    bool mail = format == DOC_MAIL || format == DOC_MHTML;
     if (format == DOC_TEXT || format == DOC_MARKDOWN || format == DOC_HTML || format == DOC_RTF ||
-        format == DOC_MAIL || format == DOC_CSV)
+        format == DOC_CSV || format == DOC_CALENDAR || format == DOC_CONTACTS || mail || outlook)
         charset_prepare();
-    if (format == DOC_PACKAGE)
+    if (format == DOC_PACKAGE || format == DOC_ARCHIVE)
         charset_prepare_one(ARCHIVE_CHARSET);
-    if (format == DOC_HTML || format == DOC_MAIL)
+    if (format == DOC_HTML || mail || outlook)
         html_prepare();
-    if (format == DOC_MAIL)
+    if (mail)
         mail_prepare();
+    if (format == DOC_ARCHIVE)
+        unpack_prepare();
 }
 
 /* The programs a document needs, started before the walls go up. */
