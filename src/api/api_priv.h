@@ -101,6 +101,7 @@ struct call {
     const char *chat_path; /* ... and where it lies, which says how it looks at images */
     char matter[KT_MATTER_ID_LEN + 1]; /* checked: the caller has route->right to it */
     json_t *body;
+    enum serve_class class; /* of what is asked of a model, unless the body says that it may wait */
     uint64_t pool_turn; /* of the handle that was taken */
 };
 

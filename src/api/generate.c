@@ -8,11 +8,12 @@ bool caller_gone(void *call)
     return http_gone(((struct call *)call)->rq);
 }
 
-/* OpenAI's clients say "flex" for what may take longer. */
+/* OpenAI's clients say "flex" for what may take longer. A conversation that ends with a tool's result comes from a program
+ * that goes on by itself: whoever types goes before it. */
 static enum serve_class class_of(const struct call *c)
 {
     const char *tier = json_string_value(json_object_get(c->body, "service_tier"));
-    return tier && strcmp(tier, "flex") == 0 ? SERVE_BACKGROUND : SERVE_INTERACTIVE;
+    return tier && strcmp(tier, "flex") == 0 ? SERVE_BACKGROUND : c->class;
 }
 
 struct visitor visitor_of(struct call *c)

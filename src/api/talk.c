@@ -71,6 +71,8 @@ bool api_talk_effort(struct api_talk *t, const char *param, const char *effort)
 bool api_talk_build(struct api_talk *t)
 {
     struct kt_error err;
+    if (t->n_msgs && strcmp(t->msgs[t->n_msgs - 1].role, "tool") == 0)
+        t->call->class = SERVE_TOOL;
     if (t->tools) {
         t->opts.tools = t->tools;
         t->opts.tools_len = strlen(t->tools);

@@ -7,7 +7,8 @@
  *                    '-- visitor gone, lane closing --> struck off
  *
  * Whoever runs or is paused has a place (the memory of a context). When somebody better waits and has none, a paused
- * job is told to give up its own: it then begins anew, later. A job lives on the stack of whoever waits for it, and
+ * job is told to give up its own: it then begins anew, later. Nobody waits for ever: with every half minute in the queue
+ * a job is a class better, and what it gets then it has for some seconds at least. A job lives on the stack of whoever waits for it, and
  * its work is done there. */
 #include <errno.h>
 #include <time.h>
@@ -20,6 +21,9 @@ enum {
     LOOK_MS = 100,
     LOOK_MAX_MS = 500
 }; /* how often someone who waits is asked whether they still do */
+
+/* So who is worst has a fourteenth of a stream, however busy the others are: five seconds after at most a minute. */
+static const uint64_t AGE_NS = 30000000000u, UNDISTURBED_NS = 5000000000u;
 
 /* ---- whose turn it is ---- */
 
@@ -54,10 +58,23 @@ static size_t streams_of(const struct lane *l, int64_t user)
     return n;
 }
 
-static bool goes_before(const struct lane *l, const struct job *a, const struct job *b)
+/* The class that a job which waits has by now. */
+static enum serve_class class_now(const struct lane *l, const struct job *j, uint64_t now)
 {
-    if (a->visitor->class != b->visitor->class)
-        return a->visitor->class < b->visitor->class;
+    uint64_t better = now > j->waits_since_ns ? (now - j->waits_since_ns) / l->age_ns : 0;
+    return better >= (uint64_t)j->visitor->class ? SERVE_INTERACTIVE
+                                                 : j->visitor->class - (enum serve_class)better;
+}
+
+static bool goes_before(const struct lane *l, const struct job *a, const struct job *b,
+                        uint64_t now)
+{
+    enum serve_class a_class = class_now(l, a, now), b_class = class_now(l, b, now);
+    if (a_class != b_class)
+        return a_class < b_class;
+    bool a_aged = a_class != a->visitor->class, b_aged = b_class != b->visitor->class;
+    if (a_aged != b_aged)
+        return a_aged; /* it waits longer than anybody of the class would */
     if (a->has_place != b->has_place)
         return a->has_place; /* it was begun */
     size_t a_runs = streams_of(l, a->visitor->user), b_runs = streams_of(l, b->visitor->user);
@@ -70,8 +87,9 @@ static bool goes_before(const struct lane *l, const struct job *a, const struct 
 static struct job *best_waiting(const struct lane *l, bool has_place)
 {
     struct job *best = NULL;
+    uint64_t now = clock_now_ns();
     for (struct job *j = l->first; j; j = j->next)
-        if ((!has_place || j->has_place) && (!best || goes_before(l, j, best)))
+        if ((!has_place || j->has_place) && (!best || goes_before(l, j, best, now)))
             best = j; /* equal: the earlier one stays */
     return best;
 }
@@ -127,10 +145,12 @@ static void give_place(struct lane *l, struct job *j)
 static struct job *victim(struct job *list, enum serve_class class, bool runs)
 {
     struct job *worst = NULL;
+    uint64_t now = clock_now_ns();
     for (struct job *j = list; j; j = j->next) {
         if ((runs ? j->yields : j->gives_up))
             return NULL;
-        if (!j->pausable || j->visitor->class <= class || (!runs && !j->has_place))
+        if (!j->pausable || j->visitor->class <= class ||
+            (runs ? now < j->undisturbed_until_ns : !j->has_place))
             continue;
         if (!worst || j->visitor->class > worst->visitor->class ||
             (j->visitor->class == worst->visitor->class && j->begun_ns > worst->begun_ns))
@@ -141,11 +161,14 @@ static struct job *victim(struct job *list, enum serve_class class, bool runs)
 
 static void start(struct lane *l, struct job *j)
 {
+    uint64_t now = clock_now_ns();
+    j->undisturbed_until_ns =
+        class_now(l, j, now) != j->visitor->class ? now + l->undisturbed_ns : 0;
     strike(l, j);
     j->state = JOB_RUNS;
     j->yields = j->gives_up = false;
     if (!j->begun_ns)
-        j->begun_ns = clock_now_ns();
+        j->begun_ns = now;
     if (!j->has_place) {
         j->has_place = true;
         l->n_places_taken++;
@@ -164,7 +187,7 @@ static void decide(struct lane *l)
     bool concerns_waiting = l->closing;
     while (l->n_running < l->n_streams && (j = best_waiting(l, false))) {
         if (!j->has_place && l->n_places_taken == l->n_places) {
-            struct job *paused = victim(l->first, j->visitor->class, false);
+            struct job *paused = victim(l->first, class_now(l, j, clock_now_ns()), false);
             if (paused)
                 paused->gives_up = concerns_waiting = true;
             if (paused || !(j = best_waiting(l, true)) || j->gives_up)
@@ -174,7 +197,7 @@ static void decide(struct lane *l)
         concerns_waiting = true;
     }
     if (l->n_running == l->n_streams && (j = best_waiting(l, false))) {
-        struct job *runs = victim(l->running, j->visitor->class, true);
+        struct job *runs = victim(l->running, class_now(l, j, clock_now_ns()), true);
         if (runs)
             runs->yields = true;
     }
@@ -186,9 +209,12 @@ static void decide(struct lane *l)
 
 void lane_open(struct lane *l, size_t n_streams, size_t n_places, size_t n_waiting_max)
 {
-    *l = (struct lane){
-        .n_streams = n_streams, .n_places = n_places, .n_waiting_max = n_waiting_max, .open = true
-    };
+    *l = (struct lane){ .n_streams = n_streams,
+                        .n_places = n_places,
+                        .n_waiting_max = n_waiting_max,
+                        .open = true,
+                        .age_ns = AGE_NS,
+                        .undisturbed_ns = UNDISTURBED_NS };
     l->last = &l->first;
     pthread_mutex_init(&l->lock, NULL);
     pthread_condattr_t monotonic;
@@ -221,10 +247,16 @@ static bool is_gone(const struct lane *l, const struct job *j)
 /* Until it runs, is not wanted any more (then it is struck off) or has to give up its place. */
 static bool wait_turn(struct lane *l, struct job *j)
 {
+    enum serve_class class = class_now(l, j, clock_now_ns());
     while (j->state == JOB_WAITS && !(j->gives_up && j->has_place)) {
         if (is_gone(l, j)) {
             strike(l, j);
             return false;
+        }
+        if (class_now(l, j, clock_now_ns()) != class) {
+            class = class_now(l, j, clock_now_ns());
+            decide(l);
+            continue;
         }
         /* a crowd looks less often: 2,000 who looked every 100 ms would keep a processor busy */
         uint64_t look_ms = MIN(LOOK_MS * (1 + l->n_waiting / 256), (size_t)LOOK_MAX_MS);
@@ -262,7 +294,7 @@ enum kt_status lane_begin(struct lane *l, struct job *j, struct kt_error *err)
         give_place(l, j);
         j->gives_up = false; /* done: who waits for a place looks for another one to take */
     } else {
-        j->queued_ns = clock_now_ns();
+        j->queued_ns = j->waits_since_ns = clock_now_ns();
         l->n_inside++;
     }
     line_up(l, j, again);
@@ -292,8 +324,14 @@ enum lane_word lane_go_on(struct lane *l, struct job *j)
         return LANE_STOP;
     pthread_mutex_lock(&l->lock);
     enum lane_word word = LANE_GO_ON;
+    uint64_t now = clock_now_ns();
+    if (j->undisturbed_until_ns && now >= j->undisturbed_until_ns) {
+        j->undisturbed_until_ns = 0;
+        decide(l);
+    }
     struct job *best = best_waiting(l, false);
-    if (j->yields && best && best->visitor->class < j->visitor->class) {
+    if (j->yields && best && class_now(l, best, now) < j->visitor->class) {
+        j->waits_since_ns = now;
         stop_running(l, j);
         line_up(l, j, true);
         l->paused++;

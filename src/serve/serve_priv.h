@@ -15,6 +15,8 @@ struct job {
     const struct visitor *visitor;
     bool pausable; /* its work calls lane_go_on() between steps */
     uint64_t queued_ns, begun_ns;
+    uint64_t waits_since_ns;       /* in the queue, for its turn or paused */
+    uint64_t undisturbed_until_ns; /* it waited so long that it is not paused before */
     enum { JOB_NEW, JOB_WAITS, JOB_RUNS, JOB_STRUCK } state;
     bool has_place;
     bool yields;   /* is to make room for somebody better */
@@ -32,6 +34,8 @@ struct lane {
     struct job *running;
     size_t n_waiting, n_running, n_places_taken;
     size_t n_inside; /* between lane_begin() and lane_end() */
+    uint64_t age_ns,
+        undisturbed_ns; /* who waits is a class better after the one, and then has the other for itself */
     uint64_t turn;
     struct {
         int64_t user;

@@ -275,6 +275,27 @@ class Calls(unittest.TestCase):
         with self.assertRaises(anthropic.BadRequestError):
             self.anthropic.messages.create(**{**ask, "tool_choice": {"type": "tool", "name": "nobody"}})
 
+    def test_whoever_types_goes_first(self):
+        """A conversation that ends with a tool's result is a program's: its answer is paused for a question, and is the same answer."""
+        server = Server("-m", DIR / "sighted", "--ctx", "2048", "--memory", "900", "--streams", "1")
+        self.addCleanup(server.stop)
+        client = openai.OpenAI(base_url=server.url + "/v1", api_key="any", max_retries=0, timeout=PATIENCE)
+        self.addCleanup(client.close)
+        ask = {"model": "sighted", "max_tokens": 1500, "temperature": 0, "reasoning_effort": "none"}
+        asked = {"role": "user", "content": "Look"}
+        call = {"role": "assistant", "content": None, "tool_calls": [
+            {"id": "1", "type": "function", "function": {"name": "switch", "arguments": '{"on": true}'}}]}
+        told = [asked, call, {"role": "tool", "tool_call_id": "1", "content": "done"}]
+        for messages, n_paused in ((told, 1), ([asked], 0)):
+            alone = client.chat.completions.create(messages=messages, **ask).choices[0].message.content
+            before = server.metric("answers_paused_total")
+            stream = client.chat.completions.create(messages=messages, stream=True, **ask)
+            words = [next(stream).choices[0].delta.content or ""]
+            client.chat.completions.create(messages=[{"role": "user", "content": "x"}], **{**ask, "max_tokens": 2})
+            words += [e.choices[0].delta.content or "" for e in stream if e.choices]
+            self.assertEqual("".join(words), alone)
+            self.assertEqual(server.metric("answers_paused_total") - before, n_paused)
+
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)

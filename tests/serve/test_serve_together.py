@@ -42,13 +42,12 @@ class Together(unittest.TestCase):
             c.join()
         self.assertEqual(got, alone)
 
-    def test_background_makes_room(self):
-        server = self.serve("--streams", "1")
-        chat = {"model": CHAT, "messages": [{"role": "user", "content": "Write a long letter. " + TEXT}], "max_tokens": 40,
-                "temperature": 1, "seed": 5}
+    def makes_room(self, server, chat, **class_of):
+        """An answer that is read as it is written is paused for a question that is typed meanwhile, and is the same answer."""
         alone = server.call("POST", "/v1/chat/completions", chat)[1]["choices"][0]["message"]["content"]
+        paused = server.metric("answers_paused_total")
         connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=serve_help.PATIENCE)
-        connection.request("POST", "/v1/chat/completions", json.dumps({**chat, "stream": True, "service_tier": "flex"}))
+        connection.request("POST", "/v1/chat/completions", json.dumps({**chat, "stream": True, **class_of}))
         response = connection.getresponse()
         first = response.readline()
         self.assertTrue(first.startswith(b"data: {"), first)
@@ -57,7 +56,14 @@ class Together(unittest.TestCase):
         connection.close()
         events = [json.loads(x[6:]) for x in lines if x.startswith(b"data: {")]
         self.assertEqual("".join(c["delta"].get("content") or "" for e in events for c in e["choices"]), alone)
-        self.assertEqual(server.metric("answers_paused_total"), 1)
+        return server.metric("answers_paused_total") - paused
+
+    def test_who_makes_room(self):
+        server = self.serve("--streams", "1")
+        asked = {"role": "user", "content": "Write a long letter. " + TEXT}
+        chat = {"model": CHAT, "messages": [asked], "max_tokens": 40, "temperature": 1, "seed": 5}
+        self.assertEqual(self.makes_room(server, chat, service_tier="flex"), 1)
+        self.assertEqual(self.makes_room(server, chat, service_tier="auto"), 0)
 
 
 if __name__ == "__main__":

@@ -333,6 +333,37 @@ static void test_who_gave_up_a_place_hides_no_other(void **state)
     lane_close(&f.lane);
 }
 
+/* However many better ones come: who waits long enough has its turn, undisturbed for a while, and only then makes room. */
+static void test_nobody_waits_for_ever(void **state)
+{
+    (void)state;
+    struct fixture f = { 0 };
+    struct client hold, back, list[3];
+    open_busy(&f, &hold, 64);
+    f.lane.age_ns = 100000000u; /* two of them: from background to interactive */
+    f.lane.undisturbed_ns = 400000000u;
+    begin(&back, &f, 'B', 1, SERVE_BACKGROUND);
+    wait_for(&f.lane, 1001);
+    usleep(250000);
+    for (size_t i = 0; i < 2; i++) {
+        begin(&list[i], &f, (char)('1' + i), 2 + (int64_t)i, SERVE_INTERACTIVE);
+        wait_for(&f.lane, 1002 + i);
+    }
+    let_go(&hold);
+    while (!atomic_load(&back.n_begun)) /* before those who came later */
+        usleep(500);
+    uint64_t t0 = clock_now_ns();
+    begin(&list[2], &f, '3', 4, SERVE_INTERACTIVE);
+    for (size_t i = 0; i < 3; i++)
+        pthread_join(list[i].thread, NULL); /* it is paused for them */
+    assert_true(clock_now_ns() - t0 > 200000000u);
+    let_go(&back);
+    assert_int_equal(back.st, KT_OK);
+    assert_int_equal(f.lane.paused, 1);
+    lane_close(&f.lane);
+    assert_string_equal(f.order, "B123");
+}
+
 /* Whoever is paused can leave, and is not waited for by a lane that closes. */
 static void test_paused_jobs_leave(void **state)
 {
@@ -376,6 +407,7 @@ int main(void)
         cmocka_unit_test(test_background_is_paused),
         cmocka_unit_test(test_a_place_is_given_up),
         cmocka_unit_test(test_who_gave_up_a_place_hides_no_other),
+        cmocka_unit_test(test_nobody_waits_for_ever),
         cmocka_unit_test(test_paused_jobs_leave),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
