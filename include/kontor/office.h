@@ -44,10 +44,9 @@ KT_API KT_MUST_CHECK enum kt_status kt_office_add(struct kt_matter *m, const cha
 
 /* Index one file that comes from elsewhere: the bytes of the file at 'source', which may be gone afterwards, as
  * the document 'path' (absolute, but it need not exist). The report says whether it was indexed, or why not. */
-KT_API KT_MUST_CHECK enum kt_status kt_office_put(struct kt_matter *m, const char *path,
-                                                  const char *source,
-                                                  const struct kt_add_options *opts,
-                                                  struct kt_add_report *out, struct kt_error *err);
+KT_API KT_MUST_CHECK enum kt_status
+kt_office_put(struct kt_matter *m, const char *path, const char *source,
+              const struct kt_add_options *opts, struct kt_add_report *out, struct kt_error *err);
 
 /* ---- asking ---------------------------------------------------------------------------------- */
 
@@ -65,8 +64,9 @@ struct kt_answer {
     bool supported; /* false: the files do not answer this; text says so, citations may be empty */
     struct kt_citation *citations;
     size_t n_citations;
-    size_t n_passages;    /* that the model was shown; fewer than asked for when its context is small */
-    double support_score; /* 0..1, what 'supported' was decided from */
+    size_t
+        n_passages; /* that the model was shown; fewer than asked for when its context is small */
+    double support_score;    /* 0..1, what 'supported' was decided from */
     double coverage, cosine; /* its witnesses (docs/ASK.md); cosine NAN without an embedder */
 };
 KT_API void kt_answer_deinit(struct kt_answer *a);
@@ -88,7 +88,20 @@ KT_API KT_MUST_CHECK enum kt_status kt_office_ask(struct kt_matter *m, const cha
                                                   const struct kt_ask_options *opts,
                                                   struct kt_answer *out, struct kt_error *err);
 
-/* Passages only. */
+/* ---- passages only --------------------------------------------------------------------------- */
+
+struct kt_find_options {
+    struct kt_engine *embedder; /* NULL: words only */
+    struct kt_engine *reranker; /* looks at the 32 best (or k) again and orders them; NULL: none */
+    enum kt_search_mode mode;
+    size_t k; /* 0: 10 */
+    struct kt_search_filter filter;
+    struct kt_explanation *explain; /* as in kontor/store.h; may be NULL */
+};
+KT_API KT_MUST_CHECK enum kt_status
+kt_office_find(struct kt_matter *m, const char *query, const struct kt_find_options *opts,
+               struct kt_hit **out, size_t *n, struct kt_error *err);
+/* The same without filters and reranker. */
 KT_API KT_MUST_CHECK enum kt_status
 kt_office_search(struct kt_matter *m, const char *query, enum kt_search_mode mode, size_t k,
                  struct kt_engine *embedder, struct kt_hit **out, size_t *n, struct kt_error *err);

@@ -46,7 +46,8 @@ KT_API KT_MUST_CHECK enum kt_status kt_matter_destroy(struct kt_store *s, const 
 #define KT_MATTER_ID_LEN 32
 struct kt_matter_info {
     char *name;
-    char id[KT_MATTER_ID_LEN + 1]; /* hex; random, for good: a matter made later with this name has another */
+    char id[KT_MATTER_ID_LEN +
+            1]; /* hex; random, for good: a matter made later with this name has another */
     uint64_t n_documents, n_chunks, bytes;
 };
 KT_API KT_MUST_CHECK enum kt_status kt_matter_list(struct kt_store *s, struct kt_matter_info **out,
@@ -150,7 +151,8 @@ KT_API KT_MUST_CHECK enum kt_status kt_matter_remove(struct kt_matter *m, const 
 /* The same, but the traces go later: when the matter is closed, with the next kt_matter_remove(), or, after a crash, when it
  * is next opened for writing. For removing many documents one by one: taking the traces out is a pass over the whole
  * matter (and needs as much memory as it is large), done once then. */
-KT_API KT_MUST_CHECK enum kt_status kt_matter_remove_deferred(struct kt_matter *m, const char *path, size_t *n_removed,
+KT_API KT_MUST_CHECK enum kt_status kt_matter_remove_deferred(struct kt_matter *m, const char *path,
+                                                              size_t *n_removed,
                                                               struct kt_error *err);
 /* Bytes [start, end) of a document's text; heap, terminated. For re-verifying a citation. */
 KT_API KT_MUST_CHECK enum kt_status kt_matter_text(struct kt_matter *m, int64_t doc_id,
@@ -161,10 +163,9 @@ KT_API KT_MUST_CHECK enum kt_status kt_matter_place(struct kt_matter *m, int64_t
                                                     size_t offset, struct kt_place *out,
                                                     struct kt_error *err);
 /* The blocks that have bytes of [start, end), in order, n_max of them at most. *out is the caller's to free(); none: NULL. */
-KT_API KT_MUST_CHECK enum kt_status kt_matter_blocks(struct kt_matter *m, int64_t doc_id,
-                                                     size_t start, size_t end, size_t n_max,
-                                                     struct kt_place **out, size_t *n,
-                                                     struct kt_error *err);
+KT_API KT_MUST_CHECK enum kt_status
+kt_matter_blocks(struct kt_matter *m, int64_t doc_id, size_t start, size_t end, size_t n_max,
+                 struct kt_place **out, size_t *n, struct kt_error *err);
 /* Keep the file that the document at 'path' was made of, sealed, with the document: replaced or removed with it, and unreadable
  * from then on. For what came by an upload; files in folders are not kept. KT_E_LIMIT: more than 64 MiB. KT_E_NOTFOUND. */
 KT_API KT_MUST_CHECK enum kt_status kt_matter_keep(struct kt_matter *m, const char *path,
@@ -185,13 +186,50 @@ KT_API KT_MUST_CHECK enum kt_status kt_matter_set_embedder(struct kt_matter *m, 
 
 enum kt_search_mode { KT_SEARCH_HYBRID, KT_SEARCH_LEXICAL, KT_SEARCH_DENSE };
 
+/* Which documents are looked at; NULL: any. All that is given must hold. The query itself may say the same things and more
+ * (src/store/syntax.h: from:weber type:pdf date:2024-01..2024-06 -draft). */
+struct kt_search_filter {
+    const char *type; /* "pdf", "mail", "word"; several with commas */
+    const char
+        *sender; /* part of a mail's From; what is attached to a mail has its sender and date */
+    const char *path; /* part of the path */
+    const char *since,
+        *until; /* "2024", "2024-03", "2024-03-12": the mail's date, else the file's last change; inclusive */
+};
+
+/* What a result was made of, for `--explain`. */
+struct kt_explained_term {
+    char *text;        /* as indexed; a phrase has spaces */
+    const char *kind;  /* "phrase", "word", "part", "similar", "stop" */
+    uint64_t n_chunks; /* that hold it */
+    double idf;
+};
+struct kt_explanation {
+    struct kt_explained_term *terms;
+    size_t n_terms;
+    char *filters;          /* in force, "" when none */
+    uint64_t n_let_through; /* documents, when there are filters */
+    uint64_t n_scored;      /* chunks whose BM25 was computed */
+    bool exact; /* false: chunks that hold only the commonest words were not looked at */
+    double lexical_share, dense_share, best_lexical, best_dense;
+};
+KT_API void kt_explanation_deinit(struct kt_explanation *x);
+
 struct kt_search_request {
-    const char *query; /* ordinary words; never FTS5 syntax */
+    const char *
+        query; /* words, "phrases", field:value, -word; what is none of these is words: never an error */
     const float
         *vector; /* [dim], L2-normalised; NULL: hybrid falls back to lexical, dense is KT_E_USAGE */
     size_t dim;
     enum kt_search_mode mode;
     size_t k; /* 0: 10 */
+    struct kt_search_filter filter;
+    struct kt_explanation
+        *explain; /* may be NULL; filled on success, the caller's to kt_explanation_deinit() */
+};
+
+struct kt_mark { /* bytes [start, end) of a text */
+    size_t start, end;
 };
 
 struct kt_hit {
@@ -201,14 +239,50 @@ struct kt_hit {
     char *text;  /* the chunk's text */
     size_t text_len;
     struct kt_place place;
-    double score;                      /* fused */
-    int lexical_rank, dense_rank;      /* from 1; 0: not found by that stage */
-    double lexical_score, dense_score; /* BM25 (larger is better), cosine; hybrid: the cosine also of a hit that
+    double score;                 /* fused */
+    int lexical_rank, dense_rank; /* from 1; 0: not found by that stage */
+    double lexical_score,
+        dense_score;       /* BM25 (larger is better), cosine; hybrid: the cosine also of a hit that
                                         only the words found, 0 when it has no vector */
+    struct kt_mark *marks; /* [n_marks] of text: the words that were asked for, in order, apart */
+    size_t n_marks;
+    double rerank_score; /* of a reranker that was asked (kontor/office.h); NAN: none was */
+    double *
+        term_scores; /* [explain->n_terms] each term's part of lexical_score; NULL unless explained */
 };
 KT_API KT_MUST_CHECK enum kt_status
 kt_matter_search(struct kt_matter *m, const struct kt_search_request *rq, struct kt_hit **out,
                  size_t *n, struct kt_error *err);
 KT_API void kt_hits_free(struct kt_hit *hits, size_t n);
+/* The query without filters and exclusions, for a model that makes its vector; heap, "" when nothing is left, NULL when out of
+ * memory. */
+KT_API char *kt_query_words(const char *query);
+
+/* ---- everything, not the best ---------------------------------------------------------------- */
+
+struct kt_document_line {
+    int64_t id;
+    char *path, *title, *format, *sender; /* title may be NULL; sender "" */
+    char date[11];                        /* of the mail, or of the file's last change */
+    uint32_t n_pages;
+};
+/* The documents that a filter and the filters of a query let through, by path. */
+KT_API KT_MUST_CHECK enum kt_status
+kt_matter_documents(struct kt_matter *m, const char *query, const struct kt_search_filter *filter,
+                    struct kt_document_line **out, size_t *n, struct kt_error *err);
+KT_API void kt_document_lines_free(struct kt_document_line *list, size_t n);
+
+/* Every place where 'phrase' stands in the documents that 'filter' lets through: one word or several in a row, up to folding and
+ * endings (a compound word that holds it is another word). In order of path and place. Complete: read from the index and
+ * the stored texts, nothing is estimated. *n_all: how many there are; the first n_max of them are in *out. */
+struct kt_mention {
+    int64_t doc_id;
+    size_t start, end; /* bytes of the document's text */
+    uint32_t page, para;
+};
+KT_API KT_MUST_CHECK enum kt_status
+kt_matter_mentions(struct kt_matter *m, const char *phrase, const struct kt_search_filter *filter,
+                   size_t n_max, struct kt_mention **out, size_t *n, uint64_t *n_all,
+                   struct kt_error *err);
 
 #endif

@@ -222,8 +222,8 @@ struct searching {
     struct call *call;
     struct kt_matter *matter;
     const char *query;
-    enum kt_search_mode mode;
-    size_t k;
+    struct kt_find_options options;
+    struct kt_explanation explanation;
     struct kt_hit *hits;
     size_t n_hits;
 };
@@ -232,8 +232,8 @@ static enum kt_status search(void *arg, struct kt_context *none, struct kt_error
 {
     (void)none;
     struct searching *s = arg;
-    return kt_office_search(s->matter, s->query, s->mode, s->k, desk_embed(s->call->desk), &s->hits,
-                            &s->n_hits, err);
+    s->options.embedder = desk_embed(s->call->desk);
+    return kt_office_find(s->matter, s->query, &s->options, &s->hits, &s->n_hits, err);
 }
 
 static json_t *place_json(json_t *j, const char *path, const char *title, const struct kt_place *p)
@@ -250,13 +250,40 @@ static json_t *place_json(json_t *j, const char *path, const char *title, const 
     return j;
 }
 
-static json_t *hit_json(const struct kt_hit *h)
+static json_t *hit_json(const struct kt_hit *h, const struct kt_explanation *x)
 {
+    json_t *marks = json_array();
+    for (size_t i = 0; i < h->n_marks; i++)
+        json_array_append_new(
+            marks, json_pack("[I,I]", (json_int_t)h->marks[i].start, (json_int_t)h->marks[i].end));
     json_t *j = json_pack("{s:I,s:o,s:f,s:{s:i,s:i,s:f,s:f}}", "document", (json_int_t)h->doc_id,
                           "text", text_json(h->text, h->text_len), "score", h->score, "stages",
                           "lexical_rank", h->lexical_rank, "dense_rank", h->dense_rank,
                           "lexical_score", h->lexical_score, "dense_score", h->dense_score);
+    json_object_set_new(j, "marks", marks);
+    json_t *terms = x && h->term_scores ? json_object() : NULL;
+    for (size_t i = 0; terms && i < x->n_terms; i++)
+        if (h->term_scores[i] > 0)
+            json_object_set_new(terms, x->terms[i].text, json_real(h->term_scores[i]));
+    if (terms)
+        json_object_set_new(json_object_get(j, "stages"), "terms", terms);
     return place_json(j, h->path, h->title, &h->place);
+}
+
+static json_t *explanation_json(const struct kt_explanation *x)
+{
+    json_t *terms = json_array();
+    for (size_t i = 0; i < x->n_terms; i++)
+        json_array_append_new(terms,
+                              json_pack("{s:o,s:s,s:I,s:f}", "term",
+                                        text_json(x->terms[i].text, strlen(x->terms[i].text)),
+                                        "kind", x->terms[i].kind, "chunks",
+                                        (json_int_t)x->terms[i].n_chunks, "idf", x->terms[i].idf));
+    return json_pack("{s:o,s:o,s:I,s:I,s:b,s:f,s:f,s:f,s:f}", "terms", terms, "filters",
+                     text_json(x->filters, strlen(x->filters)), "documents_let_through",
+                     (json_int_t)x->n_let_through, "chunks_scored", (json_int_t)x->n_scored,
+                     "exact", (int)x->exact, "lexical_weight", x->lexical_share, "dense_weight",
+                     x->dense_share, "best_lexical", x->best_lexical, "best_dense", x->best_dense);
 }
 
 static bool read_mode(struct call *c, enum kt_search_mode *out)
@@ -282,20 +309,30 @@ static bool read_mode(struct call *c, enum kt_search_mode *out)
 
 void handle_search(struct call *c)
 {
-    static const struct param PARAMS[] = { { "query", PARAM_USED, NULL, NULL },
-                                           { "k", PARAM_USED, NULL, NULL },
-                                           { "mode", PARAM_USED, NULL, NULL } };
+    static const struct param PARAMS[] = {
+        { "query", PARAM_USED, NULL, NULL },  { "k", PARAM_USED, NULL, NULL },
+        { "mode", PARAM_USED, NULL, NULL },   { "type", PARAM_USED, NULL, NULL },
+        { "from", PARAM_USED, NULL, NULL },   { "path", PARAM_USED, NULL, NULL },
+        { "since", PARAM_USED, NULL, NULL },  { "until", PARAM_USED, NULL, NULL },
+        { "explain", PARAM_USED, NULL, NULL }
+    };
     struct searching s = { .call = c };
+    struct kt_search_filter *f = &s.options.filter;
+    bool explain = false;
     int64_t k = 10;
     if (!params_check(c, PARAMS, ARRAY_LEN(PARAMS)) || !param_required(c, "query") ||
         !param_string(c, "query", &s.query) || !param_int(c, "k", 1, 100, &k) ||
-        !read_mode(c, &s.mode))
+        !param_string(c, "type", &f->type) || !param_string(c, "from", &f->sender) ||
+        !param_string(c, "path", &f->path) || !param_string(c, "since", &f->since) ||
+        !param_string(c, "until", &f->until) || !param_bool(c, "explain", &explain) ||
+        !read_mode(c, &s.options.mode))
         return;
-    s.k = (size_t)k;
+    s.options.k = (size_t)k;
+    s.options.explain = explain ? &s.explanation : NULL;
     struct kt_error err;
     struct visitor v = visitor_of(c);
     enum kt_status st = matter_take(&s.matter, c, &err);
-    if (!st && s.mode == KT_SEARCH_LEXICAL)
+    if (!st && s.options.mode == KT_SEARCH_LEXICAL)
         st = search(&s, NULL, &err);
     else if (!st)
         st = desk_with_embedder(c->desk, &v, search, &s, &err);
@@ -305,10 +342,14 @@ void handle_search(struct call *c)
     } else {
         json_t *hits = json_array();
         for (size_t i = 0; i < s.n_hits; i++)
-            json_array_append_new(hits, hit_json(&s.hits[i]));
-        reply_json(c, 200, json_pack("{s:o}", "hits", hits));
+            json_array_append_new(hits, hit_json(&s.hits[i], s.options.explain));
+        json_t *all = json_pack("{s:o}", "hits", hits);
+        if (explain)
+            json_object_set_new(all, "explain", explanation_json(&s.explanation));
+        reply_json(c, 200, all);
     }
     kt_hits_free(s.hits, s.n_hits);
+    kt_explanation_deinit(&s.explanation);
 }
 
 /* ---- ask ------------------------------------------------------------------------------------- */

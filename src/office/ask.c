@@ -76,31 +76,6 @@ static bool looks_german(struct span q)
 
 /* ---- retrieval ----------------------------------------------------------------------------- */
 
-enum kt_status kt_office_search(struct kt_matter *m, const char *query, enum kt_search_mode mode,
-                                size_t k, struct kt_engine *embedder, struct kt_hit **out,
-                                size_t *n, struct kt_error *err)
-{
-    struct kt_engine_info info = { 0 };
-    float *vector = NULL;
-    enum kt_status st = KT_OK;
-    *out = NULL;
-    *n = 0;
-    if (embedder && mode != KT_SEARCH_LEXICAL) {
-        kt_engine_info(embedder, &info);
-        vector = malloc(info.d_model * sizeof(*vector));
-        st = vector ? kt_embed_queries(embedder, NULL, &query, 1, vector, err)
-                    : kt_fail(err, KT_E_NOMEM, "out of memory for the question's vector");
-    }
-    if (!st) {
-        struct kt_search_request rq = {
-            .query = query, .vector = vector, .dim = info.d_model, .mode = mode, .k = k
-        };
-        st = kt_matter_search(m, &rq, out, n, err);
-    }
-    free(vector);
-    return st;
-}
-
 static void weigh_terms(struct ask *a)
 {
     struct span texts[RETRIEVE];

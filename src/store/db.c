@@ -144,12 +144,12 @@ static int give_key(sqlite3 *db, const uint8_t key[static KEY_BYTES])
     return rc;
 }
 
-/* cell_size_check: a damaged page is found when read. 64 KiB of negative cache_size units are KiB:
- * 16 MiB of pages. */
+/* cell_size_check: a damaged page is found when read. negative cache_size units are KiB: up to 48
+ * MiB of pages, decrypted, once searches have read so many; with 16 a search in a large matter decrypts its inner pages anew. */
 #define COMMON_SETTINGS                                                                            \
     "PRAGMA trusted_schema=OFF; PRAGMA cell_size_check=ON; PRAGMA secure_delete=ON; PRAGMA "       \
     "foreign_keys=ON;"                                                                             \
-    "PRAGMA synchronous=FULL; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-16384;"
+    "PRAGMA synchronous=FULL; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-49152;"
 
 static int settings(sqlite3 *db, enum kt_access access, bool create)
 {

@@ -341,7 +341,7 @@ enum kt_status kt_matter_rename(struct kt_matter *m, const char *from, const cha
     if (!st)
         m->scrub_pending = true;
     if (!st && n_taken)
-        vec_cache_drop(&m->vectors);
+        matter_forget(m);
     return st;
 }
 
@@ -380,7 +380,7 @@ enum kt_status kt_matter_set_embedder(struct kt_matter *m, const char *id, struc
     st = db_end(m, st, err);
     if (!st) {
         m->scrub_pending = true;
-        vec_cache_drop(&m->vectors);
+        matter_forget(m);
     }
     return st;
 }

@@ -21,6 +21,7 @@
 #include "base/files.h"
 #include "base/utf8.h"
 #include "store/home.h"
+#include "store/facts.h"
 #include "store/store_priv.h"
 #include "store/terms.h"
 
@@ -359,6 +360,8 @@ static enum kt_status open_found(struct kt_matter *m, struct kt_store *s, struct
     key_free(key);
     if (!st)
         st = originals_prepare(m, err);
+    if (!st)
+        st = facts_prepare(m, err);
     return st ? st : catch_up(m, err);
 }
 
@@ -468,7 +471,7 @@ void kt_matter_close(struct kt_matter *m)
         (void)0;
     if (m->db)
         sqlite3_close_v2(m->db);
-    vec_cache_drop(&m->vectors);
+    matter_forget(m);
     wordset_deinit(&m->words);
     if (m->lock_fd >= 0)
         close(m->lock_fd);

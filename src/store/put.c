@@ -8,6 +8,7 @@
 
 #include "base/size.h"
 #include "base/utf8.h"
+#include "store/facts.h"
 #include "store/index.h"
 #include "store/store_priv.h"
 
@@ -254,6 +255,8 @@ static enum kt_status put_all(struct kt_matter *m, const struct kt_doc_put *d, b
     if (!st)
         st = put_blocks(m, d, doc_id, err);
     if (!st)
+        st = facts_put(m, doc_id, d->format, (struct span){ d->text, d->text_len }, err);
+    if (!st)
         st = next_chunk_id(m, &first_chunk, err);
     if (!st && d->n_chunks)
         st = put_chunks(m, d, doc_id, first_chunk, err);
@@ -277,6 +280,6 @@ enum kt_status kt_matter_put(struct kt_matter *m, const struct kt_doc_put *d, st
     if (st)
         return st;
     m->scrub_pending = m->scrub_pending || replaced;
-    vec_cache_drop(&m->vectors);
+    matter_forget(m);
     return replaced ? originals_sweep(m, err) : KT_OK;
 }

@@ -17,22 +17,19 @@ enum {
     SIMILAR_COMMON_MIN = 5,
     SIMILAR_COMMON_PERCENT = 60, /* of the longer word */
     RANGE_PREFIX = 2,
+    PHRASE_BYTES = 4096,
 };
 
 struct query {
     struct kt_matter *m;
-    struct buf words;   /* "a" OR "b" ... */
-    struct buf stops;   /* the same, of stop words */
-    struct buf phrases; /* "a b" AND "c d" ... */
-    struct buf phrase;  /* the one being read */
-    size_t n_terms;
+    struct query_plan *plan;
     sqlite3_stmt *vocab, *range;
     bool vocab_failed;
 };
 
 /* No term holds a quotation mark (terms.c makes them of letters, digits and joiners), but this must
  * not depend on it. */
-static void append_quoted(struct buf *out, struct span s)
+void query_quote(struct buf *out, struct span s)
 {
     buf_append_char(out, '"');
     for (size_t i = 0; i < s.len; i++) {
@@ -44,19 +41,20 @@ static void append_quoted(struct buf *out, struct span s)
 }
 
 /* Each term once: typing a word twice does not make it twice as important. */
-static void append_or(struct query *q, struct buf *out, struct span term)
+static void add_term(struct query *q, struct span term, enum plan_kind kind)
 {
-    struct buf quoted = { 0 };
-    append_quoted(&quoted, term);
-    bool fits = !quoted.failed && q->n_terms < LIMIT_QUERY_TERMS;
-    if (fits && span_find(buf_span(out), buf_span(&quoted), 0) == SIZE_MAX) {
-        if (out->len)
-            buf_append_str(out, " OR ");
-        buf_append_span(out, buf_span(&quoted));
-        q->n_terms++;
-    }
-    out->failed = out->failed || quoted.failed;
-    buf_deinit(&quoted);
+    struct query_plan *p = q->plan;
+    if (p->n_read >= LIMIT_QUERY_TERMS || p->n == LIMIT_QUERY_TERMS || !term.len ||
+        term.len > LIMIT_TERM_BYTES)
+        return;
+    for (size_t i = 0; i < p->n; i++)
+        if (span_eq((struct span){ p->terms[i].text, p->terms[i].len }, term))
+            return;
+    struct plan_term *t = &p->terms[p->n++];
+    memcpy(t->text, term.ptr, term.len);
+    t->len = term.len;
+    t->kind = kind;
+    p->n_read++;
 }
 
 static bool in_vocabulary(void *ctx, const char *stem, size_t len)
@@ -77,7 +75,7 @@ static size_t add_parts(struct query *q, const struct term *t)
     for (size_t i = 0; i < n; i++) {
         char stem[COMPOUND_MAX_BYTES];
         memcpy(stem, t->word + parts[i].start, parts[i].len);
-        append_or(q, &q->words, (struct span){ stem, stem_word(stem, parts[i].len) });
+        add_term(q, (struct span){ stem, stem_word(stem, parts[i].len) }, PLAN_PART);
     }
     return n;
 }
@@ -171,13 +169,13 @@ static void add_similar(struct query *q, const struct term *t)
     }
     for (size_t i = 0; i < SIMILAR_MAX; i++)
         if (best[i].len)
-            append_or(q, &q->words, (struct span){ best[i].term, best[i].len });
+            add_term(q, (struct span){ best[i].term, best[i].len }, PLAN_SIMILAR);
 }
 
 static void add_word(void *ctx, const struct term *t)
 {
     struct query *q = ctx;
-    append_or(q, t->stop ? &q->stops : &q->words, (struct span){ t->ptr, t->len });
+    add_term(q, (struct span){ t->ptr, t->len }, t->stop ? PLAN_STOP : PLAN_WORD);
     if (!t->word || t->stop)
         return;
     size_t n_parts = add_parts(q, t);
@@ -187,24 +185,26 @@ static void add_word(void *ctx, const struct term *t)
 
 static void add_phrase_term(void *ctx, const struct term *t)
 {
-    struct query *q = ctx;
-    if (t->same_place || q->n_terms >= LIMIT_QUERY_TERMS)
+    struct buf *phrase = ctx;
+    if (t->same_place)
         return;
-    if (q->phrase.len)
-        buf_append_char(&q->phrase, ' ');
-    buf_append(&q->phrase, t->ptr, t->len);
-    q->n_terms++;
+    if (phrase->len)
+        buf_append_char(phrase, ' ');
+    buf_append(phrase, t->ptr, t->len);
+}
+
+void query_phrase(struct buf *out, struct span text)
+{
+    terms_each(text, add_phrase_term, out);
 }
 
 static void add_phrase(struct query *q, struct span text)
 {
-    buf_clear(&q->phrase);
-    terms_each(text, add_phrase_term, q);
-    if (!q->phrase.len)
+    struct query_plan *p = q->plan;
+    if (p->n_phrases == PLAN_PHRASES)
         return;
-    if (q->phrases.len)
-        buf_append_str(&q->phrases, " AND ");
-    append_quoted(&q->phrases, buf_span(&q->phrase));
+    query_phrase(&p->phrases[p->n_phrases], span_sub(text, 0, PHRASE_BYTES));
+    p->n_phrases += p->phrases[p->n_phrases].len > 0;
 }
 
 /* The length of a quotation mark at s[at], 0 if there is none. */
@@ -244,42 +244,41 @@ static void read_query(struct query *q, struct span s)
     }
 }
 
-static void write_expression(struct query *q, struct buf *out)
+/* Stop words count only when there is nothing else. */
+static void drop_stops(struct query_plan *p)
 {
-    const struct buf *words = q->words.len || q->phrases.len ? &q->words : &q->stops;
-    if (!q->phrases.len) {
-        buf_append_span(out, buf_span(words));
-        return;
-    }
-    buf_printf(out, "(%.*s)", (int)q->phrases.len, q->phrases.ptr);
-    /* the phrases decide who is in; the words beside them only help the order */
-    if (words->len)
-        buf_printf(out, " AND ((%.*s) OR %.*s)", (int)q->phrases.len, q->phrases.ptr,
-                   (int)words->len, words->ptr);
+    size_t n = 0;
+    for (size_t i = 0; i < p->n; i++)
+        if (p->terms[i].kind != PLAN_STOP)
+            p->terms[n++] = p->terms[i];
+    if (n || p->n_phrases)
+        p->n = n;
 }
 
-enum kt_status query_build(struct kt_matter *m, struct span query, struct buf *out,
-                           struct kt_error *err)
+enum kt_status query_plan(struct query_plan *out, struct kt_matter *m, struct span query,
+                          struct kt_error *err)
 {
-    struct query q = { .m = m };
+    memset(out, 0, sizeof(*out));
+    struct query q = { .m = m, .plan = out };
     enum kt_status st = db_prepare(&q.vocab, m, "SELECT 1 FROM words WHERE stem = ?1", err);
     if (!st)
         st = db_prepare(&q.range, m, "SELECT stem FROM words WHERE stem >= ?1 AND stem < ?2", err);
-    if (st) {
-        sqlite3_finalize(q.vocab);
-        return st;
+    if (!st) {
+        read_query(&q, span_sub(query, 0, LIMIT_QUERY_BYTES));
+        drop_stops(out);
+        if (q.vocab_failed)
+            st = db_fail(m, "read the vocabulary", err);
     }
-    read_query(&q, span_sub(query, 0, LIMIT_QUERY_BYTES));
-    write_expression(&q, out);
-    if (q.vocab_failed)
-        st = db_fail(m, "read the vocabulary", err);
-    else if (q.words.failed || q.stops.failed || q.phrases.failed || q.phrase.failed || out->failed)
-        st = kt_fail(err, KT_E_NOMEM, "store: out of memory for a query");
+    for (size_t i = 0; i < PLAN_PHRASES && !st; i++)
+        if (out->phrases[i].failed)
+            st = kt_fail(err, KT_E_NOMEM, "store: out of memory for a query");
     sqlite3_finalize(q.vocab);
     sqlite3_finalize(q.range);
-    buf_deinit(&q.words);
-    buf_deinit(&q.stops);
-    buf_deinit(&q.phrases);
-    buf_deinit(&q.phrase);
     return st;
+}
+
+void query_plan_deinit(struct query_plan *p)
+{
+    for (size_t i = 0; i < PLAN_PHRASES; i++)
+        buf_deinit(&p->phrases[i]);
 }

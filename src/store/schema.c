@@ -3,6 +3,7 @@
  *   documents      one row a file, also those skipped or failed, with the reason
  *   segments       a document's text in pieces of SEGMENT_BYTES, so that slices are quick
  *   blocks         offset -> page, paragraph, box
+ *   mails          sender, recipients and day of a message, for filters (facts.c; made later in matters of earlier versions)
  *   chunks         the units of search; 'parts' holds the compound parts given to the index,
  * because taking a row out of a contentless index needs exactly the words that were put in terms
  * FTS5 index over the chunks, without a copy of the text; rowid = chunks.id vectors        a
@@ -42,6 +43,9 @@ const char schema_sql[] =
     "  first_chunk INTEGER NOT NULL, n INTEGER NOT NULL, q BLOB NOT NULL);"
     "CREATE TABLE vectors_exact("
     "  chunk_id INTEGER PRIMARY KEY REFERENCES chunks(id) ON DELETE CASCADE, v BLOB NOT NULL);"
+    "CREATE TABLE mails("
+    "  doc_id INTEGER PRIMARY KEY REFERENCES documents(id) ON DELETE CASCADE,"
+    "  sender TEXT NOT NULL, recipients TEXT NOT NULL, date TEXT NOT NULL);"
     "CREATE VIRTUAL TABLE terms USING fts5(body, parts, content='', tokenize='kontor');"
     "CREATE TABLE words(stem TEXT PRIMARY KEY, n INTEGER NOT NULL) WITHOUT ROWID;"
     "INSERT INTO terms(terms, rank) VALUES('secure-delete', 1);";

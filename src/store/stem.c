@@ -36,8 +36,11 @@ size_t stem_word(char *w, size_t len)
         len -= 2;
     else if (ends(w, len, "e"))
         len -= 1;
-    else if (ends(w, len, "s") && takes_s(w[len - 2]))
-        len -= 1;
+    else if (ends(w, len, "s") && takes_s(w[len - 2])) {
+        len -= 1; /* and what the word loses without it: Mieters and Mieter, lenders and lender, systems and system */
+        if (len >= 5 && (ends(w, len, "er") || ends(w, len, "en") || ends(w, len, "em")))
+            len -= 2;
+    }
     if (len >= 4 && w[len - 1] == 'y')
         w[len - 1] = 'i'; /* policy -> polici */
     return len;

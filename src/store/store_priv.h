@@ -17,6 +17,7 @@
 #include "kontor/store.h"
 #include "store/keys.h"
 #include "store/limits.h"
+#include "store/score.h"
 #include "store/vectors.h"
 #include "store/wordset.h"
 
@@ -40,10 +41,20 @@ struct kt_matter {
     bool has_originals; /* the table is there */
     struct kernels kernels;
     struct vec_cache vectors;
+    struct df_cache counts;
+    struct scorer *scorer;      /* of the search that is running */
+    bool has_score, has_counts; /* score.c has prepared the connection */
     struct wordset
         words; /* hashes of the matter's terms, for splitting compounds; loaded by the first put */
     bool words_loaded;
 };
+
+/* What is remembered of the index; to be called after every change. */
+static inline void matter_forget(struct kt_matter *m)
+{
+    vec_cache_drop(&m->vectors);
+    df_cache_drop(&m->counts);
+}
 
 /* ---- db.c ---- */
 /* Open 'path' with our settings. create: make file and schema; else the file must exist. */

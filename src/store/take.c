@@ -136,7 +136,7 @@ enum kt_status kt_matter_remove_deferred(struct kt_matter *m, const char *path, 
     free(prefix);
     if (st)
         return st;
-    vec_cache_drop(&m->vectors);
+    matter_forget(m);
     wordset_deinit(&m->words);
     m->words_loaded = false;
     *n_removed = n;

@@ -28,13 +28,16 @@ struct run {
     size_t len;
     enum run_kind kind;
     char joiner; /* before this run; 0 for the first of a cluster */
+    size_t start, end;
 };
 
 struct piece { /* a cluster once it is past */
     char text[LIMIT_TERM_BYTES];
-    size_t len;
+    size_t len, start;
     enum run_kind kind;
     bool single;
+    bool
+        after_space; /* one space, and nothing else, stands between the cluster before and this one */
 };
 
 struct scanner {
@@ -49,8 +52,11 @@ struct scanner {
     struct piece past[HISTORY]; /* past[0] is the nearest */
     size_t n_past;              /* how many of them stand close before what comes now */
     bool section;               /* a § stands just before what comes now */
+    size_t gap;                 /* characters since the last cluster; all of them spaces? */
+    bool gap_spaces;
     char iban[IBAN_MAX + 1];
-    size_t iban_len;
+    size_t iban_len, iban_start;
+    size_t from, to; /* the bytes that what is handed out next was made of */
 };
 
 /* ---- characters ---- */
@@ -142,6 +148,8 @@ static void emit(struct scanner *sc, const char *ptr, size_t len, bool same_plac
         return;
     sc->fn(sc->ctx, &(struct term){ .ptr = ptr,
                                     .len = MIN(len, (size_t)LIMIT_TERM_BYTES),
+                                    .start = sc->from,
+                                    .end = sc->to,
                                     .same_place = same_place });
 }
 
@@ -159,12 +167,16 @@ static void emit_word(struct scanner *sc, const char *folded, size_t len, bool s
                                     .len = stem_len,
                                     .word = word,
                                     .word_len = len,
+                                    .start = sc->from,
+                                    .end = sc->to,
                                     .same_place = same_place,
                                     .stop = is_stopword(word, len) });
 }
 
 static void emit_run(struct scanner *sc, const struct run *r)
 {
+    sc->from = r->start;
+    sc->to = r->end;
     if (r->kind == RUN_ALPHA)
         emit_word(sc, r->text, r->len, false);
     else
@@ -282,6 +294,7 @@ static void written_date(struct scanner *sc)
     char date[16];
     size_t n =
         write_date(date, number(year->text, 4), month_of(month), number(day->text, day->len));
+    sc->from = sc->past[1].start;
     emit(sc, date, n, true);
 }
 
@@ -305,6 +318,7 @@ static void file_number(struct scanner *sc)
     int n = snprintf(whole, sizeof(whole), "%.*s%.*s%.*s/%.*s", (int)chamber->len, chamber->text,
                      (int)reg->len, reg->text, (int)sc->runs[0].len, sc->runs[0].text,
                      (int)sc->runs[1].len, sc->runs[1].text);
+    sc->from = chamber->start;
     emit(sc, whole, (size_t)n, true);
 }
 
@@ -334,16 +348,53 @@ static void grouped_iban(struct scanner *sc)
         ascii = ascii && (unsigned char)r->text[i] < 0x80;
     bool head = ascii && r->len == 4 && r->kind == RUN_MIXED && r->text[0] >= 'a' &&
                 r->text[1] >= 'a' && r->text[2] <= '9' && r->text[3] <= '9';
-    if (head)
+    if (head) {
         sc->iban_len = 0;
-    else if (!sc->iban_len || !ascii || r->len > 4 || sc->iban_len + r->len > IBAN_MAX ||
-             sc->iban_len % 4)
+        sc->iban_start = r->start;
+    } else if (!sc->iban_len || !ascii || r->len > 4 || sc->iban_len + r->len > IBAN_MAX ||
+               sc->iban_len % 4)
         return (void)(sc->iban_len = 0);
     memcpy(sc->iban + sc->iban_len, r->text, r->len);
     sc->iban_len += r->len;
     bool german = sc->iban_len == 22 && sc->iban[0] == 'd' && sc->iban[1] == 'e';
-    if (german || (sc->iban_len >= 15 && iban_rest(sc->iban, sc->iban_len) == 1))
+    if (german || (sc->iban_len >= 15 && iban_rest(sc->iban, sc->iban_len) == 1)) {
+        sc->from = sc->iban_start;
         emit(sc, sc->iban, sc->iban_len, true);
+    }
+}
+
+/* "1 234,56": groups of three with one space between them, before a group with decimals. Without decimals it may be two
+ * numbers. */
+static void spaced_amount(struct scanner *sc)
+{
+    const struct run *r = sc->runs;
+    if (sc->n_runs != 2 || !all_digits(sc) || r[0].len != 3 || r[1].len != 2 || !sc->n_past ||
+        (r[1].joiner != ',' && r[1].joiner != '.') || sc->gap != 1 || !sc->gap_spaces)
+        return;
+    size_t n =
+        0; /* groups before this one, the nearest first; the last may be shorter than three digits */
+    while (n < sc->n_past && sc->past[n].kind == RUN_DIGIT && sc->past[n].len <= 3) {
+        n++;
+        if (sc->past[n - 1].len < 3 || !sc->past[n - 1].after_space)
+            break;
+    }
+    if (!n)
+        return;
+    char whole[16]; /* 3 + 3 + 3 digits, a point, 2 more */
+    size_t len = 0;
+    sc->from = sc->past[n - 1].start;
+    while (n--) {
+        memcpy(whole + len, sc->past[n].text, sc->past[n].len);
+        len += sc->past[n].len;
+    }
+    memcpy(whole + len, r[0].text, 3);
+    len += 3;
+    if (memcmp(r[1].text, "00", 2) != 0) {
+        whole[len++] = '.';
+        memcpy(whole + len, r[1].text, 2);
+        len += 2;
+    }
+    emit(sc, whole, len, true);
 }
 
 /* ---- clusters ---- */
@@ -376,8 +427,17 @@ static void remember(struct scanner *sc, const char *text, size_t len, enum run_
     p->text[MIN(len, sizeof(p->text) - 1)] = 0;
     p->len = len;
     p->kind = kind;
+    p->start = sc->runs[0].start;
     p->single = sc->n_runs == 1;
+    p->after_space = sc->gap == 1 && sc->gap_spaces;
     sc->n_past = MIN(sc->n_past + 1, (size_t)HISTORY);
+}
+
+/* What comes next is made of the whole cluster. */
+static void of_cluster(struct scanner *sc)
+{
+    sc->from = sc->runs[0].start;
+    sc->to = sc->runs[sc->n_runs - 1].end;
 }
 
 static void emit_value_or_runs(struct scanner *sc, const char *joined, size_t joined_len,
@@ -385,6 +445,7 @@ static void emit_value_or_runs(struct scanner *sc, const char *joined, size_t jo
 {
     char value[LIMIT_TERM_BYTES];
     size_t n = 0;
+    of_cluster(sc);
     if (sc->n_runs > 1 && all_digits(sc)) {
         n = cluster_date(sc, value);
         if (n) {
@@ -400,6 +461,7 @@ static void emit_value_or_runs(struct scanner *sc, const char *joined, size_t jo
     }
     for (size_t i = 0; i < sc->n_runs; i++)
         emit_run(sc, &sc->runs[i]);
+    of_cluster(sc);
     if (sc->n_runs > 1 && kind == RUN_ALPHA)
         emit_word(sc, joined, joined_len, true);
     else if (sc->n_runs > 1)
@@ -420,17 +482,25 @@ static void end_cluster(struct scanner *sc)
         emit(sc, section, sc->runs[0].len + 2, true);
     }
     written_date(sc);
+    of_cluster(sc);
     file_number(sc);
+    of_cluster(sc);
     grouped_iban(sc);
+    of_cluster(sc);
+    spaced_amount(sc);
     remember(sc, joined + 2, len, kind);
     sc->section = false;
     sc->n_runs = 0;
+    sc->gap = 0;
+    sc->gap_spaces = true;
 }
 
 /* What stands between two clusters: spaces and a point or comma keep them neighbours, anything else
  * does not. */
 static void between(struct scanner *sc, enum char_kind k, int32_t cp)
 {
+    sc->gap++;
+    sc->gap_spaces = sc->gap_spaces && k == CH_SPACE;
     if (k == CH_SPACE || k == CH_IGNORE)
         return;
     sc->iban_len = 0;
@@ -445,7 +515,7 @@ static void between(struct scanner *sc, enum char_kind k, int32_t cp)
 static void read_run(struct scanner *sc, char joiner)
 {
     struct run *r = &sc->runs[sc->n_runs++];
-    *r = (struct run){ .joiner = joiner };
+    *r = (struct run){ .joiner = joiner, .start = sc->at };
     bool letters = false, digits = false;
     while (sc->at < sc->s.len) {
         int32_t cp;
@@ -466,7 +536,7 @@ static void read_run(struct scanner *sc, char joiner)
             letters = letters || k == CH_LETTER;
             digits = digits || k == CH_DIGIT;
         }
-        sc->at = next;
+        sc->at = r->end = next;
     }
     /* "½" and "²" are numbers to Unicode but not to arithmetic */
     bool plain = digits && !letters;
@@ -488,8 +558,10 @@ static bool joined_on(const struct scanner *sc)
     return is_word_char(peek(sc, sc->at + 1, &cp, &n));
 }
 
-static void ideograph(struct scanner *sc, int32_t cp)
+static void ideograph(struct scanner *sc, int32_t cp, size_t n)
 {
+    sc->from = sc->at;
+    sc->to = sc->at + n;
     char folded[FOLD_MAX_BYTES];
     emit(sc, folded, fold_char(folded, cp), false);
     sc->n_past = 0;
@@ -512,7 +584,7 @@ void terms_each(struct span text, term_fn fn, void *ctx)
             continue;
         }
         if (k == CH_IDEOGRAPH)
-            ideograph(&sc, cp);
+            ideograph(&sc, cp, n);
         else
             between(&sc, k, cp);
         sc.at += n;

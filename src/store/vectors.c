@@ -222,17 +222,21 @@ static void offer(struct vec_hit *heap, size_t *n, size_t cap, struct vec_hit h)
     }
 }
 
-static void scan(const struct kt_matter *m, const int8_t *query, struct vec_hit *heap, size_t *n,
-                 size_t cap)
+static void scan(const struct kt_matter *m, const int8_t *query, const struct allowed *allowed,
+                 struct vec_hit *heap, size_t *n, size_t cap)
 {
     const struct vec_cache *c = &m->vectors;
     int32_t dots[SCAN_BLOCK];
     for (size_t at = 0; at < c->n; at += SCAN_BLOCK) {
         size_t count = MIN(c->n - at, (size_t)SCAN_BLOCK);
         m->kernels.scan_i8(dots, c->q + at * c->dim, query, c->dim, count);
-        for (size_t i = 0; i < count; i++)
-            offer(heap, n, cap,
-                  (struct vec_hit){ c->chunk_id[at + i], (float)dots[i] * c->scale[at + i] });
+        for (size_t i = 0; i < count; i++) {
+            struct vec_hit h = { c->chunk_id[at + i], (float)dots[i] * c->scale[at + i] };
+            if (*n == cap && !better(&h, &heap[0]))
+                continue;
+            if (allowed_has(allowed, h.chunk_id))
+                offer(heap, n, cap, h);
+        }
     }
 }
 
@@ -279,7 +283,8 @@ enum kt_status vec_cosines(struct kt_matter *m, const float *v, size_t dim, stru
 }
 
 enum kt_status vec_search(struct kt_matter *m, const float *v, size_t dim, size_t n_max,
-                          struct vec_hit **out, size_t *n, struct kt_error *err)
+                          const struct allowed *allowed, struct vec_hit **out, size_t *n,
+                          struct kt_error *err)
 {
     *out = NULL;
     *n = 0;
@@ -294,7 +299,7 @@ enum kt_status vec_search(struct kt_matter *m, const float *v, size_t dim, size_
     } else if (cap) {
         float scale; /* of the query: the same for all, so it does not change the order */
         vec_quantize(query, &scale, v, dim);
-        scan(m, query, heap, n, cap);
+        scan(m, query, allowed, heap, n, cap);
         st = vec_cosines(m, v, dim, heap, *n, err);
     }
     free(query);

@@ -15,6 +15,7 @@
 
 struct kt_matter;
 struct kt_doc_put;
+struct allowed;
 
 struct vec_cache {
     bool loaded;
@@ -37,10 +38,10 @@ void vec_quantize(int8_t *q, float *scale, const float *v, size_t dim);
  * consecutive. */
 KT_MUST_CHECK enum kt_status vec_store(struct kt_matter *m, int64_t doc_id, int64_t first_chunk,
                                        const struct kt_doc_put *d, struct kt_error *err);
-/* The best *n <= n_max vectors for v [dim], best first, equal ones by chunk id; *out is heap. */
+/* The best *n <= n_max vectors among the chunks allowed for v [dim], best first, equal ones by chunk id; *out is heap. */
 KT_MUST_CHECK enum kt_status vec_search(struct kt_matter *m, const float *v, size_t dim,
-                                        size_t n_max, struct vec_hit **out, size_t *n,
-                                        struct kt_error *err);
+                                        size_t n_max, const struct allowed *allowed,
+                                        struct vec_hit **out, size_t *n, struct kt_error *err);
 
 /* The exact cosine of each hit's chunk; 0 for one that has no vector. */
 KT_MUST_CHECK enum kt_status vec_cosines(struct kt_matter *m, const float *v, size_t dim,
