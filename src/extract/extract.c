@@ -128,7 +128,7 @@ static enum kt_status result_document(struct document *out, struct span in, enum
     const char *what;
     if (!wire_get_document(in, s->output_bytes, out, &what))
         return result_bad(name, what, err);
-    if (format == DOC_SCAN)
+    if (format == DOC_SCAN || format == DOC_ATTACHED)
         format = DOC_PDF;
     bool as_asked =
         format == DOC_PACKAGE ? doc_format_is_package(out->format) : out->format == format;
@@ -176,7 +176,7 @@ static enum kt_status worker_run(struct buf *out, const struct settings *s, char
     return child_run(out, &c, err);
 }
 
-/* One worker, on the file (DOC_SCAN: on its page 'page'). */
+/* One worker, on the file (DOC_SCAN: on its page 'page'; DOC_ATTACHED: for its file of that number). */
 static enum kt_status extract_once(struct document *out, int fd, enum doc_format format,
                                    uint32_t page, uint32_t *n_pages, const struct settings *s,
                                    const char *name, struct kt_error *err)
@@ -245,6 +245,37 @@ static enum kt_status extract_scan(struct document *out, int fd, uint32_t n_page
     return st;
 }
 
+/* The bytes of what is inside a PDF, whose names its document has; each in a worker of its own. One that cannot be taken out
+ * stays empty. */
+static enum kt_status extract_attached(struct document *out, int fd, const struct settings *s,
+                                       const char *name, struct kt_error *err)
+{
+    size_t total = 0;
+    for (size_t i = 0; i < out->n_parts; i++) {
+        struct document d = { 0 };
+        uint32_t none;
+        if (lseek(fd, 0, SEEK_SET) != 0)
+            return kt_fail_errno(err, errno, "%s: cannot be read", name);
+        enum kt_status st =
+            extract_once(&d, fd, DOC_ATTACHED, (uint32_t)i + 1, &none, s, name, err);
+        if (st && !is_of_the_page(st))
+            return st;
+        if (!st && d.n_parts == 1) {
+            struct doc_part *from = &d.parts[0], *to = &out->parts[i];
+            free(to->ptr);
+            to->ptr = from->ptr;
+            to->len = from->len;
+            from->ptr = NULL;
+            total += to->len;
+        }
+        document_deinit(&d);
+        if (total > PARTS_BYTES_MAX)
+            return refusal_fail(err, name,
+                                &(struct refusal){ REASON_PARTS, PARTS_BYTES_MAX, i + 1 });
+    }
+    return KT_OK;
+}
+
 static enum kt_status extract_open(struct document *out, int fd, const struct stat *file,
                                    const struct settings *s, const char *name, struct kt_error *err)
 {
@@ -253,7 +284,13 @@ static enum kt_status extract_open(struct document *out, int fd, const struct st
     enum kt_status st = input_detect(&format, fd, file, name, err);
     if (!st)
         st = extract_once(out, fd, format, 0, &n_pages, s, name, err);
-    return st && n_pages ? extract_scan(out, fd, n_pages, s, name, err) : st;
+    if (st && n_pages)
+        return extract_scan(out, fd, n_pages, s, name, err);
+    if (!st && format == DOC_PDF)
+        st = extract_attached(out, fd, s, name, err);
+    if (st)
+        document_deinit(out);
+    return st;
 }
 
 enum kt_status extract_file(struct document *out, const char *path,

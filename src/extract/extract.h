@@ -61,6 +61,7 @@ enum doc_format {
     DOC_CSV,      /* a table as text                         */
     DOC_PACKAGE,  /* a ZIP file before the worker has looked inside; no document ever is of it */
     DOC_SCAN, /* one page of a PDF file whose text must be recognised; its document is a DOC_PDF */
+    DOC_ATTACHED, /* one file inside a PDF file; its document is a DOC_PDF with that part */
 };
 const char *doc_format_name(enum doc_format f);
 /* What a ZIP file may turn out to be: DOC_DOCX to DOC_ZIP. */
@@ -115,7 +116,7 @@ KT_MUST_CHECK enum kt_status extract_memory(struct document *out, const char *na
 
 /* What the walls around the worker are on this machine, tried out by attempts to break them. For
  * `kontor doctor`. */
-enum { SANDBOX_PROBES = 14 };
+enum { SANDBOX_PROBES = 16 };
 struct extract_sandbox_report {
     int landlock_abi; /* 0: this kernel has no Landlock; the system-call filter alone keeps files
                          away */

@@ -31,6 +31,8 @@ const char *const sandbox_probe_names[SANDBOX_PROBES] = {
     "pdftotext: create a file",
     "pdftotext: open a socket",
     "pdftotext: execute another program",
+    "pdfdetach: create a file",
+    "pdfdetach: write to a file that is there",
 };
 
 static char probe_program[64]; /* the pointer the filter knows; its content changes after the walls
@@ -47,6 +49,7 @@ static bool attempt(size_t i, int sock)
         return open("/etc/passwd", O_RDONLY) >= 0;
     case 1:
     case 11:
+    case 14:
         return open("/tmp/kontor-probe", O_WRONLY | O_CREAT, 0600) >= 0;
     case 2:
     case 12:
@@ -66,6 +69,8 @@ static bool attempt(size_t i, int sock)
     case 9:
         return mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) !=
                MAP_FAILED;
+    case 15:
+        return open("/dev/full", O_WRONLY) >= 0;
     default:
         memcpy(probe_program, name, sizeof(name));
         return execve(probe_program, argv, NULL) == 0; /* on success the exit status is true's: 0 */
@@ -76,17 +81,22 @@ static bool attempt(size_t i, int sock)
 static bool probe_denied(size_t i)
 {
     int sock = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool reopen_out = i >= 14;
     pid_t pid = fork();
     if (pid == 0) {
+        int fds[2];
+        if (reopen_out && (pipe(fds) != 0 || dup2(fds[1], STDOUT_FILENO) < 0))
+            _exit(0);
         struct walls w = {
             .kind = i < 10 ? WALLS_PARSER : WALLS_PROGRAM,
             .program = probe_program,
             .readable = pdf_readable,
+            .reopen_out = reopen_out,
         };
         struct walls_state state;
         struct walls_failure why;
         if (!walls_up(&w, &state, &why))
-            _exit(2);
+            _exit(reopen_out ? 1 : 2); /* without Landlock that program is never started */
         _exit(attempt(i, sock) ? 0 : 1);
     }
     if (sock >= 0)

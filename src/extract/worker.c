@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/size.h"
+#include "extract/attached.h"
 #include "extract/ocr.h"
 #include "extract/tree.h"
 #include "sandbox/child.h"
@@ -27,7 +28,7 @@ struct job {
     enum doc_format format;
     size_t max_text;
     struct walls walls;
-    uint32_t page; /* of a DOC_SCAN, from 1 */
+    uint32_t page; /* of a DOC_SCAN, from 1; of a DOC_ATTACHED its number */
     bool self_test;
 };
 
@@ -43,7 +44,7 @@ static bool job_parse(struct job *j, int argc, char **argv)
     if (argc == 2 && strcmp(argv[1], "--self-test") == 0)
         return j->self_test = true;
     uint64_t format, text, memory, cpu, page;
-    if (argc != 6 || !worker_number(argv[1], DOC_SCAN, &format) ||
+    if (argc != 6 || !worker_number(argv[1], DOC_ATTACHED, &format) ||
         !worker_number(argv[2], SIZE_MAX / 4, &text) ||
         !worker_number(argv[3], SIZE_MAX / 4, &memory) || !worker_number(argv[4], 1000000, &cpu) ||
         !worker_number(argv[5], PAGES_MAX, &page))
@@ -154,15 +155,19 @@ static void prepare(enum doc_format format)
 
 /* The programs a document needs, started before the walls go up. */
 struct programs {
-    struct program_run text; /* whose output is read */
-    struct program_run draw; /* whose output the other one reads */
+    struct program_run text;     /* whose output is read */
+    struct program_run draw;     /* whose output the other one reads */
+    struct program_run attached; /* of a PDF: what is inside it */
 };
 
 static bool programs_start(struct programs *p, const struct job *j, struct refusal *why)
 {
     *p = (struct programs){ .draw.pid = -1 };
     if (j->format == DOC_PDF)
-        return pdf_start(&p->text, &j->walls, why);
+        return pdf_start(&p->text, &j->walls, why) &&
+               attached_start(&p->attached, &j->walls, 0, why);
+    if (j->format == DOC_ATTACHED)
+        return attached_start(&p->attached, &j->walls, j->page, why);
     if (j->format == DOC_PICTURE)
         return ocr_start(&p->text, &j->walls, WORKER_INPUT_FD, why);
     if (j->format != DOC_SCAN)
@@ -177,8 +182,12 @@ static bool programs_start(struct programs *p, const struct job *j, struct refus
 static void document_read(struct programs *p, const struct job *j, struct builder *b)
 {
     struct buf in = { 0 };
-    if (j->format == DOC_PDF)
+    if (j->format == DOC_PDF) {
         pdf_pump(&p->text, b);
+        if (builder_ok(b))
+            attached_list(&p->attached, b);
+    } else if (j->format == DOC_ATTACHED)
+        attached_take(&p->attached, b);
     else if (j->format == DOC_PICTURE || j->format == DOC_SCAN)
         ocr_pump(&p->text, b, j->format == DOC_SCAN ? OCR_DPI : 0);
     else if (input_read(&in, b))
@@ -204,7 +213,8 @@ static int run(const struct job *j)
     builder_init(&b, j->max_text);
     document_read(&programs, j, &b);
     struct document d;
-    enum doc_format format = j->format == DOC_SCAN ? DOC_PDF : j->format;
+    bool of_a_pdf = j->format == DOC_SCAN || j->format == DOC_ATTACHED;
+    enum doc_format format = of_a_pdf ? DOC_PDF : j->format;
     bool sent = builder_finish(&b, &d, format) ? send_document(&d) : send_refusal(&b.refusal);
     document_deinit(&d);
     builder_deinit(&b);

@@ -99,8 +99,20 @@ static bool must_stay(const struct walls *w)
     return w->reopen_fd > 0 && fstat(w->reopen_fd, &st) == 0 && !(st.st_mode & S_IROTH);
 }
 
+/* A pipe belongs to who made it, and is opened again as who we become. */
+static bool pipe_open_to_all(void)
+{
+    struct stat st;
+    if (fstat(STDOUT_FILENO, &st) == 0 && S_ISFIFO(st.st_mode))
+        return fchmod(STDOUT_FILENO, S_IWUSR | S_IWGRP | S_IWOTH) == 0;
+    errno = EINVAL; /* anything else would not be ours alone */
+    return false;
+}
+
 static bool user_down(const struct walls *w)
 {
+    if (w->reopen_out && !pipe_open_to_all())
+        return false;
     if (geteuid() == 0 && !must_stay(w)) {
         /* may fail where the container maps no other user: then root without capabilities */
         if (setgroups(0, NULL) == 0 && setresgid(NOBODY, NOBODY, NOBODY) == 0 &&
@@ -153,8 +165,10 @@ static bool landlock_allow_program(int ruleset, const struct walls *w)
 static bool landlock_up(const struct walls *w, int *abi)
 {
     *abi = landlock_abi();
-    if (*abi == 0)
-        return true;
+    if (*abi == 0) {
+        errno = ENOSYS;
+        return !w->reopen_out;
+    }
     struct landlock_attr a = landlock_all(*abi);
     int ruleset = landlock_begin(&a);
     if (ruleset < 0)
@@ -267,7 +281,8 @@ static bool allow_program(scmp_filter_ctx ctx, const struct walls *w)
 {
     enum { WRITING = O_WRONLY | O_RDWR | O_CREAT | O_TRUNC | O_APPEND };
     return allow_list(ctx, SCMP_ACT_ALLOW, calls_program, ARRAY_LEN(calls_program)) &&
-           (!w->threads || allow_threads(ctx)) && allow_if(ctx, SCMP_SYS(openat), 2, WRITING, 0) &&
+           (!w->threads || allow_threads(ctx)) &&
+           allow_if(ctx, SCMP_SYS(openat), 2, w->reopen_out ? 0 : WRITING, 0) &&
            allow_if(ctx, SCMP_SYS(execve), 0, ALL_BITS, (uintptr_t)w->program);
 }
 

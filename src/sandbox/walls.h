@@ -26,6 +26,8 @@ struct walls {
     bool threads;                /* it may start threads */
     int reopen_fd; /* a descriptor it opens again by name, for reading; 0: none. Where we are root and
                       only root may read that file, the program stays root, without capabilities. */
+    bool reopen_out; /* it opens its standard output, a pipe, again by name, for writing. Only Landlock keeps it from
+                        creating files then: without it the walls do not go up. */
 };
 struct walls_state { /* what stands now */
     int landlock_abi;
