@@ -31,11 +31,15 @@ static int print_json(const struct kt_answer *a)
     json_t *list = json_array();
     for (size_t i = 0; i < a->n_citations; i++)
         json_array_append_new(list, citation_json(&a->citations[i]));
-    json_t *why = json_pack("{s:f,s:o,s:o}", "score", a->support_score, "coverage",
+    json_t *why = json_pack("{s:o,s:o,s:o}", "score", number_or_null(a->support_score), "coverage",
                             number_or_null(a->coverage), "cosine", number_or_null(a->cosine));
-    return cli_print_json(json_pack("{s:o,s:b,s:o,s:o}", "answer",
-                                    cli_json_text(a->text, strlen(a->text)), "supported",
-                                    (int)a->supported, "citations", list, "support", why));
+    json_t *all =
+        json_pack("{s:o,s:b,s:o,s:o,s:s,s:s}", "answer", cli_json_text(a->text, strlen(a->text)),
+                  "supported", (int)a->supported, "citations", list, "support", why, "route",
+                  kt_route_name(a->route), "route_reason", a->route_reason);
+    if (a->route == KT_ROUTE_COUNT || a->route == KT_ROUTE_LIST)
+        json_object_set_new(all, "found", json_integer((json_int_t)a->n_found));
+    return cli_print_json(all);
 }
 
 static int print_text(const struct kt_answer *a)
@@ -207,6 +211,12 @@ const struct command cmd_ask = {
     "  --lines           questions from standard input, one JSON string a line; one JSON answer a "
     "line\n"
     "  --json            print "
-    "{\"answer\",\"supported\",\"citations\":[{\"path\",\"page\",\"quote\",\"start\",\"end\"}]}\n",
+    "{\"answer\",\"supported\",\"citations\":[{\"path\",\"page\",\"quote\",\"start\",\"end\"}],"
+    "\"route\"}\n\n"
+    "\"How often is ... mentioned?\", \"In which documents ...?\", \"Which mails from ... in "
+    "2024?\" are counted in the "
+    "index,\ncompletely and without a model; \"Summarise ...\" reads the one document that is "
+    "named, \"Compare ... with "
+    "...\" two.\nThe route that was taken stands in the JSON.\n",
     run,
 };

@@ -59,7 +59,21 @@ struct kt_citation {
     size_t start, end;
 };
 
+/* How a question is answered (src/office/route.h). */
+enum kt_route {
+    KT_ROUTE_LOOKUP,   /* from the best passages */
+    KT_ROUTE_DOCUMENT, /* from one named document, read from beginning to end */
+    KT_ROUTE_COUNT, /* every place, or every document, where words stand: from the index, complete */
+    KT_ROUTE_LIST,  /* documents by kind, sender and date: from the index, complete */
+    KT_ROUTE_COMPARE, /* from passages of two named documents, side by side */
+};
+KT_API const char *kt_route_name(enum kt_route r);
+
 struct kt_answer {
+    enum kt_route route;
+    const char *route_reason; /* one line, lives as long as the program */
+    uint64_t
+        n_found; /* KT_ROUTE_COUNT: places (documents when asked in which); KT_ROUTE_LIST: documents */
     char *text;     /* quotations marked "..." [1]; numbers refer to citations in order */
     bool supported; /* false: the files do not answer this; text says so, citations may be empty */
     struct kt_citation *citations;

@@ -411,11 +411,16 @@ static json_t *answer_json(const struct kt_answer *a)
     json_t *list = json_array();
     for (size_t i = 0; i < a->n_citations; i++)
         json_array_append_new(list, citation_json(&a->citations[i]));
-    return json_pack("{s:o,s:b,s:I,s:o,s:{s:f,s:o,s:o}}", "answer",
-                     text_json(a->text, strlen(a->text)), "supported", (int)a->supported,
-                     "passages", (json_int_t)a->n_passages, "citations", list, "support", "score",
-                     a->support_score, "coverage", number_or_null(a->coverage), "cosine",
-                     number_or_null(a->cosine));
+    json_t *all =
+        json_pack("{s:o,s:b,s:I,s:o,s:{s:o,s:o,s:o},s:s,s:s}", "answer",
+                  text_json(a->text, strlen(a->text)), "supported", (int)a->supported, "passages",
+                  (json_int_t)a->n_passages, "citations", list, "support", "score",
+                  number_or_null(a->support_score), "coverage", number_or_null(a->coverage),
+                  "cosine", number_or_null(a->cosine), "route", kt_route_name(a->route),
+                  "route_reason", a->route_reason);
+    if (a->route == KT_ROUTE_COUNT || a->route == KT_ROUTE_LIST)
+        json_object_set_new(all, "found", json_integer((json_int_t)a->n_found));
+    return all;
 }
 
 /* Where the matter keeps what the model made of its texts. */

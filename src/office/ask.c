@@ -22,8 +22,10 @@
 
 #include "base/size.h"
 #include "office/fit.h"
+#include "office/route.h"
 #include "office/sentences.h"
 #include "office/support.h"
+#include "office/whole.h"
 
 enum {
     PASSAGES_DEFAULT = 4,
@@ -54,25 +56,12 @@ struct ask {
     struct shown shown[PASSAGES_MAX];
     size_t n_shown;
     struct support support;
+    struct route route;
+    bool cut; /* the whole document did not fit: only its beginning was read */
 };
 
 static const char NOT_FOUND_DE[] = "Dazu steht nichts in den Unterlagen dieser Akte.";
 static const char NOT_FOUND_EN[] = "The files of this matter do not answer this.";
-
-/* ---- which language was asked in? --------------------------------------------------------- */
-
-static bool looks_german(struct span q)
-{
-    static const char *const MARKS[] = { "ä",      "ö",     "ü",     "ß",     "Ä",     "Ö",
-                                         "Ü",      " der ", " die ", " das ", " ist ", " und ",
-                                         " wie ",  " wer ", "Wie ",  "Wer ",  "Was ",  "Wann ",
-                                         "Welche", "Wo ",   " ein",  " für ", " von ", " dem ",
-                                         " den ",  " bis " };
-    size_t n = 0;
-    for (size_t i = 0; i < ARRAY_LEN(MARKS); i++)
-        n += span_find(q, span_of(MARKS[i]), 0) != SIZE_MAX;
-    return n >= 2 || (n == 1 && span_find(q, SPAN(" the "), 0) == SIZE_MAX);
-}
 
 /* ---- retrieval ----------------------------------------------------------------------------- */
 
@@ -444,11 +433,11 @@ static enum kt_status answer_by_model(struct ask *a, struct kt_answer *out, stru
 static enum kt_status answer_unsupported(struct ask *a, struct kt_answer *out, struct kt_error *err)
 {
     out->supported = false;
-    out->text = strdup(looks_german(a->question) ? NOT_FOUND_DE : NOT_FOUND_EN);
+    out->text = strdup(route_is_german(a->question) ? NOT_FOUND_DE : NOT_FOUND_EN);
     return out->text ? KT_OK : kt_fail(err, KT_E_NOMEM, "out of memory for the answer");
 }
 
-static enum kt_status run(struct ask *a, struct kt_answer *out, struct kt_error *err)
+static enum kt_status look_up(struct ask *a, struct kt_answer *out, struct kt_error *err)
 {
     char *q = copy_span(a->question);
     enum kt_status st = q ? kt_office_search(a->matter, q, KT_SEARCH_HYBRID, RETRIEVE,
@@ -478,6 +467,263 @@ static enum kt_status run(struct ask *a, struct kt_answer *out, struct kt_error 
     return st;
 }
 
+/* ---- a whole document ------------------------------------------------------------------------ */
+
+static bool writes_itself(const struct ask *a)
+{
+    struct kt_engine_info info;
+    if (!a->opts->chat)
+        return false;
+    kt_engine_info(a->opts->chat_engine, &info);
+    return info.weight_bytes >= SMALL_MODEL_BYTES;
+}
+
+/* The document as one passage. */
+static enum kt_status load_document(struct ask *a, struct kt_document_line *d, struct kt_error *err)
+{
+    struct kt_place *blocks = NULL;
+    size_t n = 0;
+    enum kt_status st = kt_matter_blocks(a->matter, d->id, 0, 1 << 30, 1000000, &blocks, &n, err);
+    size_t end = n ? blocks[n - 1].end : 0;
+    free(blocks);
+    a->hits = calloc(1, sizeof(*a->hits));
+    if (!st && !a->hits)
+        st = kt_fail(err, KT_E_NOMEM, "out of memory for a document");
+    if (!st)
+        st = kt_matter_text(a->matter, d->id, 0, end, &a->hits[0].text, err);
+    if (st)
+        return st;
+    struct kt_hit *h = &a->hits[0];
+    h->doc_id = d->id;
+    h->text_len = end;
+    h->place.end = end;
+    h->path = strdup(d->path);
+    h->title = strdup(d->title && d->title[0] ? d->title : d->path);
+    a->n_hits = a->n_passages = 1;
+    return h->path && h->title ? KT_OK : kt_fail(err, KT_E_NOMEM, "out of memory for a document");
+}
+
+/* What fits the context, up to the end of a line. */
+static enum kt_status cut_document(struct ask *a, struct kt_error *err)
+{
+    struct kt_hit *h = &a->hits[0];
+    for (int round = 0; a->opts->n_ctx && round < 12; round++) {
+        int32_t *ids = NULL;
+        size_t n = 0, room = a->opts->n_ctx > ANSWER_TOKENS ? a->opts->n_ctx - ANSWER_TOKENS : 1;
+        a->n_shown = 1;
+        a->shown[0] = (struct shown){ 0, 0, h->text_len };
+        enum kt_status st = build_prompt(a, false, &ids, &n, err);
+        free(ids);
+        if (st || n <= room)
+            return st;
+        size_t keep = (size_t)((double)h->text_len * 0.95 * (double)room / (double)n);
+        while (keep && h->text[keep - 1] != '\n')
+            keep--;
+        if (!keep)
+            break;
+        h->text_len = keep;
+        a->cut = true;
+    }
+    return KT_OK;
+}
+
+/* Which part was read, when it was not all of it. */
+static enum kt_status say_part(struct ask *a, struct kt_answer *out, uint32_t n_pages,
+                               struct kt_error *err)
+{
+    struct kt_place last = { 0 };
+    struct buf text = { 0 };
+    enum kt_status st =
+        kt_matter_place(a->matter, a->hits[0].doc_id, a->hits[0].text_len - 1, &last, err);
+    if (st)
+        return st;
+    bool de = a->route.german;
+    buf_append_str(&text, out->text);
+    if (last.page)
+        buf_printf(&text,
+                   de ? "\n\nGelesen sind die Seiten 1 bis %u von %u: mehr fasst der Kontext des "
+                        "Modells nicht."
+                      : "\n\nPages 1 to %u of %u were read: the model's context holds no more.",
+                   last.page, n_pages);
+    else
+        buf_printf(&text,
+                   de ? "\n\nGelesen ist der Anfang bis Absatz %u: mehr fasst der Kontext des "
+                        "Modells nicht."
+                      : "\n\nThe beginning up to paragraph %u was read: the model's context holds "
+                        "no more.",
+                   last.para);
+    free(out->text);
+    out->text = buf_take(&text);
+    return out->text ? KT_OK : kt_fail(err, KT_E_NOMEM, "out of memory for the answer");
+}
+
+static enum kt_status read_document(struct ask *a, struct kt_document_line *d,
+                                    struct kt_answer *out, struct kt_error *err)
+{
+    if (!writes_itself(a))
+        return whole_outline(a->matter, d, a->route.german, out, err);
+    enum kt_status st = load_document(a, d, err);
+    if (!st)
+        st = cut_document(a, err);
+    if (!st)
+        st = answer_by_large_model(a, out, err);
+    out->supported = true;
+    out->n_passages = a->n_shown;
+    if (!st && out->n_citations == 0) /* nothing that could be checked */
+        return free(out->text), out->text = NULL,
+                                whole_outline(a->matter, d, a->route.german, out, err);
+    return !st && a->cut ? say_part(a, out, d->n_pages, err) : st;
+}
+
+/* ---- two documents --------------------------------------------------------------------------- */
+
+/* The best passages of one document, added to the hits. */
+static enum kt_status add_passages_of(struct ask *a, const struct kt_document_line *d,
+                                      const char *q, struct kt_error *err)
+{
+    struct kt_find_options o = { .embedder = a->opts->embedder,
+                                 .k = MAX(a->opts->n_passages / 2, (size_t)1),
+                                 .filter = { .path = d->path } };
+    struct kt_hit *hits;
+    size_t n;
+    enum kt_status st = kt_office_find(a->matter, q, &o, &hits, &n, err);
+    if (st)
+        return st;
+    struct kt_hit *all = realloc(a->hits, (a->n_hits + n + 1) * sizeof(*all));
+    if (!all) {
+        kt_hits_free(hits, n);
+        return kt_fail(err, KT_E_NOMEM, "out of memory for passages");
+    }
+    memcpy(all + a->n_hits, hits, n * sizeof(*hits));
+    a->hits = all;
+    a->n_hits += n;
+    free(hits);
+    return KT_OK;
+}
+
+/* Without a model that writes: the best sentence of each. */
+static enum kt_status side_by_side(struct ask *a, const struct kt_document_line d[static 2],
+                                   struct kt_answer *out, struct kt_error *err)
+{
+    struct buf text = { 0 };
+    enum kt_status st = KT_OK;
+    for (size_t i = 0; i < 2 && !st; i++) {
+        const struct sentence *best = NULL;
+        for (size_t k = 0; k < a->sentences.n && !best; k++)
+            if (a->hits[a->sentences.items[k].hit].doc_id == d[i].id)
+                best = &a->sentences.items[k];
+        buf_printf(&text, "%s%s: ", i ? "\n" : "",
+                   d[i].title && d[i].title[0] ? d[i].title : d[i].path);
+        if (!best) {
+            buf_append_str(&text,
+                           a->route.german ? "dazu nichts gefunden." : "nothing found on this.");
+            continue;
+        }
+        st = cite(a, out, best->hit, best->start, best->end, best->text, err);
+        if (!st)
+            buf_printf(&text, "\"%s\" [%zu]", out->citations[out->n_citations - 1].quote,
+                       out->n_citations);
+    }
+    out->supported = out->n_citations > 0;
+    out->text = buf_take(&text);
+    return !st && !out->text ? kt_fail(err, KT_E_NOMEM, "out of memory for the answer") : st;
+}
+
+static enum kt_status compare(struct ask *a, const struct kt_document_line d[static 2],
+                              struct kt_answer *out, struct kt_error *err)
+{
+    struct span topic = a->route.what.len ? buf_span(&a->route.what) : a->question;
+    char *q = copy_span(topic);
+    enum kt_status st = q ? KT_OK : kt_fail(err, KT_E_NOMEM, "out of memory");
+    terms_of_question(&a->terms, topic);
+    for (size_t i = 0; i < 2 && !st; i++)
+        st = add_passages_of(a, &d[i], q, err);
+    free(q);
+    a->n_passages = MIN(a->n_hits, (size_t)PASSAGES_MAX);
+    if (!st && a->n_hits) {
+        weigh_terms(a);
+        st = sentences_rank(&a->sentences, topic, &a->terms, a->hits, a->n_passages,
+                            a->opts->embedder, err);
+    }
+    if (st)
+        return st;
+    if (writes_itself(a) && a->sentences.n)
+        st = answer_by_large_model(a, out, err);
+    out->supported = out->n_citations > 0;
+    out->n_passages = a->n_passages;
+    if (!st && !out->n_citations) {
+        free(out->text);
+        out->text = NULL;
+        st = side_by_side(a, d, out, err);
+    }
+    return st;
+}
+
+/* ---- which road ------------------------------------------------------------------------------ */
+
+/* The documents a question names; fewer than wanted: it is looked up. */
+static enum kt_status find_named(struct ask *a, struct kt_document_line d[static 2], bool *found,
+                                 struct kt_error *err)
+{
+    bool two = a->route.kind == KT_ROUTE_COMPARE;
+    enum kt_status st = whole_named(a->matter, buf_span(&a->route.left), 0, &d[0], err);
+    *found = !st && d[0].id;
+    if (!st && two && *found) {
+        st = whole_named(a->matter, buf_span(&a->route.right), d[0].id, &d[1], err);
+        *found = !st && d[1].id;
+    }
+    return st;
+}
+
+static void line_deinit(struct kt_document_line *d)
+{
+    free(d->path);
+    free(d->title);
+    free(d->format);
+    free(d->sender);
+}
+
+static enum kt_status run_named(struct ask *a, struct kt_answer *out, struct kt_error *err)
+{
+    struct kt_document_line d[2] = { 0 };
+    bool found;
+    enum kt_status st = find_named(a, d, &found, err);
+    if (!st && !found) {
+        out->route = KT_ROUTE_LOOKUP;
+        out->route_reason = a->route.kind == KT_ROUTE_COMPARE
+                                ? "lookup: the two documents to compare were not recognised by name"
+                                : "lookup: no one document was recognised by name";
+        st = look_up(a, out, err);
+    } else if (!st && a->route.kind == KT_ROUTE_COMPARE) {
+        st = compare(a, d, out, err);
+    } else if (!st) {
+        st = read_document(a, &d[0], out, err);
+    }
+    line_deinit(&d[0]);
+    line_deinit(&d[1]);
+    return st;
+}
+
+static enum kt_status run(struct ask *a, struct kt_answer *out, struct kt_error *err)
+{
+    if (!route_question(&a->route, a->question))
+        return kt_fail(err, KT_E_NOMEM, "out of memory");
+    out->route = a->route.kind;
+    out->route_reason = a->route.reason;
+    out->support_score = out->coverage = out->cosine = NAN;
+    switch (a->route.kind) {
+    case KT_ROUTE_COUNT:
+        return whole_count(a->matter, &a->route, out, err);
+    case KT_ROUTE_LIST:
+        return whole_list(a->matter, &a->route, out, err);
+    case KT_ROUTE_DOCUMENT:
+    case KT_ROUTE_COMPARE:
+        return run_named(a, out, err);
+    default:
+        return look_up(a, out, err);
+    }
+}
+
 enum kt_status kt_office_ask(struct kt_matter *m, const char *question,
                              const struct kt_ask_options *opts, struct kt_answer *out,
                              struct kt_error *err)
@@ -501,6 +747,7 @@ enum kt_status kt_office_ask(struct kt_matter *m, const char *question,
     terms_of_question(&a->terms, q);
     enum kt_status st = run(a, out, err);
     kt_hits_free(a->hits, a->n_hits);
+    route_deinit(&a->route);
     free(a);
     if (st)
         kt_answer_deinit(out);

@@ -273,6 +273,53 @@ class Asking(Base):
         a = self.k.json("ask", "Wie hoch ist die Kaution?")
         self.assertFalse(a["supported"])
 
+    def test_counting_listing_and_comparing_need_no_model(self):
+        """Complete answers come from the index: what is counted is what a scan of the texts counts."""
+        plain = Kontor(self.dir / "plain", KONTOR_EMBED_MODEL="", KONTOR_CHAT_MODEL="")
+        plain.run("add", self.docs)
+        a = plain.json("ask", "How many times is Thomas Brandt mentioned?")
+        self.assertEqual((a["route"], a["found"], a["supported"]), ("count", MINUTES.count("Thomas Brandt"), True))
+        for c in a["citations"]:
+            self.assertIn("Thomas Brandt", c["quote"])
+            text = (self.docs / "minutes.txt").read_bytes()[c["start"]:c["end"]].decode()
+            self.assertEqual(" ".join(text.split()), c["quote"])
+        a = plain.json("ask", "In welchen Dokumenten wird Dr. Keller erwähnt?")
+        self.assertEqual((a["route"], a["found"]), ("count", 2))
+        self.assertEqual({os.path.basename(c["path"]) for c in a["citations"]}, {"minutes.txt", "letter.html"})
+        a = plain.json("ask", "Wie oft kommt das Wort Elefant vor?")
+        self.assertEqual((a["found"], a["supported"], a["citations"]), (0, False, []))
+        a = plain.json("ask", "How many documents are there?")
+        self.assertEqual((a["route"], a["found"]), ("list", 3))
+        a = plain.json("ask", "Vergleiche den Mietvertrag mit dem Schreiben der Versicherung: EUR")
+        self.assertEqual(a["route"], "compare")
+        self.assertEqual({os.path.basename(c["path"]) for c in a["citations"]}, {"mietvertrag.md", "letter.html"})
+        a = plain.json("ask", "Fasse den Mietvertrag zusammen")
+        self.assertEqual(a["route"], "document")
+        self.assertEqual({os.path.basename(c["path"]) for c in a["citations"]}, {"mietvertrag.md"})
+        self.assertEqual(plain.json("ask", "Wie hoch ist die Kaution?")["route"], "lookup")
+
+    def test_a_search_says_who_what_and_when_and_why(self):
+        plain = Kontor(self.dir / "plain", KONTOR_EMBED_MODEL="", KONTOR_CHAT_MODEL="")
+        mail = email.message.EmailMessage()
+        mail["From"], mail["To"] = "Jörg Müller <j.mueller@example.org>", "kanzlei@example.org"
+        mail["Date"], mail["Subject"] = "Tue, 12 Mar 2024 10:00:00 +0100", "Kaution"
+        mail.set_content("Wann wird die Kaution von 3720 EUR zurückgezahlt?\n")
+        (self.docs / "anfrage.eml").write_bytes(mail.as_bytes())
+        plain.run("add", self.docs)
+        for args in (["Kaution von:mueller"], ["Kaution", "--from", "Müller"], ["Kaution typ:mail datum:12.03.2024"],
+                     ["Kaution", "--type", "mail", "--since", "2024-03", "--until", "2024"], ["Kaution -Treuhandkonto"]):
+            hits = plain.json("search", *args)["hits"]
+            self.assertEqual([os.path.basename(h["path"]) for h in hits], ["anfrage.eml"], args)
+        r = plain.json("search", "3.720,00 EUR path:mietvertrag", "--explain")
+        self.assertEqual([os.path.basename(h["path"]) for h in r["hits"]], ["mietvertrag.md"])
+        h = r["hits"][0]
+        marked = {h["text"].encode()[a:b].decode() for a, b in h["marks"]}
+        self.assertLessEqual({"3.720,00", "EUR"}, marked)
+        self.assertAlmostEqual(sum(h["stages"]["lexical"]["terms"].values()), h["stages"]["lexical"]["score"], 6)
+        self.assertEqual(r["explain"]["filters"], "path: mietvertrag")
+        self.assertIn(b"Looked for:", plain.run("search", "Kaution", "--explain").stdout)
+        self.assertIn(b"horse", plain.run("search", "Kaution", "--type", "horse", ok=(2,)).stderr)
+
     def test_works_without_any_model(self):
         k = Kontor(self.dir / "home", KONTOR_CHAT_MODEL="", KONTOR_EMBED_MODEL="")
         k.json("add", self.docs)
