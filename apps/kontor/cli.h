@@ -28,6 +28,7 @@ extern const struct command cmd_status;
 extern const struct command cmd_search;
 extern const struct command cmd_ask;
 extern const struct command cmd_remove;
+extern const struct command cmd_audit;
 extern const struct command cmd_matter;
 extern const struct command cmd_doctor;
 extern const struct command cmd_inspect;

@@ -175,6 +175,11 @@ KT_API KT_MUST_CHECK enum kt_status kt_matter_keep(struct kt_matter *m, const ch
 KT_API KT_MUST_CHECK enum kt_status kt_matter_original(struct kt_matter *m, int64_t doc_id,
                                                        uint8_t **bytes, size_t *n,
                                                        struct kt_error *err);
+/* The home keeps a record of what is done (kontor audit): what goes through these functions is noted by them, but for two
+ * things that only the caller knows: that a document's text was shown to somebody, and that a question was answered, with
+ * 'n' citations (doc_id 0). */
+enum kt_deed { KT_DEED_READ, KT_DEED_ANSWERED };
+KT_API void kt_matter_note(struct kt_matter *m, enum kt_deed what, int64_t doc_id, uint64_t n);
 /* Which embedding model the vectors came from (a hex id of at most 64 characters); "" when none
  * yet. Changing it drops all vectors. */
 KT_API KT_MUST_CHECK enum kt_status kt_matter_embedder(struct kt_matter *m, char out[static 65],

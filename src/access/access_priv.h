@@ -5,6 +5,7 @@
 #include <pthread.h>
 
 #include "access/access.h"
+#include "audit/audit.h"
 #include "base/status.h"
 #include "store/book.h"
 
@@ -28,6 +29,7 @@ struct failure {
 
 struct access {
     struct book *book;
+    struct audit *audit;        /* the home's */
     uint8_t pepper[16];         /* of this run, for the hashes below */
     pthread_mutex_t login_lock; /* guards what follows */
     pthread_cond_t login_free;
@@ -35,6 +37,9 @@ struct access {
     struct failure failures[FAILURES_KEPT];
 };
 
+/* ---- users.c ---- */
+/* The user's id, 0 when there is none of that name. */
+int64_t user_id(struct access *a, const char *name);
 /* ---- credentials.c ---- */
 /* A fresh secret "PREFIX" and 43 letters, and its hash. */
 void secret_make(char out[static ACCESS_SECRET_MAX], uint8_t hash[static HASH_BYTES],

@@ -75,6 +75,9 @@ enum kt_status access_key_create(struct access *a, const char *user, const char 
         st = kt_fail(err, KT_E_NOTFOUND, "there is no such user");
     if (st)
         sodium_memzero(secret, ACCESS_SECRET_MAX);
+    else
+        audit_note(a->audit, &(struct audit_event){
+                                 .kind = AUDIT_KEY, .subject = user_id(a, user), .count = 1 });
     return st;
 }
 
@@ -86,6 +89,9 @@ enum kt_status access_key_remove(struct access *a, const char *user, const char 
         a->book, &n, err,
         "DELETE FROM keys WHERE label = ?2 AND user = (SELECT id FROM users WHERE name = ?1)",
         B_TEXT(user), B_TEXT(label), B_END);
+    if (!st && n)
+        audit_note(a->audit,
+                   &(struct audit_event){ .kind = AUDIT_KEY, .subject = user_id(a, user) });
     return !st && n == 0 ? kt_fail(err, KT_E_NOTFOUND, "there is no such key") : st;
 }
 
@@ -156,6 +162,9 @@ enum kt_status access_logout(struct access *a, struct span token, struct kt_erro
 {
     uint8_t hash[HASH_BYTES];
     secret_hash(hash, token);
-    return book_run(a->book, NULL, err, "DELETE FROM sessions WHERE hash = ?1",
-                    B_BLOB(hash, sizeof(hash)), B_END);
+    enum kt_status st = book_run(a->book, NULL, err, "DELETE FROM sessions WHERE hash = ?1",
+                                 B_BLOB(hash, sizeof(hash)), B_END);
+    if (!st)
+        audit_note(a->audit, &(struct audit_event){ .kind = AUDIT_LOGOUT });
+    return st;
 }

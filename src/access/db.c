@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "access/access_priv.h"
+#include "store/subkey.h"
 
 static const char SCHEMA[] =
     "CREATE TABLE users(id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE,"
@@ -29,6 +30,7 @@ enum kt_status access_open(struct access **out, const struct kt_store *s, struct
     pthread_mutex_init(&a->login_lock, NULL);
     pthread_cond_init(&a->login_free, NULL);
     randombytes_buf(a->pepper, sizeof(a->pepper));
+    a->audit = store_audit(s);
     enum kt_status st = book_open(&a->book, s, &LAYOUT, err);
     if (st) {
         access_close(a);

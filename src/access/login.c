@@ -157,8 +157,11 @@ enum kt_status access_login(struct access *a, const char *name, const char *pass
         take_back(a, by_name);
         take_back(a, by_peer);
         pthread_mutex_unlock(&a->login_lock);
+        audit_note(a->audit, &(struct audit_event){ .kind = AUDIT_LOGIN, .subject = out->user });
         return begin_session(a, token, out, err);
     }
+    audit_note(a->audit,
+               &(struct audit_event){ .kind = AUDIT_LOGIN_REFUSED, .subject = out->user });
     *out = (struct identity){ 0 };
     log_event(LOG_WARN, "access.login_failed", LOG_END);
     return kt_fail(err, KT_E_KEY, "wrong name or password");

@@ -48,6 +48,27 @@ static enum kt_status hash_password(char **out, const char *password, struct kt_
     return KT_OK;
 }
 
+static bool take_id(void *ctx, sqlite3_stmt *row)
+{
+    *(int64_t *)ctx = sqlite3_column_int64(row, 0);
+    return false;
+}
+
+int64_t user_id(struct access *a, const char *name)
+{
+    struct kt_error err;
+    int64_t id = 0;
+    return book_rows(a->book, take_id, &id, &err, "SELECT id FROM users WHERE name = ?1",
+                     B_TEXT(name), B_END)
+               ? 0
+               : id;
+}
+
+static void note(struct access *a, int64_t subject)
+{
+    audit_note(a->audit, &(struct audit_event){ .kind = AUDIT_USER, .subject = subject });
+}
+
 enum kt_status access_user_add(struct access *a, const char *name, bool admin, const char *password,
                                struct kt_error *err)
 {
@@ -63,6 +84,8 @@ enum kt_status access_user_add(struct access *a, const char *name, bool admin, c
     free(hash);
     if (st == KT_E_EXISTS)
         st = kt_fail(err, KT_E_EXISTS, "there is a user '%s' already", name);
+    if (!st)
+        note(a, user_id(a, name));
     return st;
 }
 
@@ -79,6 +102,8 @@ enum kt_status access_user_passwd(struct access *a, const char *name, const char
     free(hash);
     if (!st && n == 0)
         return no_such_user(name, err);
+    if (!st)
+        note(a, user_id(a, name));
     return st ? st
               : book_run(a->book, NULL, err,
                          "DELETE FROM sessions WHERE user = (SELECT id FROM users WHERE name = ?1)",
@@ -88,8 +113,11 @@ enum kt_status access_user_passwd(struct access *a, const char *name, const char
 enum kt_status access_user_remove(struct access *a, const char *name, struct kt_error *err)
 {
     size_t n = 0;
+    int64_t id = user_id(a, name);
     enum kt_status st =
         book_run(a->book, &n, err, "DELETE FROM users WHERE name = ?1", B_TEXT(name), B_END);
+    if (!st && n)
+        note(a, id);
     return !st && n == 0 ? no_such_user(name, err) : st;
 }
 
@@ -181,6 +209,11 @@ enum kt_status access_grant(struct access *a, const char *user, const char *matt
                    "INSERT OR REPLACE INTO rights(user, matter, may) SELECT id, ?2, ?3 FROM users"
                    " WHERE name = ?1",
                    B_TEXT(user), B_TEXT(matter_id), B_INT(right), B_END);
+    if (!st)
+        audit_note(a->audit, &(struct audit_event){ .kind = AUDIT_RIGHT,
+                                                    .matter = matter_id,
+                                                    .subject = user_id(a, user),
+                                                    .count = (uint64_t)right });
     if (!st)
         log_event(LOG_WARN, "access.granted", LOG_WORD("user", user), LOG_WORD("matter", matter_id),
                   LOG_I64("right", right), LOG_END);

@@ -133,6 +133,8 @@ void handle_passage(struct call *c)
         st = kt_fail(&err, KT_E_NOTFOUND, "this document was not read, so there is no text of it");
     if (!st)
         st = collect(m, &d, &w, blocks, &text_end, &err);
+    if (!st)
+        kt_matter_note(m, KT_DEED_READ, d.id, json_array_size(blocks));
     matter_give(c, m);
     if (st) {
         json_decref(blocks);

@@ -12,6 +12,7 @@
 #include <sodium.h>
 
 #include "api/api_priv.h"
+#include "audit/audit.h"
 #include "api/spool.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -299,6 +300,7 @@ static void handle(struct http_request *rq, size_t route_idx, void *ctx)
     struct call *c = call_of(rq, route_idx, ctx);
     if (!c)
         return;
+    audit_actor(c->who.user); /* this thread works for them until it is another's */
     crew_take(c);
     if (c->route->body_max == 0 || c->route->style == STYLE_FILE || body_parse(c))
         c->route->handle(c);

@@ -751,6 +751,8 @@ enum kt_status kt_office_ask(struct kt_matter *m, const char *question,
     free(a);
     if (st)
         kt_answer_deinit(out);
+    else
+        kt_matter_note(m, KT_DEED_ANSWERED, 0, out->n_citations);
     return st;
 }
 

@@ -322,6 +322,18 @@ static enum kt_status rename_row(struct kt_matter *m, const char *from, const ch
     return st;
 }
 
+static int64_t id_of_path(struct kt_matter *m, const char *path)
+{
+    sqlite3_stmt *q;
+    struct kt_error err;
+    if (db_prepare(&q, m, "SELECT id FROM documents WHERE path = ?1", &err))
+        return 0;
+    sqlite3_bind_text(q, 1, path, -1, SQLITE_STATIC);
+    int64_t id = sqlite3_step(q) == SQLITE_ROW ? sqlite3_column_int64(q, 0) : 0;
+    sqlite3_finalize(q);
+    return id;
+}
+
 enum kt_status kt_matter_rename(struct kt_matter *m, const char *from, const char *to, int64_t size,
                                 int64_t mtime_ns, struct kt_error *err)
 {
@@ -342,6 +354,8 @@ enum kt_status kt_matter_rename(struct kt_matter *m, const char *from, const cha
         m->scrub_pending = true;
     if (!st && n_taken)
         matter_forget(m);
+    if (!st && strcmp(from, to))
+        matter_note(m, AUDIT_RENAMED, id_of_path(m, to), 1);
     return st;
 }
 

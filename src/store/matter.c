@@ -217,6 +217,8 @@ static enum kt_status create_locked(struct kt_store *s, const char *name, struct
         st = sync_matters(s, err);
     else if (from && remove_folder(from, NULL))
         (void)0; /* the first failure is the one to report; the next creation sweeps */
+    if (!st)
+        audit_note(s->audit, &(struct audit_event){ .kind = AUDIT_MATTER_MADE, .matter = id });
     free(from);
     free(to);
     return st;
@@ -293,6 +295,8 @@ static enum kt_status destroy_locked(struct kt_store *s, const char *name, struc
         st = remove_folder(dir, err);
     if (!st)
         st = sync_matters(s, err);
+    if (!st)
+        audit_note(s->audit, &(struct audit_event){ .kind = AUDIT_MATTER_DESTROYED, .matter = id });
     if (lock >= 0)
         close(lock);
     free(dir);
@@ -347,6 +351,7 @@ static enum kt_status catch_up(struct kt_matter *m, struct kt_error *err)
 static enum kt_status open_found(struct kt_matter *m, struct kt_store *s, struct kt_error *err)
 {
     uint8_t *key = key_alloc();
+    m->audit = s->audit;
     m->dir = matter_dir(s, m->id);
     char *path = m->dir ? path_join(m->dir, "matter.db") : NULL;
     enum kt_status st = key && path ? KT_OK : kt_fail(err, KT_E_NOMEM, "store: out of memory");

@@ -233,6 +233,7 @@ enum kt_status kt_matter_original(struct kt_matter *m, int64_t doc_id, uint8_t *
     if (!st) {
         *n = out.len;
         *bytes = (uint8_t *)buf_take(&out);
+        matter_note(m, AUDIT_FETCHED, doc_id, 1);
     }
     buf_deinit(&out);
     return st;

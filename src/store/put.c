@@ -240,14 +240,15 @@ static enum kt_status agree_on_dim(struct kt_matter *m, size_t dim, struct kt_er
     return st;
 }
 
-static enum kt_status put_all(struct kt_matter *m, const struct kt_doc_put *d, bool *replaced,
-                              struct kt_error *err)
+static enum kt_status put_all(struct kt_matter *m, const struct kt_doc_put *d, int64_t *id,
+                              bool *replaced, struct kt_error *err)
 {
     size_t n_taken = 0;
     int64_t doc_id = 0, first_chunk = 0;
     enum kt_status st = documents_take(m, d->path, true, &n_taken, err);
     if (!st)
         st = put_document(m, d, &doc_id, err);
+    *id = doc_id;
     if (!st)
         st = put_segments(m, d, doc_id, err);
     if (!st && d->text_len)
@@ -276,9 +277,11 @@ enum kt_status kt_matter_put(struct kt_matter *m, const struct kt_doc_put *d, st
     if (st)
         return st;
     bool replaced = false;
-    st = db_end(m, put_all(m, d, &replaced, err), err);
+    int64_t id = 0;
+    st = db_end(m, put_all(m, d, &id, &replaced, err), err);
     if (st)
         return st;
+    matter_note(m, AUDIT_STORED, id, d->n_chunks);
     m->scrub_pending = m->scrub_pending || replaced;
     matter_forget(m);
     return replaced ? originals_sweep(m, err) : KT_OK;

@@ -55,8 +55,10 @@ enum kt_status matter_scrub(struct kt_matter *m, struct kt_error *err)
         st = db_exec(m, "DELETE FROM meta WHERE key='scrub'", "finish the removal", err);
     if (!st)
         st = checkpoint(m, err);
-    if (!st)
+    if (!st) {
         m->scrub_pending = false;
+        matter_note(m, AUDIT_ERASED, 0, 1);
+    }
     return st;
 }
 

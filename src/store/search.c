@@ -499,6 +499,8 @@ enum kt_status kt_matter_search(struct kt_matter *m, const struct kt_search_requ
         kt_hits_free(*out, *n);
         *out = NULL;
         *n = 0;
+    } else {
+        matter_note(m, AUDIT_SEARCHED, 0, *n);
     }
     return st;
 }

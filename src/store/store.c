@@ -72,6 +72,12 @@ static enum kt_status open_home(struct kt_store *s, const char *home, const char
                      : kt_fail(err, KT_E_NOMEM, "store: out of memory");
     free(matters);
     home_unlock(lock);
+    uint8_t *key = st ? NULL : key_alloc();
+    if (!st)
+        st = key ? store_audit_key(key, s, err) : kt_fail(err, KT_E_NOMEM, "store: out of memory");
+    if (!st)
+        st = audit_open(&s->audit, home, key, err);
+    key_free(key);
     return st;
 }
 
@@ -109,10 +115,32 @@ enum kt_status store_subkey(uint8_t *out, const struct kt_store *s, const char *
     return KT_OK;
 }
 
+struct audit *store_audit(const struct kt_store *s)
+{
+    return s->audit;
+}
+
+enum kt_status store_audit_key(uint8_t *out, const struct kt_store *s, struct kt_error *err)
+{
+    return store_subkey(out, s, "kontor audit", err);
+}
+
+void matter_note(struct kt_matter *m, enum audit_kind kind, int64_t document, uint64_t count)
+{
+    audit_note(m->audit, &(struct audit_event){
+                             .kind = kind, .matter = m->id, .document = document, .count = count });
+}
+
+void kt_matter_note(struct kt_matter *m, enum kt_deed what, int64_t doc_id, uint64_t n)
+{
+    matter_note(m, what == KT_DEED_ANSWERED ? AUDIT_ANSWERED : AUDIT_READ, doc_id, n);
+}
+
 void kt_store_close(struct kt_store *s)
 {
     if (!s)
         return;
+    audit_close(s->audit);
     key_free(s->master);
     free(s->home);
     free(s);

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "audit/audit.h"
 #include "base/span.h"
 #include "base/status.h"
 #include "kernels/kernels.h"
@@ -26,13 +27,15 @@ struct sqlite3_stmt;
 
 struct kt_store {
     char *home;
-    uint8_t *master; /* [KEY_BYTES], locked memory */
+    uint8_t *master;     /* [KEY_BYTES], locked memory */
+    struct audit *audit; /* what happens in this home is noted there */
 };
 
 struct kt_matter {
     char *name;
     char *dir; /* HOME/matters/<id> */
     char id[MATTER_ID_HEX + 1];
+    struct audit *audit; /* the store's */
     struct sqlite3 *db;
     int lock_fd; /* the writer's lock; -1 for readers */
     enum kt_access access;
@@ -86,6 +89,10 @@ extern const char schema_sql[];
 
 /* ---- fts_tokenizer.c ---- */
 int fts_register_tokenizer(struct sqlite3 *db);
+
+/* ---- store.c ---- */
+/* Note for the record what happened to this matter; document 0: none of them in particular. */
+void matter_note(struct kt_matter *m, enum audit_kind kind, int64_t document, uint64_t count);
 
 /* ---- side.c ---- */
 /* Remove the files that others keep beside the documents (kt_matter_side()). */

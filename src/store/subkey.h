@@ -2,6 +2,7 @@
 #ifndef STORE_SUBKEY_H
 #define STORE_SUBKEY_H
 
+#include "audit/audit.h"
 #include "kontor/store.h"
 #include "store/keys.h"
 
@@ -10,6 +11,11 @@
  * key_alloc(). */
 KT_MUST_CHECK enum kt_status store_subkey(uint8_t *out, const struct kt_store *s,
                                           const char *purpose, struct kt_error *err);
+/* The home's record of what happened; borrowed. */
+struct audit *store_audit(const struct kt_store *s);
+/* Its key, for verifying it; as above. */
+KT_MUST_CHECK enum kt_status store_audit_key(uint8_t *out, const struct kt_store *s,
+                                             struct kt_error *err);
 /* The home folder; borrowed. */
 const char *store_home(const struct kt_store *s);
 

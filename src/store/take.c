@@ -141,6 +141,8 @@ enum kt_status kt_matter_remove_deferred(struct kt_matter *m, const char *path, 
     m->words_loaded = false;
     *n_removed = n;
     m->scrub_pending = m->scrub_pending || n;
+    if (n)
+        matter_note(m, AUDIT_REMOVED, 0, n);
     return originals_sweep(m, err);
 }
 
