@@ -326,7 +326,7 @@ export const WHY = [
   [/crashed|damaged or hostile: open|name of another one/, "why.damaged"],
   [/hostile|decompression bomb/, "why.hostile"],
   [/^this is /, "why.kind"],
-  [/no text/, "why.empty"],
+  [/no text|no entry is in it/, "why.empty"],
   [/split it|unpack it|larger than|more memory|processor time|parts, at most/, "why.large"],
   [/changed while it was being read/, "why.changed"],
   [/permission|sandbox|install |disk or the share|cannot be read/, "why.access"],
