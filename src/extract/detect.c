@@ -24,7 +24,7 @@ struct magic {
 
 static const struct magic magics[] = {
     MAGIC("\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1",
-          "an old Office file (.doc, .xls, .ppt), or one protected by a password"),
+          "an old file of another program, kept as Office once did"),
     MAGIC("GIF8", "a picture of a kind that is not read; save it as PNG"),
     MAGIC("BM\0", "a picture of a kind that is not read; save it as PNG"),
     MAGIC("%!PS", "a PostScript file"),
@@ -94,7 +94,7 @@ const char *doc_format_name(enum doc_format f)
         [DOC_PICTURE] = "picture", [DOC_MHTML] = "mhtml",       [DOC_OUTLOOK] = "msg",
         [DOC_TNEF] = "tnef",       [DOC_CALENDAR] = "calendar", [DOC_CONTACTS] = "contacts",
         [DOC_ARCHIVE] = "archive", [DOC_INVOICE] = "invoice",   [DOC_XJUSTIZ] = "xjustiz",
-        [DOC_CSV] = "csv",
+        [DOC_CSV] = "csv", [DOC_DOC] = "doc", [DOC_XLS] = "xls", [DOC_PPT] = "ppt",
     };
     return (size_t)f < ARRAY_LEN(names) ? names[f] : names[DOC_UNKNOWN];
 }

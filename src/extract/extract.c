@@ -16,6 +16,7 @@
 #include "base/size.h"
 #include "extract/cfb.h"
 #include "extract/ocr.h"
+#include "extract/old.h"
 #include "extract/pages.h"
 #include "sandbox/child.h"
 
@@ -32,6 +33,7 @@ struct settings { /* the options with their defaults filled in */
     size_t memory_bytes, output_bytes;
     bool (*cancelled)(void *ctx);
     void *ctx;
+    char *folder; /* for LibreOffice; NULL: it is not asked */
 };
 
 void document_deinit(struct document *d)
@@ -60,14 +62,17 @@ static struct settings settings_of(const struct extract_options *o)
 
 /* ---- the file ------------------------------------------------------------------------------- */
 
-/* A compound file says in its directory, which may stand anywhere, whether it is a message. */
-static bool is_outlook(int fd, struct span head)
+/* A compound file says in its directory, which may stand anywhere, what it is: DOC_UNKNOWN when that says nothing. A package
+ * that is locked in one is a DOC_PACKAGE. */
+static enum doc_format compound_format(int fd, struct span head)
 {
-    char directory[DETECT_HEAD_BYTES];
+    char bytes[DETECT_HEAD_BYTES];
     uint64_t at = cfb_directory_at(head);
-    ssize_t n = at ? pread(fd, directory, sizeof(directory), (off_t)at) : 0;
-    return n > 0 &&
-           cfb_directory_names((struct span){ directory, (size_t)n }, "__properties_version1.0");
+    ssize_t n = at ? pread(fd, bytes, sizeof(bytes), (off_t)at) : 0;
+    struct span directory = { bytes, n > 0 ? (size_t)n : 0 };
+    if (cfb_directory_names(directory, "__properties_version1.0"))
+        return DOC_OUTLOOK;
+    return old_is_protected(directory) ? DOC_PACKAGE : old_format(directory);
 }
 
 static enum kt_status input_detect(enum doc_format *out, int fd, const struct stat *st,
@@ -81,7 +86,11 @@ static enum kt_status input_detect(enum doc_format *out, int fd, const struct st
         return kt_fail(err, KT_E_UNSUPPORTED, "%s: the file is empty; nothing to index", path);
     const char *why_not;
     struct span begin = { head, (size_t)n };
-    *out = is_outlook(fd, begin) ? DOC_OUTLOOK : detect_format(begin, path, &why_not);
+    *out = compound_format(fd, begin);
+    if (*out == DOC_PACKAGE)
+        return refusal_fail(err, path, &(struct refusal){ REASON_OLD_PASSWORD, 0, 0 });
+    if (*out == DOC_UNKNOWN)
+        *out = detect_format(begin, path, &why_not);
     if (*out == DOC_UNKNOWN)
         return kt_fail(err, KT_E_UNSUPPORTED, "%s: this is %s; " EXTRACT_FORMATS " are read", path,
                        why_not);
@@ -189,7 +198,8 @@ static enum kt_status extract_once(struct document *out, int fd, enum doc_format
     snprintf(args[3], sizeof(args[3]), "%u", s->timeout_ms / 1000 + 1);
     snprintf(args[4], sizeof(args[4]), "%u", page);
     char program[] = "kontor";
-    char *const argv[] = { program, command, args[0], args[1], args[2], args[3], args[4], NULL };
+    char *const argv[] = { program, command, args[0],   args[1], args[2],
+                           args[3], args[4], s->folder, NULL };
 
     struct buf result = { 0 };
     *n_pages = 0;
@@ -276,12 +286,38 @@ static enum kt_status extract_attached(struct document *out, int fd, const struc
     return KT_OK;
 }
 
+/* An old Office file: LibreOffice makes another of it, which is read. */
+static enum kt_status extract_old(struct document *out, int fd, enum doc_format format,
+                                  const struct settings *s, const char *name, struct kt_error *err)
+{
+    struct settings with_folder = *s;
+    struct document said = { 0 };
+    uint32_t none;
+    int made = -1;
+    enum kt_status st = old_folder_make(&with_folder.folder, fd, name, err);
+    if (!st)
+        st = extract_once(&said, fd, format, 0, &none, &with_folder, name, err);
+    if (!st)
+        st = old_folder_open(&made, with_folder.folder, format, name, err);
+    if (!st)
+        st = extract_once(out, made, DOC_PACKAGE, 0, &none, s, name, err);
+    if (!st)
+        out->format = format;
+    if (made >= 0)
+        close(made);
+    document_deinit(&said);
+    old_folder_remove(with_folder.folder);
+    return st;
+}
+
 static enum kt_status extract_open(struct document *out, int fd, const struct stat *file,
                                    const struct settings *s, const char *name, struct kt_error *err)
 {
     enum doc_format format;
     uint32_t n_pages = 0;
     enum kt_status st = input_detect(&format, fd, file, name, err);
+    if (!st && old_is(format))
+        return extract_old(out, fd, format, s, name, err);
     if (!st)
         st = extract_once(out, fd, format, 0, &n_pages, s, name, err);
     if (st && n_pages)

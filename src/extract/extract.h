@@ -59,7 +59,10 @@ enum doc_format {
     DOC_INVOICE,  /* an electronic invoice: its XML          */
     DOC_XJUSTIZ,  /* a message between courts, authorities and lawyers: its XML */
     DOC_CSV,      /* a table as text                         */
-    DOC_PACKAGE,  /* a ZIP file before the worker has looked inside; no document ever is of it */
+    DOC_DOC,      /* Word, Excel, PowerPoint before 2007: what LibreOffice makes of it */
+    DOC_XLS,
+    DOC_PPT,
+    DOC_PACKAGE, /* a ZIP file before the worker has looked inside; no document ever is of it */
     DOC_SCAN, /* one page of a PDF file whose text must be recognised; its document is a DOC_PDF */
     DOC_ATTACHED, /* one file inside a PDF file; its document is a DOC_PDF with that part */
 };
@@ -116,7 +119,7 @@ KT_MUST_CHECK enum kt_status extract_memory(struct document *out, const char *na
 
 /* What the walls around the worker are on this machine, tried out by attempts to break them. For
  * `kontor doctor`. */
-enum { SANDBOX_PROBES = 16 };
+enum { SANDBOX_PROBES = 18 };
 struct extract_sandbox_report {
     int landlock_abi; /* 0: this kernel has no Landlock; the system-call filter alone keeps files
                          away */

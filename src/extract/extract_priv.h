@@ -58,6 +58,10 @@ enum reason {
     REASON_UNPACK_DAMAGED,  /* not an archive it reads, or cut off; a: files read before        */
     REASON_UNPACK_LOCKED,   /* an archive protected by a password                               */
     REASON_CARDS_DAMAGED,   /* no entry in a calendar or address file                           */
+    REASON_OLD_MISSING,     /* LibreOffice is not installed; a: for text, sheets, slides        */
+    REASON_OLD_FAILED,      /* LibreOffice made nothing of it; a: its exit status, 256 + signal */
+    REASON_OLD_CPU,         /* LibreOffice used up its processor time                           */
+    REASON_OLD_PASSWORD,    /* a newer Office file, protected                                   */
     REASON_OCR_MISSING,     /* tesseract, or its data for a language, is not installed          */
     REASON_OCR_FAILED,      /* tesseract could not read the picture; a: its status              */
     REASON_OCR_PAGES,       /* a: pages of the scan, b: allowed                                 */

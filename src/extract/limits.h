@@ -59,7 +59,9 @@ enum {
     CFB_READ_FACTOR = 4,      /* bytes read of a compound file: its size so many times */
     CARD_FIELDS_MAX = 4096,   /* lines of one calendar entry or contact; more are left out */
     CARD_DEPTH_MAX = 16,      /* components in components */
-    ATTACHED_MAX = 200,       /* to one PDF; each costs two processes */
+    OLD_MEMORY_BYTES =
+        INT32_MAX,      /* address space of LibreOffice, most of it libraries and stacks */
+    ATTACHED_MAX = 200, /* to one PDF; each costs two processes */
     ATTACHED_LIST_MAX = 1024 * 1024,
     MAIL_DEPTH_MAX = 20, /* multiparts in multiparts */
 

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -33,6 +34,8 @@ const char *const sandbox_probe_names[SANDBOX_PROBES] = {
     "pdftotext: execute another program",
     "pdfdetach: create a file",
     "pdfdetach: write to a file that is there",
+    "LibreOffice: create a file outside its folder",
+    "LibreOffice: speak to another program",
 };
 
 static char probe_program[64]; /* the pointer the filter knows; its content changes after the walls
@@ -41,6 +44,7 @@ static char probe_program[64]; /* the pointer the filter knows; its content chan
 static bool attempt(size_t i, int sock)
 {
     struct sockaddr_in sa = { .sin_family = AF_INET, .sin_port = 9 };
+    const struct sockaddr_un local = { .sun_family = AF_UNIX, .sun_path = "/run/systemd/notify" };
     static char name[] = "/bin/true";
     char *const argv[] = { name, NULL };
     switch (i) {
@@ -50,6 +54,7 @@ static bool attempt(size_t i, int sock)
     case 1:
     case 11:
     case 14:
+    case 16:
         return open("/tmp/kontor-probe", O_WRONLY | O_CREAT, 0600) >= 0;
     case 2:
     case 12:
@@ -71,6 +76,9 @@ static bool attempt(size_t i, int sock)
                MAP_FAILED;
     case 15:
         return open("/dev/full", O_WRONLY) >= 0;
+    case 17:
+        sock = socket(AF_UNIX, SOCK_STREAM, 0);
+        return connect(sock, (const struct sockaddr *)&local, sizeof(local)) == 0 || errno != EPERM;
     default:
         memcpy(probe_program, name, sizeof(name));
         return execve(probe_program, argv, NULL) == 0; /* on success the exit status is true's: 0 */
@@ -81,7 +89,7 @@ static bool attempt(size_t i, int sock)
 static bool probe_denied(size_t i)
 {
     int sock = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    bool reopen_out = i >= 14;
+    bool reopen_out = i == 14 || i == 15, has_folder = i >= 16;
     pid_t pid = fork();
     if (pid == 0) {
         int fds[2];
@@ -92,11 +100,13 @@ static bool probe_denied(size_t i)
             .program = probe_program,
             .readable = pdf_readable,
             .reopen_out = reopen_out,
+            .threads = has_folder,
+            .folder = has_folder ? "/nonexistent" : NULL,
         };
         struct walls_state state;
         struct walls_failure why;
         if (!walls_up(&w, &state, &why))
-            _exit(reopen_out ? 1 : 2); /* without Landlock that program is never started */
+            _exit(i >= 14 ? 1 : 2); /* without Landlock these programs are never started */
         _exit(attempt(i, sock) ? 0 : 1);
     }
     if (sock >= 0)

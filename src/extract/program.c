@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -33,8 +34,14 @@ static _Noreturn void become(const struct walls *w, char *const argv[], int in_f
     fcntl(WORKER_INPUT_FD, F_SETFD, in_fd >= 0 ? FD_CLOEXEC : 0);
     signal(SIGPIPE, SIG_DFL); /* an ignored one would be inherited */
     char locale[] = "LC_ALL=C.UTF-8", home[] = "HOME=/nonexistent", zone[] = "TZ=UTC";
+    char temp[96], office_home[96], svp[] = "SAL_USE_VCLPLUGIN=svp",
+                                    arenas[] = "MALLOC_ARENA_MAX=2";
     char threads[] = "OMP_THREAD_LIMIT=1"; /* what recognises text would start some */
-    char *const env[] = { locale, home, zone, threads, NULL };
+    snprintf(temp, sizeof(temp), "TMPDIR=%s", w->folder ? w->folder : "");
+    snprintf(office_home, sizeof(office_home), "HOME=%s", w->folder ? w->folder : "");
+    char *const plain[] = { locale, home, zone, threads, NULL };
+    char *const with_folder[] = { locale, office_home, temp, zone, svp, arenas, NULL };
+    char *const *env = w->folder ? with_folder : plain;
     struct walls_state state;
     struct walls_failure why;
     if (walls_up(w, &state, &why))

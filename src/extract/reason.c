@@ -208,6 +208,28 @@ enum kt_status refusal_fail(struct kt_error *err, const char *name, const struct
             "%s: named like a calendar or an address file, but no entry is in it; export it "
             "again",
             name);
+    case REASON_OLD_MISSING:
+        return kt_fail(
+            err, KT_E_UNSUPPORTED,
+            "%s: an old Office file; to have it read, install the package %s and add it again",
+            name,
+            r->a == 1   ? "libreoffice-calc-nogui"
+            : r->a == 2 ? "libreoffice-impress-nogui"
+                        : "libreoffice-writer-nogui");
+    case REASON_OLD_FAILED:
+        return kt_fail(
+            err, KT_E_FORMAT,
+            "%s: LibreOffice could not read it (status %llu); is it damaged, or protected by a "
+            "password? Open it and save it in the new format",
+            name, U(r->a));
+    case REASON_OLD_CPU:
+        return kt_fail(
+            err, KT_E_TIMEOUT,
+            "%s: LibreOffice takes too long to read it; open it and save it in the new format",
+            name);
+    case REASON_OLD_PASSWORD:
+        return kt_fail(err, KT_E_UNSUPPORTED,
+                       "%s: protected by a password; save a copy without it to have it read", name);
     case REASON_OCR_MISSING:
         return kt_fail(err, KT_E_UNSUPPORTED,
                        "%s: a picture or a scan; to have its text recognised, install the packages "

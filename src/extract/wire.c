@@ -290,7 +290,7 @@ static const char *get_document(struct cursor *c, size_t max_text, struct docume
     uint64_t text_len = get(c, 8);
     uint64_t n_blocks = get(c, 8);
     uint64_t n_parts = get(c, 8);
-    if (format < DOC_TEXT || format > DOC_CSV)
+    if (format < DOC_TEXT || format > DOC_PPT)
         return "format";
     if (n_pages > PAGES_MAX)
         return "page count";

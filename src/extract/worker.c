@@ -18,6 +18,7 @@
 #include "base/size.h"
 #include "extract/attached.h"
 #include "extract/ocr.h"
+#include "extract/old.h"
 #include "extract/tree.h"
 #include "sandbox/child.h"
 #include "sandbox/walls.h"
@@ -28,11 +29,12 @@ struct job {
     enum doc_format format;
     size_t max_text;
     struct walls walls;
-    uint32_t page; /* of a DOC_SCAN, from 1; of a DOC_ATTACHED its number */
+    uint32_t page;      /* of a DOC_SCAN, from 1; of a DOC_ATTACHED its number */
+    const char *folder; /* of an old Office file's LibreOffice */
     bool self_test;
 };
 
-/* extract-worker FORMAT TEXT_BYTES MEMORY_BYTES CPU_SECONDS PAGE, or extract-worker --self-test */
+/* extract-worker FORMAT TEXT_BYTES MEMORY_BYTES CPU_SECONDS PAGE [FOLDER], or extract-worker --self-test */
 static bool job_parse(struct job *j, int argc, char **argv)
 {
     *j = (struct job){ 0 };
@@ -44,7 +46,9 @@ static bool job_parse(struct job *j, int argc, char **argv)
     if (argc == 2 && strcmp(argv[1], "--self-test") == 0)
         return j->self_test = true;
     uint64_t format, text, memory, cpu, page;
-    if (argc != 6 || !worker_number(argv[1], DOC_ATTACHED, &format) ||
+    if (argc == 7)
+        j->folder = argv[6];
+    if (argc < 6 || argc > 7 || !worker_number(argv[1], DOC_ATTACHED, &format) ||
         !worker_number(argv[2], SIZE_MAX / 4, &text) ||
         !worker_number(argv[3], SIZE_MAX / 4, &memory) || !worker_number(argv[4], 1000000, &cpu) ||
         !worker_number(argv[5], PAGES_MAX, &page))
@@ -168,6 +172,8 @@ static bool programs_start(struct programs *p, const struct job *j, struct refus
                attached_start(&p->attached, &j->walls, 0, why);
     if (j->format == DOC_ATTACHED)
         return attached_start(&p->attached, &j->walls, j->page, why);
+    if (old_is(j->format))
+        return j->folder && old_start(&p->text, &j->walls, j->format, j->folder, why);
     if (j->format == DOC_PICTURE)
         return ocr_start(&p->text, &j->walls, WORKER_INPUT_FD, why);
     if (j->format != DOC_SCAN)
@@ -188,6 +194,8 @@ static void document_read(struct programs *p, const struct job *j, struct builde
             attached_list(&p->attached, b);
     } else if (j->format == DOC_ATTACHED)
         attached_take(&p->attached, b);
+    else if (old_is(j->format))
+        old_pump(&p->text, b);
     else if (j->format == DOC_PICTURE || j->format == DOC_SCAN)
         ocr_pump(&p->text, b, j->format == DOC_SCAN ? OCR_DPI : 0);
     else if (input_read(&in, b))

@@ -31,6 +31,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -68,9 +69,14 @@ static bool limit(int what, rlim_t soft, rlim_t hard)
     return setrlimit((__rlimit_resource_t)what, &r) == 0;
 }
 
+/* The largest file a program may make in its folder. */
+#define FOLDER_FILE_BYTES ((rlim_t)512 * 1024 * 1024)
+
 static bool limits_up(const struct walls *w)
 {
-    bool ok = limit(RLIMIT_CORE, 0, 0) && limit(RLIMIT_FSIZE, 0, 0) && limit(RLIMIT_NOFILE, 64, 64);
+    rlim_t file = w->folder ? FOLDER_FILE_BYTES : 0, descriptors = w->folder ? 512 : 64;
+    bool ok = limit(RLIMIT_CORE, 0, 0) && limit(RLIMIT_FSIZE, file, file) &&
+              limit(RLIMIT_NOFILE, descriptors, descriptors);
     if (w->cpu_s) /* at the soft limit SIGXCPU, which names the cause; a second later SIGKILL */
         ok = ok && limit(RLIMIT_CPU, w->cpu_s, w->cpu_s + 1);
 #ifndef SHADOW_MEMORY
@@ -157,6 +163,10 @@ static bool landlock_allow_program(int ruleset, const struct walls *w)
         ok = ok && landlock_allow(ruleset, libraries[i], LL_READ_FILE | LL_READ_DIR);
     if (w->reopen_fd > 0)
         ok = ok && landlock_allow_fd(ruleset, w->reopen_fd, LL_READ_FILE);
+    if (w->folder)
+        ok = ok && landlock_allow(ruleset, w->folder,
+                                  landlock_all(landlock_abi()).fs &
+                                      ~(uint64_t)(LL_EXECUTE | LL_FS_IOCTL_DEV));
     for (const char *const *path = w->readable; path && *path; path++)
         ok = ok && landlock_allow(ruleset, *path, LL_READ_FILE | LL_READ_DIR);
     return ok;
@@ -167,7 +177,7 @@ static bool landlock_up(const struct walls *w, int *abi)
     *abi = landlock_abi();
     if (*abi == 0) {
         errno = ENOSYS;
-        return !w->reopen_out;
+        return !w->reopen_out && !w->folder;
     }
     struct landlock_attr a = landlock_all(*abi);
     int ruleset = landlock_begin(&a);
@@ -217,13 +227,43 @@ static const int calls_common[] = {
 
 /* What loading and running a program needs on top. Opening is for reading only, see below. */
 static const int calls_program[] = {
-    SCMP_SYS(access),  SCMP_SYS(faccessat),  SCMP_SYS(faccessat2),      SCMP_SYS(stat),
-    SCMP_SYS(lstat),   SCMP_SYS(newfstatat), SCMP_SYS(statx),           SCMP_SYS(fstatfs),
-    SCMP_SYS(statfs),  SCMP_SYS(readlink),   SCMP_SYS(readlinkat),      SCMP_SYS(getdents64),
-    SCMP_SYS(getcwd),  SCMP_SYS(getuid),     SCMP_SYS(geteuid),         SCMP_SYS(getgid),
-    SCMP_SYS(getegid), SCMP_SYS(arch_prctl), SCMP_SYS(set_tid_address), SCMP_SYS(set_robust_list),
-    SCMP_SYS(rseq),    SCMP_SYS(uname),      SCMP_SYS(sysinfo),         SCMP_SYS(dup),
-    SCMP_SYS(mmap),    SCMP_SYS(mprotect),
+    SCMP_SYS(stat),
+    SCMP_SYS(lstat),
+    SCMP_SYS(newfstatat),
+    SCMP_SYS(statx),
+    SCMP_SYS(fstatfs),
+    SCMP_SYS(statfs),
+    SCMP_SYS(readlink),
+    SCMP_SYS(readlinkat),
+    SCMP_SYS(getdents64),
+    SCMP_SYS(getcwd),
+    SCMP_SYS(getuid),
+    SCMP_SYS(geteuid),
+    SCMP_SYS(getgid),
+    SCMP_SYS(getegid),
+    SCMP_SYS(arch_prctl),
+    SCMP_SYS(set_tid_address),
+    SCMP_SYS(set_robust_list),
+    SCMP_SYS(rseq),
+    SCMP_SYS(uname),
+    SCMP_SYS(sysinfo),
+    SCMP_SYS(dup),
+    SCMP_SYS(mmap),
+    SCMP_SYS(mprotect),
+};
+
+/* What a program with a folder of its own does there, and with its own threads. It may not connect: sockets of others have
+ * names in the file system, which Landlock does not guard. */
+static const int calls_folder[] = {
+    SCMP_SYS(mkdir),     SCMP_SYS(mkdirat),  SCMP_SYS(rmdir),        SCMP_SYS(unlink),
+    SCMP_SYS(unlinkat),  SCMP_SYS(rename),   SCMP_SYS(renameat),     SCMP_SYS(renameat2),
+    SCMP_SYS(ftruncate), SCMP_SYS(pwrite64), SCMP_SYS(fsync),        SCMP_SYS(fdatasync),
+    SCMP_SYS(flock),     SCMP_SYS(fchmod),   SCMP_SYS(utimensat),    SCMP_SYS(fallocate),
+    SCMP_SYS(fadvise64), SCMP_SYS(eventfd2), SCMP_SYS(pipe2),        SCMP_SYS(dup2),
+    SCMP_SYS(dup3),      SCMP_SYS(getppid),  SCMP_SYS(nanosleep),    SCMP_SYS(clock_nanosleep),
+    SCMP_SYS(pselect6),  SCMP_SYS(select),   SCMP_SYS(listen),       SCMP_SYS(accept),
+    SCMP_SYS(accept4),   SCMP_SYS(bind),     SCMP_SYS(shutdown),     SCMP_SYS(getsockname),
+    SCMP_SYS(times),     SCMP_SYS(mincore),  SCMP_SYS(clock_getres), SCMP_SYS(fcntl),
 };
 
 /* A parser that tries one of these is not a parser any more. */
@@ -277,12 +317,31 @@ static bool allow_threads(scmp_filter_ctx ctx)
            seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0) == 0;
 }
 
+/* May a file be read, is it there? A program with a folder does not hear that any may be written: LibreOffice would put its
+ * socket into /tmp, where the walls stop it, instead of the folder. */
+static bool allow_asking(scmp_filter_ctx ctx, bool has_folder)
+{
+    uint64_t mask = has_folder ? W_OK : 0;
+    return allow_if(ctx, SCMP_SYS(access), 1, mask, 0) &&
+           allow_if(ctx, SCMP_SYS(faccessat), 2, mask, 0) &&
+           allow_if(ctx, SCMP_SYS(faccessat2), 2, mask, 0);
+}
+
+/* Only local sockets. */
+static bool allow_folder(scmp_filter_ctx ctx)
+{
+    return allow_list(ctx, SCMP_ACT_ALLOW, calls_folder, ARRAY_LEN(calls_folder)) &&
+           allow_if(ctx, SCMP_SYS(socket), 0, ALL_BITS, AF_UNIX) &&
+           allow_if(ctx, SCMP_SYS(socketpair), 0, ALL_BITS, AF_UNIX);
+}
+
 static bool allow_program(scmp_filter_ctx ctx, const struct walls *w)
 {
     enum { WRITING = O_WRONLY | O_RDWR | O_CREAT | O_TRUNC | O_APPEND };
     return allow_list(ctx, SCMP_ACT_ALLOW, calls_program, ARRAY_LEN(calls_program)) &&
-           (!w->threads || allow_threads(ctx)) &&
-           allow_if(ctx, SCMP_SYS(openat), 2, w->reopen_out ? 0 : WRITING, 0) &&
+           allow_asking(ctx, w->folder != NULL) && (!w->threads || allow_threads(ctx)) &&
+           (!w->folder || allow_folder(ctx)) &&
+           allow_if(ctx, SCMP_SYS(openat), 2, w->reopen_out || w->folder ? 0 : WRITING, 0) &&
            allow_if(ctx, SCMP_SYS(execve), 0, ALL_BITS, (uintptr_t)w->program);
 }
 

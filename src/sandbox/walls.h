@@ -28,6 +28,8 @@ struct walls {
                       only root may read that file, the program stays root, without capabilities. */
     bool reopen_out; /* it opens its standard output, a pipe, again by name, for writing. Only Landlock keeps it from
                         creating files then: without it the walls do not go up. */
+    const char *folder; /* one of its own, where it may write, make, rename and remove files, and listen to itself by a local
+                           socket; NULL: none. Needs Landlock, like reopen_out. */
 };
 struct walls_state { /* what stands now */
     int landlock_abi;
