@@ -79,6 +79,8 @@ static const struct ext exts[] = {
     { ".tar", DOC_ARCHIVE, NULL },
     { ".svg", DOC_UNKNOWN, "a picture" },
     { ".ps", DOC_UNKNOWN, "a PostScript file" },
+    { ".p7s", DOC_UNKNOWN, "an electronic signature" },
+    { ".pkcs7", DOC_UNKNOWN, "an electronic signature" },
     { ".css", DOC_UNKNOWN, "a style sheet" },
     { ".js", DOC_UNKNOWN, "a program" },
 };

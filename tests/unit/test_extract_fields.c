@@ -276,6 +276,7 @@ static void test_detect(void **state)
         { "<!DOCTYPE Invoice>" UBL("Invoice", ""), "a.xml", DOC_TEXT },
         { "<nachricht.gds.uebermittlungSchriftgutobjekte.0005005 xmlns=\"http://www.xjustiz.de\">",
           "xjustiz_nachricht.xml", DOC_XJUSTIZ },
+        { "0\x82", "vhn.xml.p7s", DOC_UNKNOWN },
         { "a;b\n", "a.csv", DOC_CSV },
         { "<html>", "a.csv", DOC_HTML },
     };
@@ -352,6 +353,36 @@ static void test_xjustiz(void **state)
         "Nachricht (Zeile 1): n/Absender (Zeile 1): A");
 }
 
+/* The list of a lawyers' mailbox's export says what each file is. */
+static void test_export(void **state)
+{
+    (void)state;
+    const struct part parts[] = {
+        PART("n/xjustiz_nachricht.xml",
+             XJUSTIZ("<schriftgutobjekte><dokument><xjustiz.fachspezifischeDaten><anzeigename>Klage"
+                     "</anzeigename><datei><dateiname>1.txt</dateiname></datei>"
+                     "</xjustiz.fachspezifischeDaten></dokument></schriftgutobjekte>")),
+        PART("n/1.txt", "x"),
+        PART("n/1.txt.p7s", "0"),
+    };
+    struct buf z = zip_of(parts, 3);
+    struct builder b;
+    builder_init(&b, ROOM);
+    parse_memory(&b, DOC_PACKAGE, buf_span(&z));
+    assert_int_equal(b.n_parts, 3);
+    expect(&b, "export",
+           "l n/xjustiz_nachricht.xml\nl n/1.txt (Klage)\nl n/1.txt.p7s (Signatur / signature)");
+    builder_deinit(&b);
+    buf_deinit(&z);
+    const struct part broken[] = { PART("xjustiz_nachricht.xml", "<a"), PART("1.txt", "x") };
+    z = zip_of(broken, 2);
+    builder_init(&b, ROOM);
+    parse_memory(&b, DOC_PACKAGE, buf_span(&z));
+    expect(&b, "broken", "l xjustiz_nachricht.xml\nl 1.txt");
+    builder_deinit(&b);
+    buf_deinit(&z);
+}
+
 /* ---- tables as text ------------------------------------------------------------------------- */
 
 static void test_csv(void **state)
@@ -391,7 +422,7 @@ int main(void)
         cmocka_unit_test(test_cii),         cmocka_unit_test(test_sums),
         cmocka_unit_test(test_file_inside), cmocka_unit_test(test_invoice_bad),
         cmocka_unit_test(test_detect),      cmocka_unit_test(test_xjustiz),
-        cmocka_unit_test(test_csv),
+        cmocka_unit_test(test_export),      cmocka_unit_test(test_csv),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
