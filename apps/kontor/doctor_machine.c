@@ -76,6 +76,12 @@ static void check_readers(struct checkup *c)
     bool ffmpeg = media_has_ffmpeg();
     doctor_say(c, ffmpeg ? FINE : NOTE, "ffmpeg", ffmpeg ? NULL : "install the package ffmpeg",
                ffmpeg ? "installed" : "missing: of videos only folders of frames can be looked at");
+    bool office = extract_has_libreoffice();
+    doctor_say(c, office ? FINE : NOTE, "LibreOffice",
+               office ? NULL
+                      : "install the packages libreoffice-writer-nogui, libreoffice-calc-nogui and "
+                        "libreoffice-impress-nogui",
+               office ? "installed" : "missing: old Office files (.doc, .xls, .ppt) are not read");
     size_t n_denied = 0;
     for (size_t i = 0; i < r.n_probes; i++)
         n_denied += r.probes[i].denied;

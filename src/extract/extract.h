@@ -71,7 +71,7 @@ const char *doc_format_name(enum doc_format f);
 bool doc_format_is_package(enum doc_format f);
 /* What can be read, for messages: "this is a picture; ... are read". */
 #define EXTRACT_FORMATS                                                                            \
-    "text, Markdown, HTML, PDF, RTF, Word, Excel and PowerPoint (.docx, .xlsx, .pptx), "           \
+    "text, Markdown, HTML, PDF, RTF, Word, Excel and PowerPoint (.docx, .doc, .xlsx, .xls, ...), "           \
     "OpenDocument, tables (.csv), mail (.eml, .msg, .mbox, winmail.dat), saved pages (.mht), "     \
     "calendars (.ics), addresses (.vcf), electronic invoices, XJustiz, ZIP, tar and 7z archives "  \
     "and pictures of text"
@@ -136,6 +136,9 @@ struct extract_sandbox_report {
 KT_MUST_CHECK enum kt_status extract_sandbox_report(struct extract_sandbox_report *out,
                                                     const struct extract_options *opts,
                                                     struct kt_error *err);
+
+/* Is LibreOffice installed, which old Office files (.doc, .xls, .ppt) are read through? For all three of them. */
+bool extract_has_libreoffice(void);
 
 /* The worker's main: called by apps/kontor for `extract-worker`; talks on the fds it was started
  * with. Never returns to other work: the return value is the exit status. */

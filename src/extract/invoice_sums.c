@@ -252,7 +252,9 @@ static void totals_check(struct checking *c, bool is_cii)
     struct sum is = zero(c), should = zero(c);
     sum_add(&is, c->totals, p->net, false);
     sum_add(&should, c->totals, p->line_total, false);
-    if (should.n) { /* MINIMUM has none */
+    bool is_minimum =
+        should.n == 0; /* the profile that has neither this sum nor what was paid before */
+    if (!is_minimum) {
         sum_add(&should, c->totals, p->allowance_total, true);
         sum_add(&should, c->totals, p->charge_total, false);
         judge(c, "BR-CO-13", "Netto (BT-109) muss BT-106 - BT-107 + BT-108 sein", &is, &should);
@@ -279,7 +281,7 @@ static void totals_check(struct checking *c, bool is_cii)
     should = zero(c);
     sum_add(&is, c->totals, p->due, false);
     sum_add(&should, c->totals, p->gross, false);
-    if (should.n != 1)
+    if (should.n != 1 || is_minimum)
         return;
     sum_add(&should, c->totals, p->paid, true);
     sum_add(&should, c->totals, p->rounding, false);

@@ -159,6 +159,14 @@ static const char *office_program(const char *library)
     return NULL;
 }
 
+bool extract_has_libreoffice(void)
+{
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+        if (!office_program(kinds[i].library))
+            return false;
+    return true;
+}
+
 static bool office_run(struct program_run *p, const struct walls *w, const struct old_kind *k,
                        const char *folder, struct refusal *why)
 {

@@ -213,6 +213,13 @@ static void test_sums(void **state)
                                  "Nicht geprüft"),
                      1);
     assert_int_equal(sums_broken(UBL("Invoice", "<ID>1</ID>"), NULL), 0);
+    /* Factur-X's profile MINIMUM leaves out what was paid before */
+    assert_int_equal(
+        sums_broken(UBL("Invoice", "<LegalMonetaryTotal><TaxExclusiveAmount>5</TaxExclusiveAmount>"
+                                   "<TaxInclusiveAmount>5</TaxInclusiveAmount>"
+                                   "<PayableAmount>3</PayableAmount></LegalMonetaryTotal>"),
+                    NULL),
+        0);
 }
 
 static void test_file_inside(void **state)
