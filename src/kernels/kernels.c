@@ -33,6 +33,11 @@ size_t act_stride(size_t n_cols)
     return (n_cols + 31) / 32 * 32;
 }
 
+size_t act_tile_bytes(size_t n_rows, size_t n_cols)
+{
+    return (n_rows + 15) / 16 * (act_stride(n_cols) / 32) * ACT_TILE_BYTES;
+}
+
 void act_bytes(size_t *f, size_t *q, size_t *d, size_t *isum, size_t n_rows, size_t n_cols)
 {
     size_t n = n_rows * act_stride(n_cols);

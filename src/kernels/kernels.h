@@ -59,13 +59,18 @@ const char *cpu_level_name(uint32_t flags);
 
 struct act {
     size_t n_rows;
-    size_t n_cols; /* as the model says                                */
-    size_t stride; /* n_cols rounded up to 32: distance between rows   */
-    float *f;      /* [n_rows, stride]                                 */
-    int8_t *q;     /* [n_rows, stride]                                 */
-    float *d;      /* [n_rows, stride / 32]                            */
-    int16_t *isum; /* [n_rows, stride / 16]                            */
+    size_t n_cols;     /* as the model says                                */
+    size_t stride;     /* n_cols rounded up to 32: distance between rows   */
+    float *f;          /* [n_rows, stride]                                 */
+    int8_t *q;         /* [n_rows, stride]                                 */
+    float *d;          /* [n_rows, stride / 32]                            */
+    int16_t *isum;     /* [n_rows, stride / 16]                            */
+    void *tiles;       /* NULL, or act_tile_bytes() of room, see act_arrange */
+    size_t n_arranged; /* rows that lie there, too; read where it is n_rows */
 };
+
+/* Rows of activations from which it pays to arrange them. */
+enum { ACT_ARRANGE_FROM = 8, ACT_TILE_BYTES = 704 };
 
 /* A weight matrix [n_rows, n_cols], rows contiguous in 'type''s blocks, at any alignment. */
 struct mat {
@@ -199,6 +204,9 @@ struct kernels {
     matmul_fn matmul[QT_COUNT]; /* NULL only for ids that are no type */
     /* q, d, isum from f, rows [row0, row1) */
     void (*act_quantize)(struct act *x, size_t row0, size_t row1);
+    /* NULL, or: q, d and isum of rows [row0, row1) once more, to x->tiles, as this level's products
+     * like to read them. They give the same bits without. */
+    void (*act_arrange)(struct act *x, size_t row0, size_t row1);
 
     /* In the three norms inv = 1 / sqrt(...) comes first, then (x * inv) * w or fma(x * inv, w, b).
      * y = x / sqrt(mean(x^2) + eps) * w;  mean(x^2) = dot(x, x) / n;  w NULL: none. y may be x. */
@@ -243,6 +251,7 @@ void kernels_init(struct kernels *k, uint32_t cpu);
 
 /* Sizes in bytes of the arrays of an act; the caller allocates, 64-byte aligned. */
 size_t act_stride(size_t n_cols);
+size_t act_tile_bytes(size_t n_rows, size_t n_cols);
 void act_bytes(size_t *f, size_t *q, size_t *d, size_t *isum, size_t n_rows, size_t n_cols);
 
 #endif

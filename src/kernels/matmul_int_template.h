@@ -21,6 +21,7 @@
  *                 wide_panel() and wide_tile(), see below
  *     V_WIDE_FROM rows of activations from which they take all of a product with fewer than 16
  *     V_FEW       rows of activations, at most 2, up to which matmul_few_template.h has it
+ *     V_ARRANGE   what act_arrange() is for this level, or NULL
  *     V_BEGIN(n, split) and V_END(n): what has to be said around a product with n rows of activations
  *     v_dot(sum, n_m, u, n, q, stride, kind)
  *                 to each of n_m sums the products of n words of u with 4 n bytes at its q; the
@@ -64,7 +65,7 @@ tile(const struct tile_args *t, size_t n_m, enum kind kind, bool split, bool has
     vf acc[TILE_MAX];
 #pragma GCC unroll 16
     for (size_t m = 0; m < n_m; m++)
-        acc[m] = t->first ? v_set(0.0f) : v_load(t->y + m * t->ldy);
+        acc[m] = t->first ? v_set(0.0f) : v_load(t->y + m * V_ROWS);
 
     for (size_t b = 0; b < t->n_subs; b++) {
         const struct sub *s = &t->panel[b];
@@ -85,7 +86,7 @@ tile(const struct tile_args *t, size_t n_m, enum kind kind, bool split, bool has
     }
 #pragma GCC unroll 16
     for (size_t m = 0; m < n_m; m++)
-        v_store(t->y + m * t->ldy, acc[m]);
+        v_store(t->y + m * V_ROWS, acc[m]);
 }
 
 /* Tiles of exactly as many rows as there are, so that the panel is loaded once for all of them. */
@@ -168,7 +169,7 @@ struct format {
 
 static inline struct tile_args skip_rows(struct tile_args t, size_t n)
 {
-    t.y += n * t.ldy;
+    t.y += n * V_ROWS;
     t.q += n * t.q_stride;
     t.d += n * (t.q_stride / 32);
     t.isum += n * (t.q_stride / 16);
@@ -189,6 +190,8 @@ static void run_narrow(struct tile_args t, size_t n_m, const struct tiles *tiles
 static void run_tiles(struct tile_args t, struct sub *panel, size_t n_m, size_t n_all,
                       const struct tiles *tiles)
 {
+    const char *arranged = t.arranged;
+    const size_t tile_row_bytes = t.q_stride / 32 * ACT_TILE_BYTES;
     const size_t wide = V_WIDE, from = V_WIDE_FROM;
     bool few = n_all < wide && n_all >= from;
     size_t n_wide = few ? n_m : wide ? n_m - n_m % 16 : 0; /* wide is 16 or 0 */
@@ -197,14 +200,23 @@ static void run_tiles(struct tile_args t, struct sub *panel, size_t n_m, size_t 
         wide_panel(panel, t.n_subs, tiles->offset);
     for (size_t m = 0; m < n_wide; m += t.n_rows) {
         t.n_rows = few ? n_m : wide;
+        t.arranged = arranged ? arranged + m / 16 * tile_row_bytes : NULL;
         tiles->wide[(t.n_rows - 1) / 4 - 1](&t); /* V_WIDE_FROM is more than 4 */
         t = skip_rows(t, t.n_rows);
     }
 }
 
+/* What wide tiles read from row m0 and sub-block b0 on, if it was arranged. */
+static inline const void *act_tile(const struct act *x, size_t m0, size_t b0)
+{
+    if (!x->tiles || x->n_arranged != x->n_rows)
+        return NULL;
+    return (const char *)x->tiles + (m0 / 16 * (x->stride / 32) + b0) * ACT_TILE_BYTES;
+}
+
 /* V_ROWS rows of weights (n_r of them wanted) by n_m <= M_BLOCK rows of activations from row m0.
- * The sums wait beside each other until they are complete: y's rows lie far apart, and each panel
- * would have to visit them all. */
+ * The sums wait beside each other until they are complete: y's rows lie far apart, and each panel would have to visit
+ * them all. */
 static inline __attribute__((always_inline)) void
 matmul_rows(float *y, size_t ldy, const struct mat *w, const struct act *x, size_t r, size_t n_r,
             size_t m0, size_t n_m, const struct format *f, const struct tiles *tiles)
@@ -237,14 +249,14 @@ matmul_rows(float *y, size_t ldy, const struct mat *w, const struct act *x, size
             ahead += V_ROWS * block_bytes;
         }
         run_tiles((struct tile_args){ .y = sums,
-                                      .ldy = V_ROWS,
                                       .first = b0 == 0,
                                       .panel = panel,
                                       .n_subs = n,
                                       .q = x->q + m0 * x->stride + 32 * b0,
                                       .q_stride = x->stride,
                                       .d = x->d + m0 * (x->stride / 32) + b0,
-                                      .isum = x->isum + m0 * (x->stride / 16) + 2 * b0 },
+                                      .isum = x->isum + m0 * (x->stride / 16) + 2 * b0,
+                                      .arranged = act_tile(x, m0, b0) },
                   panel, n_m, x->n_rows, tiles);
     }
     for (size_t m = 0; m < n_m; m++) {
@@ -332,4 +344,5 @@ void LEVEL(kernels_init_matmul_int)(struct kernels *k)
     for (size_t type = 0; type < QT_COUNT; type++)
         if (LEVEL(matmul_int)[type])
             k->matmul[type] = LEVEL(matmul_int)[type];
+    k->act_arrange = V_ARRANGE;
 }

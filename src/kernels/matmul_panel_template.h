@@ -359,16 +359,16 @@ static inline void take_q3_k(struct sub *s, struct source p)
 
 /* Some rows of activations over a panel. */
 struct tile_args {
-    size_t n_rows; /* of them */
-    float *y;      /* [n_m, V_ROWS] at ldy */
-    size_t ldy;
-    bool first; /* y is to be set, not added to */
+    size_t n_rows; /* of them                       */
+    float *y;      /* [n_rows, V_ROWS]              */
+    bool first;    /* y is to be set, not added to  */
     const struct sub *panel;
     size_t n_subs;
     const int8_t *q; /* [n_m, 32 n_subs] at q_stride */
     size_t q_stride;
-    const float *d;      /* [n_m, n_subs] at q_stride / 32      */
-    const int16_t *isum; /* [n_m, 2 n_subs] at q_stride / 16    */
+    const float *d;       /* [n_m, n_subs] at q_stride / 32      */
+    const int16_t *isum;  /* [n_m, 2 n_subs] at q_stride / 16    */
+    const void *arranged; /* or NULL: the same as act_arrange() left them */
 };
 
 /* What is needed of a row of activations beside q: d; and, of all 32 columns or of each half,

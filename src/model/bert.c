@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/status.h"
+#include "model/act.h"
 #include "model/ops.h"
 
 struct bert_job {
@@ -36,13 +37,14 @@ static void norm_range(void *ctx, size_t row0, size_t row1, size_t thread_idx)
     for (size_t i = row0; i < row1; i++)
         norm_in_place(j, i);
     if (j->integers)
-        j->r->m->k->act_quantize(&j->r->b.in, row0, row1);
+        act_integers(j->r->m->k, &j->r->b.in, row0, row1);
 }
 
 static void norm_rows_in_place(struct model_run *r, const float *w, const float *b, bool integers)
 {
     struct bert_job j = { .r = r, .norm_w = w, .norm_b = b, .integers = integers };
     act_shape(&r->b.in, r->n_rows, r->m->shape.d_model);
+    act_will_arrange(r->m->k, &r->b.in);
     for_rows(r, r->n_rows, r->m->shape.d_model, norm_range, &j);
 }
 

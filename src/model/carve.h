@@ -48,4 +48,12 @@ static inline struct act carve_act(struct carver *c, size_t n, size_t n_cols)
     };
 }
 
+/* The same with room to arrange it. Only levels that arrange ever touch that. */
+static inline struct act carve_act_arranged(struct carver *c, size_t n, size_t n_cols)
+{
+    struct act x = carve_act(c, n, n_cols);
+    x.tiles = carve(c, act_tile_bytes(n, 32), act_stride(n_cols) / 32, 1);
+    return x;
+}
+
 #endif

@@ -88,6 +88,7 @@ static struct act crowd_rows(const struct act *x, const struct crowd *c)
 {
     struct act part = *x;
     part.n_rows = c->n;
+    part.n_arranged = 0;
     part.f += c->first * x->stride;
     part.q += c->first * x->stride;
     part.d += c->first * (x->stride / 32);

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "model/act.h"
 #include "model/rope.h"
 
 enum {
@@ -16,6 +17,7 @@ void act_shape(struct act *x, size_t n_rows, size_t n_cols)
     x->n_rows = n_rows;
     x->n_cols = n_cols;
     x->stride = act_stride(n_cols);
+    x->n_arranged = 0;
 }
 
 void for_rows(const struct model_run *r, size_t n, size_t row_floats, pool_fn fn, void *ctx)
@@ -88,7 +90,7 @@ static void norm_range(void *ctx, size_t row0, size_t row1, size_t thread_idx)
         k->rmsnorm(j->x->f + i * j->x->stride, j->r->b.x + i * s->d_model, j->w, s->d_model,
                    s->norm_eps);
     if (j->integers)
-        k->act_quantize(j->x, row0, row1);
+        act_integers(j->r->m->k, j->x, row0, row1);
 }
 
 void norm_rows(struct model_run *r, const float *w, const struct projection *readers, size_t n)
@@ -97,6 +99,8 @@ void norm_rows(struct model_run *r, const float *w, const struct projection *rea
     for (size_t i = 0; i < n; i++)
         integers |= wants_integers(readers[i].w);
     act_shape(&r->b.in, r->n_rows, r->m->shape.d_model);
+    if (integers)
+        act_will_arrange(r->m->k, &r->b.in);
     struct norm_job j = { r, &r->b.in, w, integers };
     for_rows(r, r->n_rows, r->m->shape.d_model, norm_range, &j);
 }
@@ -105,14 +109,16 @@ static void quantize_range(void *ctx, size_t row0, size_t row1, size_t thread_id
 {
     (void)thread_idx;
     struct norm_job *j = ctx;
-    j->r->m->k->act_quantize(j->x, row0, row1);
+    act_integers(j->r->m->k, j->x, row0, row1);
 }
 
 void quantize_rows(struct model_run *r, struct act *x, const struct mat *reader)
 {
     struct norm_job j = { r, x, NULL, true };
-    if (wants_integers(reader))
-        for_rows(r, x->n_rows, x->n_cols, quantize_range, &j);
+    if (!wants_integers(reader))
+        return;
+    act_will_arrange(r->m->k, x);
+    for_rows(r, x->n_rows, x->n_cols, quantize_range, &j);
 }
 
 static void norm_outputs_range(void *ctx, size_t j0, size_t j1, size_t thread_idx)
@@ -128,15 +134,18 @@ static void norm_outputs_range(void *ctx, size_t j0, size_t j1, size_t thread_id
             memcpy(o->hidden, in, s->d_model * sizeof(float));
     }
     if (j->integers)
-        j->r->m->k->act_quantize(j->x, j0, j1);
+        act_integers(j->r->m->k, j->x, j0, j1);
 }
 
 void norm_outputs(struct model_run *r, const float *w, const struct mat *head)
 {
     act_shape(&r->b.in, r->n_outs, r->m->shape.d_model);
     struct norm_job j = { r, &r->b.in, w, wants_integers(head) };
+    act_will_arrange(r->m->k, &r->b.in);
     for_rows(r, r->n_outs, r->m->shape.d_model, norm_outputs_range, &j);
     r->b.in.n_rows = r->n_logits; /* what the head reads: they come first */
+    if (r->b.in.n_arranged)
+        r->b.in.n_arranged = r->n_logits;
 }
 
 struct pair_job {
@@ -161,13 +170,14 @@ static void pair_range(void *ctx, size_t row0, size_t row1, size_t thread_idx)
         memset(out + 2 * d, 0, (pair->stride - 2 * d) * sizeof(*out));
     }
     if (j->integers)
-        k->act_quantize(pair, row0, row1);
+        act_integers(k, pair, row0, row1);
 }
 
 void pair_rows(struct model_run *r, const struct mtp *head)
 {
     size_t width = 2 * (size_t)r->m->shape.d_model;
     act_shape(&r->b.pair, r->n_rows, width);
+    act_will_arrange(r->m->k, &r->b.pair);
     struct pair_job j = { r, head, wants_integers(&head->fc) };
     for_rows(r, r->n_rows, width, pair_range, &j);
 }
@@ -294,6 +304,13 @@ static void gated_range(void *ctx, size_t row0, size_t row1, size_t thread_idx)
     }
 }
 
+static void arrange_range(void *ctx, size_t row0, size_t row1, size_t thread_idx)
+{
+    (void)thread_idx;
+    const struct gated_job *j = ctx;
+    j->r->m->k->act_arrange(&j->r->b.ff, row0, row1);
+}
+
 void feed_forward_gated(struct model_run *r, const struct mat *gate, const struct mat *up,
                         const struct mat *reader)
 {
@@ -302,6 +319,9 @@ void feed_forward_gated(struct model_run *r, const struct mat *gate, const struc
     observe(r, gate, &r->b.in);
     observe(r, up, &r->b.in);
     pool_for(r->m->pool, gate->n_rows, QUANT_GRAIN, gated_range, &j);
+    act_will_arrange(r->m->k, &r->b.ff); /* threads had columns of all rows until here */
+    if (j.integers && r->b.ff.n_arranged)
+        for_rows(r, r->n_rows, gate->n_rows, arrange_range, &j);
 }
 
 /* ---- logits ---- */

@@ -20,13 +20,13 @@ static void layout(struct run_buffers *b, struct carver *c, const struct model_s
     b->x = carve_floats(c, n, s->d_model);
     b->y = carve_floats(c, n, s->d_model);
     b->rope = carve_floats(c, n, s->rope_dims);
-    b->in = carve_act(c, n, s->d_model);
-    b->mix = carve_act(c, n, lin ? MAX(attn_out, lin_v_width(s)) : attn_out);
-    b->ff = carve_act(c, n, n_ff);
+    b->in = carve_act_arranged(c, n, s->d_model);
+    b->mix = carve_act_arranged(c, n, lin ? MAX(attn_out, lin_v_width(s)) : attn_out);
+    b->ff = carve_act_arranged(c, n, n_ff);
     b->expert_ff = carve_act(c, n_chosen, m);
 
     size_t start = c->used, end;
-    b->pair = carve_act(c, shape_has_mtp(s) ? n : 0, 2 * (size_t)s->d_model);
+    b->pair = carve_act_arranged(c, shape_has_mtp(s) ? n : 0, 2 * (size_t)s->d_model);
     end = c->used;
     c->used = start;
     b->q = carve_floats(c, n, q_width(s));

@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "base/size.h"
+#include "model/act.h"
 #include "model/carve.h"
 #include "model/model_priv.h"
 #include "model/vision_priv.h"
@@ -69,11 +70,11 @@ static void tile_layout(struct tile *t, struct carver *c, const struct vision_sh
                         size_t head_pad)
 {
     size_t d = s->d, n_blocks = n / VISION_BLOCK, heads = (size_t)s->n_heads * head_pad;
-    t->in = carve_act(c, n, d);
-    t->patch = carve_act(c, n, VISION_PATCH_FLOATS);
-    t->wide = carve_act(c, n, s->n_ff);
-    t->block = carve_act(c, n_blocks, VISION_BLOCK * d);
-    t->merged = carve_act(c, n_blocks, VISION_BLOCK * d);
+    t->in = carve_act_arranged(c, n, d);
+    t->patch = carve_act_arranged(c, n, VISION_PATCH_FLOATS);
+    t->wide = carve_act_arranged(c, n, s->n_ff);
+    t->block = carve_act_arranged(c, n_blocks, VISION_BLOCK * d);
+    t->merged = carve_act_arranged(c, n_blocks, VISION_BLOCK * d);
     t->y = carve_floats(c, n, d);
     t->up =
         carve_floats(c, n, MAX((size_t)s->n_ff, d)); /* n / 4 rows of 4 d are as many as n of d */
@@ -140,8 +141,10 @@ static void linear(const struct encoder *e, float *y, const struct mat *w, const
                    struct act *x)
 {
     const struct kernels *k = e->v->k;
-    if (!qtype_traits(w->type)->is_float)
-        k->act_quantize(x, 0, x->n_rows);
+    if (!qtype_traits(w->type)->is_float) {
+        act_will_arrange(k, x);
+        act_integers(k, x, 0, x->n_rows);
+    }
     k->matmul[w->type](y, w->n_rows, w, x, 0, w->n_rows);
     for (size_t i = 0; i < x->n_rows; i++)
         k->add(y + i * w->n_rows, bias, w->n_rows);

@@ -39,6 +39,17 @@ static struct act acts_first(const struct acts *x, size_t n_rows, enum side side
     return a;
 }
 
+/* The same, arranged as a level likes it, in two goes and over junk. */
+static void acts_arrange(struct act *a, const struct level *l, enum side side)
+{
+    size_t bytes = act_tile_bytes(a->n_rows, a->n_cols), half = a->n_rows / 2;
+    a->tiles = guard_alloc(bytes, side);
+    memset(a->tiles, 0xff, bytes);
+    l->k.act_arrange(a, half, a->n_rows);
+    l->k.act_arrange(a, 0, half);
+    a->n_arranged = a->n_rows;
+}
+
 enum { M_MAX = 64, ROWS_MAX = 37 };
 static const size_t row_counts[] = { 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 23, 32, 64 };
 
@@ -62,6 +73,16 @@ static void judge_range(const struct mat *w, const struct acts *x, const float *
         about_to_run(qtype_traits(w->type)->name, levels[l].name);
         levels[l].k.matmul[w->type](y, ldy, w, &a, row0, row1);
         check_floats(y, expected, n_y, "matmul %s %s [%zu, %zu] x %zu rows %zu..%zu %s weights",
+                     levels[l].name, qtype_traits(w->type)->name, w->n_rows, w->n_cols, n_m, row0,
+                     row1, fill_names[fill]);
+        if (!levels[l].k.act_arrange)
+            continue;
+        struct act arranged = a;
+        acts_arrange(&arranged, &levels[l], side);
+        memcpy(y, junk, n_y * sizeof(float));
+        levels[l].k.matmul[w->type](y, ldy, w, &arranged, row0, row1);
+        check_floats(y, expected, n_y,
+                     "matmul %s %s, arranged, [%zu, %zu] x %zu rows %zu..%zu %s weights",
                      levels[l].name, qtype_traits(w->type)->name, w->n_rows, w->n_cols, n_m, row0,
                      row1, fill_names[fill]);
     }

@@ -109,7 +109,7 @@ static void truth_quantize(void)
     float f[N], d[N / 32];
     int8_t q[N];
     int16_t isum[N / 16];
-    struct act x = { 1, N, N, f, q, d, isum };
+    struct act x = { .n_rows = 1, .n_cols = N, .stride = N, .f = f, .q = q, .d = d, .isum = isum };
     fill_floats(f, N, FILL_NOISE);
     levels[0].k.act_quantize(&x, 0, 1);
     for (size_t i = 0; i < N; i++) {

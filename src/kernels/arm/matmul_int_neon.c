@@ -11,6 +11,7 @@
 #define V_WIDE      0
 #define V_WIDE_FROM 0
 #define V_FEW       1
+#define V_ARRANGE   NULL
 
 static inline vi v_dot4(vi w, vi q, int largest)
 {

@@ -4,9 +4,15 @@
  * (kernels.h); half the instruction would be idle with more. From 8 to 15 rows the tiles
  * are shorter; fewer, and what is left over from sixteens, take VNNI.
  *
- * An instruction's result is there after 50 cycles and has to go through memory to become floats.
- * So four steps (sub-blocks, or halves with split scales) are multiplied before the first one's sums
- * are stored, and all four are stored before the first is scaled and added.
+ * While tiles are in use, even one now and then, the processor's second unit for 512-bit multiplications rests (measured:
+ * 64 fused multiply-adds take 34 cycles, with a single tilezero among them 67); additions still have two. So the
+ * products' floats are what takes the time, one operation a cycle: per sub-block and 16 x 16 sums 48 (without mins 32),
+ * while 16 cycles of products, 16 of storing and 12 of loading go on beside them. What follows from it:
+ *
+ *  - sums become floats by a subtraction instead of a conversion, see sum_start;
+ *  - a step (a sub-block, or half of one with split scales) is multiplied three steps before its floats, and stored one
+ *    step before: an instruction's result is there after 50 cycles, and what it stores is read from the cache;
+ *  - activations lie in the order in which they are read (struct wide_block).
  *
  * The compiler does not know that tile instructions read memory: hence barriers around them. */
 #include "kernels/x86/tiles.h"
@@ -19,6 +25,7 @@
 #define V_WIDE      16
 #define V_WIDE_FROM 8
 #define V_FEW       2
+#define V_ARRANGE   act_arrange
 #define V_DPBUSD    _mm512_dpbusd_epi32
 
 /* Tiles 0 to 3: sums; 4 and 5: activations, 6 and 7: weights, of 32 columns or of 16. */
@@ -50,6 +57,9 @@ static void begin(size_t n_rows, bool split)
     if ((n_rows) >= V_WIDE_FROM)                                                                   \
     _tile_release()
 
+#define TILES_BARRIER __asm__ volatile("" ::: "memory")
+
+#include "kernels/ref/vmath.h"
 #include "kernels/x86/vnni.h"
 
 #include "kernels/matmul_panel_template.h"
@@ -62,39 +72,47 @@ static void wide_panel(struct sub *panel, size_t n_subs, int offset)
             panel[b].u[i] = _mm512_sub_epi8(panel[b].u[i], _mm512_set1_epi8((char)offset));
 }
 
+/* 1.5 * 2^23: a float's last bits count ones there, so that an integer added to its bits is added to the number. A tile
+ * that begins with it has its sums as floats, this much too large; and a subtraction, which is exact, is done by a port
+ * of the processor that multiplies nothing while tiles are in use. Sums are below 2^22. */
+static const float sum_start[16] __attribute__((aligned(64))) = {
+    VM_ROUND, VM_ROUND, VM_ROUND, VM_ROUND, VM_ROUND, VM_ROUND, VM_ROUND, VM_ROUND,
+    VM_ROUND, VM_ROUND, VM_ROUND, VM_ROUND, VM_ROUND, VM_ROUND, VM_ROUND, VM_ROUND,
+};
+
 /* The sums of a step, in tile 'slot'; neighbours use other registers for what they multiply. */
 static inline __attribute__((always_inline)) void multiply(size_t slot, const int8_t *q,
-                                                           size_t stride, const vi *u)
+                                                           const vi *u)
 {
     switch (slot) {
     case 0:
-        _tile_loadd(4, q, stride);
+        _tile_loadd(0, sum_start, 0);
+        _tile_loadd(4, q, 32);
         _tile_loadd(6, u, 64);
-        _tile_zero(0);
         _tile_dpbssd(0, 4, 6);
         break;
     case 1:
-        _tile_loadd(5, q, stride);
+        _tile_loadd(1, sum_start, 0);
+        _tile_loadd(5, q, 32);
         _tile_loadd(7, u, 64);
-        _tile_zero(1);
         _tile_dpbssd(1, 5, 7);
         break;
     case 2:
-        _tile_loadd(4, q, stride);
+        _tile_loadd(2, sum_start, 0);
+        _tile_loadd(4, q, 32);
         _tile_loadd(6, u, 64);
-        _tile_zero(2);
         _tile_dpbssd(2, 4, 6);
         break;
     default:
-        _tile_loadd(5, q, stride);
+        _tile_loadd(3, sum_start, 0);
+        _tile_loadd(5, q, 32);
         _tile_loadd(7, u, 64);
-        _tile_zero(3);
         _tile_dpbssd(3, 5, 7);
         break;
     }
 }
 
-static inline __attribute__((always_inline)) void store_sums(size_t slot, int32_t (*to)[16])
+static inline __attribute__((always_inline)) void store_sums(size_t slot, float (*to)[16])
 {
     switch (slot) {
     case 0:
@@ -112,84 +130,129 @@ static inline __attribute__((always_inline)) void store_sums(size_t slot, int32_
     }
 }
 
-enum { SLOTS = 4 };
-typedef int32_t slot_sums[V_WIDE][16];
+enum { SLOTS = 4, STORE_AHEAD = 1, MULTIPLY_AHEAD = 3 };
+typedef float slot_sums[V_WIDE][16];
 
-/* The integer sums of n <= SLOTS steps from 'step0'. */
+/* 32 columns of 16 rows of activations, where products read them one after the other: rows as they are prepared lie far
+ * apart, and the sixteen lines of a tile came late from the second cache. dsum is d times the sum of q: of all columns,
+ * or of each half. */
+struct wide_block {
+    int8_t q[V_WIDE][32];
+    float d[V_WIDE], dsum[2][V_WIDE];
+} __attribute__((aligned(64)));
+static_assert(sizeof(struct wide_block) == ACT_TILE_BYTES, "room for it in an act");
+
 static inline __attribute__((always_inline)) void
-sum_steps(slot_sums *sums, const struct tile_args *t, size_t step0, size_t n, size_t n_parts)
+multiply_step(size_t slot, const struct wide_block *x, const struct sub *panel, size_t step,
+              size_t n_parts)
 {
-    __asm__ volatile("" ::: "memory");
-#pragma GCC unroll 4
-    for (size_t slot = 0; slot < n; slot++) {
-        size_t step = step0 + slot;
-        multiply(slot, t->q + 32 / n_parts * step, t->q_stride,
-                 t->panel[step / n_parts].u + 4 * (step % n_parts));
-    }
-#pragma GCC unroll 4
-    for (size_t slot = 0; slot < n; slot++)
-        store_sums(slot, sums[slot]);
-    __asm__ volatile("" ::: "memory");
+    size_t b = step / n_parts, part = step % n_parts;
+    multiply(slot, x[b].q[0] + 16 * part, panel[b].u + 4 * part);
 }
 
 static inline __attribute__((always_inline)) void
-add_step(vf *acc, size_t n_m, slot_sums sums, const struct sub *s, const struct tile_aux *x,
-         size_t b, size_t part, bool has_min)
+add_step(vf *acc, size_t n_m, slot_sums sums, const struct sub *s, const struct wide_block *x,
+         size_t part, bool has_min)
 {
+    const vf start = v_set(VM_ROUND);
 #pragma GCC unroll 16
     for (size_t m = 0; m < n_m; m++) {
-        vf sum = v_from_int(_mm512_load_si512(sums[m]));
-        acc[m] = v_fma(v_mul(s->scale[part], v_set(x->d[m][b])), sum, acc[m]);
+        vf sum = v_sub(v_load(sums[m]), start);
+        acc[m] = v_fma(v_mul(s->scale[part], v_set(x->d[m])), sum, acc[m]);
         if (has_min)
-            acc[m] = v_fma(s->min[part], v_set(x->dsum[part][m][b]), acc[m]);
+            acc[m] = v_fma(s->min[part], v_set(x->dsum[part][m]), acc[m]);
     }
 }
 
-/* The rows between those there are and n_m: zeros, so that nothing odd is computed with. */
-static void clear_rows(struct tile_aux *x, slot_sums *sums, size_t n_rows, size_t n_m)
+/* Column sums as both formats of mins want them. */
+static inline __attribute__((always_inline)) void
+block_row(struct wide_block *b, size_t m, const int8_t *q, float d, const int16_t *isum, bool split)
 {
-    for (size_t m = n_rows; m < n_m; m++) {
-        memset(x->d[m], 0, sizeof(x->d[m]));
-        memset(x->dsum[0][m], 0, sizeof(x->dsum[0][m]));
-        memset(x->dsum[1][m], 0, sizeof(x->dsum[1][m]));
-        for (size_t slot = 0; slot < SLOTS; slot++)
-            memset(sums[slot][m], 0, sizeof(sums[slot][m]));
+    memcpy(b->q[m], q, 32);
+    b->d[m] = d;
+    b->dsum[0][m] = d * (float)(split ? isum[0] : isum[0] + isum[1]);
+    b->dsum[1][m] = d * (float)isum[1];
+}
+
+static void clear_block_rows(struct wide_block *b, size_t m)
+{
+    for (; m < V_WIDE; m++) {
+        memset(b->q[m], 0, sizeof(b->q[m]));
+        b->d[m] = b->dsum[0][m] = b->dsum[1][m] = 0.0f;
     }
 }
 
-/* t->n_rows of n_m rows; the results of the others go to y, too, where nobody reads them. */
+static void act_arrange(struct act *x, size_t row0, size_t row1)
+{
+    size_t n_subs = x->stride / 32;
+    for (size_t m = row0; m < row1; m++) {
+        struct wide_block *b = (struct wide_block *)x->tiles + m / V_WIDE * n_subs;
+        for (size_t i = 0; i < n_subs; i++)
+            block_row(b + i, m % V_WIDE, x->q + m * x->stride + 32 * i, x->d[m * n_subs + i],
+                      x->isum + 2 * (m * n_subs + i), false);
+        for (size_t i = 0; m + 1 == x->n_rows && i < n_subs; i++)
+            clear_block_rows(b + i, m % V_WIDE + 1);
+    }
+}
+
+/* A tile's blocks from rows as they are prepared. */
+static inline __attribute__((always_inline)) void make_blocks(struct wide_block *to,
+                                                              const struct tile_args *t, bool split)
+{
+    for (size_t m = 0; m < t->n_rows; m++)
+        for (size_t i = 0; i < t->n_subs; i++)
+            block_row(to + i, m, t->q + m * t->q_stride + 32 * i, t->d[m * (t->q_stride / 32) + i],
+                      t->isum + m * (t->q_stride / 16) + 2 * i, split);
+    for (size_t i = 0; i < t->n_subs; i++)
+        clear_block_rows(to + i, t->n_rows);
+}
+
+/* t->n_rows of n_m rows. */
 static inline __attribute__((always_inline)) void wide_tile(const struct tile_args *t, size_t n_m,
                                                             bool split, bool has_min)
 {
     const size_t n_parts = split ? 2 : 1, n_steps = t->n_subs * n_parts;
     slot_sums sums[SLOTS] __attribute__((aligned(64)));
-    struct tile_aux x;
-    for (size_t m = 0; m < t->n_rows; m++)
-        aux_row(tile_row(&x, m), t->n_subs, t->d + m * (t->q_stride / 32),
-                t->isum + m * (t->q_stride / 16), split, has_min, 0);
-    clear_rows(&x, sums, t->n_rows, n_m);
+    struct wide_block made[CHUNK_SUBS];
+    const struct wide_block *x = t->arranged;
+    if (!x || (split && has_min)) {
+        make_blocks(made, t, split);
+        x = made;
+    }
+    for (size_t slot = 0; slot < SLOTS; slot++) /* of rows that no tile has: nothing odd */
+        memset(sums[slot][t->n_rows], 0, (n_m - t->n_rows) * sizeof(sums[slot][0]));
 
     vf acc[V_WIDE];
 #pragma GCC unroll 16
     for (size_t m = 0; m < n_m; m++)
-        acc[m] = t->first ? v_set(0.0f) : v_load(t->y + m * t->ldy);
+        acc[m] = t->first || m >= t->n_rows ? v_set(0.0f) : v_load(t->y + m * V_ROWS);
 
-    size_t step = 0;
-    for (; step + SLOTS <= n_steps; step += SLOTS) {
-        sum_steps(sums, t, step, SLOTS, n_parts);
+    TILES_BARRIER;
 #pragma GCC unroll 4
-        for (size_t i = 0; i < SLOTS; i++)
-            add_step(acc, n_m, sums[i], &t->panel[(step + i) / n_parts], &x, (step + i) / n_parts,
-                     (step + i) % n_parts, has_min);
-    }
-    for (; step < n_steps; step++) {
-        sum_steps(sums, t, step, 1, n_parts);
-        add_step(acc, n_m, sums[0], &t->panel[step / n_parts], &x, step / n_parts, step % n_parts,
-                 has_min);
+    for (size_t step = 0; step < MULTIPLY_AHEAD; step++)
+        if (step < n_steps)
+            multiply_step(step, x, t->panel, step, n_parts);
+    store_sums(0, sums[0]);
+    for (size_t step0 = 0; step0 < n_steps; step0 += SLOTS) {
+#pragma GCC unroll 4
+        for (size_t i = 0; i < SLOTS; i++) {
+            size_t step = step0 + i, store = step + STORE_AHEAD, next = step + MULTIPLY_AHEAD;
+            if (step >= n_steps)
+                break;
+            TILES_BARRIER;
+            if (store < n_steps)
+                store_sums((i + STORE_AHEAD) % SLOTS, sums[(i + STORE_AHEAD) % SLOTS]);
+            if (next < n_steps)
+                multiply_step((i + MULTIPLY_AHEAD) % SLOTS, x, t->panel, next, n_parts);
+            TILES_BARRIER;
+            add_step(acc, n_m, sums[i], &t->panel[step / n_parts], &x[step / n_parts],
+                     step % n_parts, has_min);
+        }
     }
 #pragma GCC unroll 16
     for (size_t m = 0; m < n_m; m++)
-        v_store(t->y + m * t->ldy, acc[m]);
+        if (m < t->n_rows)
+            v_store(t->y + m * V_ROWS, acc[m]);
 }
 
 #include "kernels/matmul_int_template.h"

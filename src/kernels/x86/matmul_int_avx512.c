@@ -12,6 +12,7 @@
 #define V_WIDE      0
 #define V_WIDE_FROM 0
 #define V_FEW       2
+#define V_ARRANGE   NULL
 
 static inline vi dot_pairs(vi w, vi q, int largest)
 {

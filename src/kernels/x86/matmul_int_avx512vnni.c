@@ -8,6 +8,7 @@
 #define V_WIDE      0
 #define V_WIDE_FROM 0
 #define V_FEW       2
+#define V_ARRANGE   NULL
 #define V_DPBUSD    _mm512_dpbusd_epi32
 
 #include "kernels/x86/vnni.h"

@@ -9,6 +9,7 @@
 #define V_WIDE      0
 #define V_WIDE_FROM 0
 #define V_FEW       1
+#define V_ARRANGE   NULL
 #define V_DPBUSD    _mm256_dpbusd_avx_epi32
 
 #include "kernels/x86/vnni.h"
