@@ -535,6 +535,19 @@ static inline vi dither_columns(size_t c)
     return v_mul32(v_add32(v_load_int(LANES), v_set32((uint32_t)c)), v_set32(STATE_DITHER_COL));
 }
 
+/* What token t reads of q, k and v, whose rows lie far apart: a whole walk ahead of it. */
+static inline void delta_ask(const struct deltanet_args *a, size_t t, size_t c, size_t n_v)
+{
+    for (size_t i = 0; i < a->dk; i += 16) {
+        __builtin_prefetch(a->q + t * a->q_stride + i);
+        __builtin_prefetch(a->k + t * a->k_stride + i);
+    }
+    for (size_t i = 0; i < n_v * V_ROWS; i += 16) {
+        __builtin_prefetch(a->v + t * a->v_stride + c + i);
+        __builtin_prefetch(a->out + t * a->o_stride + c + i, 1);
+    }
+}
+
 /* One walk over n_v vectors of columns: finishes a token (new state and its output) and, unless it
  * is the last, gathers what the next one reads, m, so that the state is walked once a token and not
  * twice. */
@@ -589,8 +602,11 @@ delta_columns(const struct deltanet_args *a, enum state_type type, size_t c, siz
         for (size_t i = 0; i < n_v; i++)
             m[i] = v_fma(v_mul(decay, state_load(type, a->s, at + V_ROWS * i)), ki, m[i]);
     }
-    for (size_t t = 0; t + 1 < a->n; t++)
+    for (size_t t = 0; t + 1 < a->n; t++) {
+        if (t + 2 < a->n)
+            delta_ask(a, t + 2, c, n_v);
         delta_walk(a, type, t, c, n_v, true, m);
+    }
     delta_walk(a, type, a->n - 1, c, n_v, false, m);
 }
 

@@ -37,6 +37,9 @@ enum kind { U4 = 15, U5 = 31, U6 = 63, S8 = 255 };
 enum {
     M_BLOCK = 256, /* rows of activations at a time: their sums are 16 KiB at 512 bits */
     ROW_CHUNK_MAX = CHUNK_SUBS * 34, /* bytes a row: the widest format is Q8_0 */
+    /* Results, in floats, from which they leave the caches: their lines lie far apart, and to fetch each before it is
+     * overwritten took a tenth of a prompt's time. */
+    AWAY_FROM = 1 << 18,
 };
 
 /* ---- tiles: n_m rows of activations over a panel -------------------------------------------- */
@@ -225,6 +228,7 @@ matmul_rows(float *y, size_t ldy, const struct mat *w, const struct act *x, size
     struct sub panel[CHUNK_SUBS];
     uint8_t last_rows[V_ROWS * ROW_CHUNK_MAX];
     float sums[M_BLOCK * V_ROWS];
+    bool away = x->n_rows * ldy >= AWAY_FROM;
     size_t n_subs = w->n_cols / 32, n_chunks = (n_subs + CHUNK_SUBS - 1) / CHUNK_SUBS;
     /* equal pieces, in whole blocks: a short last one would not be worth its preparations */
     size_t chunk = (n_subs / block_subs + n_chunks - 1) / n_chunks * block_subs;
@@ -261,7 +265,9 @@ matmul_rows(float *y, size_t ldy, const struct mat *w, const struct act *x, size
     }
     for (size_t m = 0; m < n_m; m++) {
         float *to = y + (m0 + m) * ldy + r;
-        if (n_r == V_ROWS)
+        if (n_r == V_ROWS && away)
+            v_store_away(to, v_load(sums + m * V_ROWS));
+        else if (n_r == V_ROWS)
             v_store(to, v_load(sums + m * V_ROWS));
         else
             memcpy(to, sums + m * V_ROWS, n_r * sizeof(float));
@@ -280,6 +286,7 @@ matmul_many(float *y, size_t ldy, const struct mat *w, const struct act *x, size
             matmul_rows(y, ldy, w, x, r, n_r, m0, n_m, f, tiles);
         }
     }
+    v_stored_away();
     V_END(x->n_rows);
 }
 

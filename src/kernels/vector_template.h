@@ -358,6 +358,9 @@ static void scan_i8(int32_t *out, const int8_t *v, const int8_t *q, size_t dim, 
 
 /* ---- convolution ---------------------------------------------------------------------------- */
 
+/* So many tokens ahead their channels are asked for. */
+enum { CONV_AHEAD = 8 };
+
 /* n_v vectors of channels through all tokens: a token's channels lie together, those of the next
  * one far away. Four weights a channel are transposed into four vectors. */
 static inline __attribute__((always_inline)) void
@@ -376,6 +379,10 @@ conv4_channels(float *y, size_t y_stride, const float *x, size_t x_stride, float
             s[k][i] = v_load(state + k * n_ch + V_ROWS * i);
     }
     for (size_t t = 0; t < n; t++) {
+        for (size_t i = 0; t + CONV_AHEAD < n && i < n_v * V_ROWS; i += 16) {
+            __builtin_prefetch(x + (t + CONV_AHEAD) * x_stride + i);
+            __builtin_prefetch(y + (t + CONV_AHEAD) * y_stride + i, 1);
+        }
 #pragma GCC unroll 4
         for (size_t i = 0; i < n_v; i++) {
             vf now = v_load(x + t * x_stride + V_ROWS * i);

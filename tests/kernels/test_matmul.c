@@ -88,6 +88,34 @@ static void judge_range(const struct mat *w, const struct acts *x, const float *
     }
 }
 
+/* Results so many that they leave the caches: the same, in the rows asked for and nowhere else. */
+static void judge_much(enum qtype type, size_t shift)
+{
+    enum { N_M = 33, ROWS = 37, COLS = 256, LDY = 8192 };
+    struct mat w = { .type = type, .n_rows = ROWS, .n_cols = COLS };
+    if (!qtype_row_bytes(&w.row_bytes, type, COLS))
+        abort();
+    void *data = guard_alloc(ROWS * w.row_bytes, SIDE_END);
+    fill_weights(data, type, ROWS, w.row_bytes, FILL_NOISE);
+    w.data = data;
+    struct acts x = acts_make(N_M, COLS, FILL_NOISE, SIDE_END);
+    size_t n = (size_t)N_M * LDY;
+    float *y = aligned_alloc(64, (n + 16) * sizeof(float));
+    float *expected = calloc(n + 16, sizeof(float));
+    if (!y || !expected)
+        abort();
+    levels[0].k.matmul[type](expected + shift, LDY, &w, &x.a, 0, ROWS);
+    for (size_t l = 1; l < n_levels; l++) {
+        memset(y, 0, (n + 16) * sizeof(float));
+        levels[l].k.matmul[type](y + shift, LDY, &w, &x.a, 0, ROWS);
+        check_floats(y, expected, n + 16, "matmul %s %s, many results, %zu floats off a line",
+                     levels[l].name, qtype_traits(type)->name, shift);
+    }
+    free(y);
+    free(expected);
+    guard_release_all();
+}
+
 static void judge_matrix(enum qtype type, size_t n_rows, size_t n_cols, enum fill fill,
                          enum fill x_fill, enum side side)
 {
@@ -228,4 +256,6 @@ void test_matmul(void)
         if (known)
             judge_type((enum qtype)type);
     }
+    judge_much(QT_Q4_K, 0);
+    judge_much(QT_Q8_0, 5);
 }

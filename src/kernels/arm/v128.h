@@ -217,6 +217,16 @@ static inline void v_store(float *p, vf x)
     vst1q_f32(p, x);
 }
 
+/* Half a line or less is better left to the caches. */
+static inline void v_store_away(float *p, vf x)
+{
+    v_store(p, x);
+}
+
+static inline void v_stored_away(void)
+{
+}
+
 static inline vf v_add(vf a, vf b)
 {
     return vaddq_f32(a, b);

@@ -240,6 +240,20 @@ static inline void v_store(float *p, vf x)
     _mm512_storeu_ps(p, x);
 }
 
+/* Past the caches, as a whole line: for much that is not read soon. v_stored_away() before another thread reads it. */
+static inline void v_store_away(float *p, vf x)
+{
+    if ((uintptr_t)p % 64)
+        _mm512_storeu_ps(p, x);
+    else
+        _mm512_stream_ps(p, x);
+}
+
+static inline void v_stored_away(void)
+{
+    _mm_sfence();
+}
+
 static inline vf v_add(vf a, vf b)
 {
     return _mm512_add_ps(a, b);
