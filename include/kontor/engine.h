@@ -171,12 +171,22 @@ KT_API KT_MUST_CHECK enum kt_status kt_context_read(struct kt_context *c, const 
 KT_API KT_MUST_CHECK enum kt_status kt_context_copy(struct kt_context *dst, struct kt_context *src,
                                                     struct kt_error *err);
 
+/* Added to the logit of one token, wherever an answer may have it. */
+struct kt_logit_bias {
+    int32_t id;
+    float bias;
+};
+enum { KT_BIASES_MAX = 1024 };
+
 struct kt_sampling {
-    float temperature;      /* 0: greedy (and everything below is ignored) */
-    uint32_t top_k;         /* 0: off */
-    float top_p;            /* 0 or >= 1: off */
-    float min_p;            /* 0: off; keep tokens with p >= min_p * the largest p */
-    float presence_penalty; /* subtracted from the logits of tokens generated already */
+    float temperature;       /* 0: greedy: the largest logit, after penalties and biases */
+    uint32_t top_k;          /* 0: off */
+    float top_p;             /* 0 or >= 1: off */
+    float min_p;             /* 0: off; keep tokens with p >= min_p * the largest p */
+    float presence_penalty;  /* subtracted from the logits of tokens generated already */
+    float frequency_penalty; /* the same, for every time that they were */
+    const struct kt_logit_bias *biases; /* [n_biases], at most KT_BIASES_MAX; borrowed */
+    size_t n_biases;
     uint64_t seed;
 };
 

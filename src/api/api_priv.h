@@ -102,7 +102,7 @@ struct call {
     char matter[KT_MATTER_ID_LEN + 1]; /* checked: the caller has route->right to it */
     json_t *body;
     enum serve_class class; /* of what is asked of a model, unless the body says that it may wait */
-    uint64_t pool_turn; /* of the handle that was taken */
+    uint64_t pool_turn;     /* of the handle that was taken */
 };
 
 /* ---- reply.c ---- */
@@ -154,7 +154,9 @@ struct generation {
     const struct kt_vision_input *media;
     size_t n_media;
     int64_t n_max; /* 0: what fits */
-    double temperature, top_p, min_p, presence;
+    double temperature, top_p, min_p, presence, frequency;
+    struct kt_logit_bias *biases; /* [n_biases] heap */
+    size_t n_biases;
     int64_t top_k, seed; /* seed -1: a random one */
     const char *stop[STOPS_MAX];
     size_t n_stop;

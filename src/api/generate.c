@@ -1,4 +1,5 @@
 /* api/generate.c: what the dialects have in common: which model is meant, parameters of sampling. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "api/api_priv.h"
@@ -18,11 +19,9 @@ static enum serve_class class_of(const struct call *c)
 
 struct visitor visitor_of(struct call *c)
 {
-    return (struct visitor){ .user = c->who.user,
-                             .scope = c->matter,
-                             .class = class_of(c),
-                             .gone = caller_gone,
-                             .ctx = c };
+    return (struct visitor){
+        .user = c->who.user, .scope = c->matter, .class = class_of(c), .gone = caller_gone, .ctx = c
+    };
 }
 
 /* ---- models ---------------------------------------------------------------------------------- */
@@ -68,6 +67,61 @@ bool model_is_embed(struct call *c)
 
 /* ---- parameters ------------------------------------------------------------------------------ */
 
+/* A token's id as an object's key: decimal digits without a leading zero. -1: it is none. */
+static int64_t id_of_key(const char *key)
+{
+    int64_t id = 0;
+    size_t n = strlen(key);
+    if (n == 0 || n > 9 || (n > 1 && key[0] == '0'))
+        return -1;
+    for (size_t i = 0; i < n; i++) {
+        if (key[i] < '0' || key[i] > '9')
+            return -1;
+        id = id * 10 + (key[i] - '0');
+    }
+    return id;
+}
+
+static bool refuse_bias(struct call *c, uint32_t n_vocab)
+{
+    reply_error(
+        c, 400, NULL, "invalid_value", "logit_bias",
+        "'logit_bias' takes an object of up to %d numbers from -100 to 100, by token ids from "
+        "0 to %u",
+        KT_BIASES_MAX, n_vocab - 1);
+    return false;
+}
+
+/* After the model is known: ids are its. */
+static bool read_biases(struct generation *g)
+{
+    struct call *c = g->call;
+    json_t *v = json_object_get(c->body, "logit_bias"), *value;
+    size_t n = json_object_size(v);
+    const char *key;
+    if (!v || json_is_null(v) || (json_is_object(v) && n == 0))
+        return true;
+    struct kt_engine_info info;
+    kt_engine_info(desk_chat(c->desk), &info);
+    if (!json_is_object(v) || n > KT_BIASES_MAX)
+        return refuse_bias(c, info.n_vocab);
+    g->biases = calloc(n, sizeof(*g->biases));
+    if (!g->biases) {
+        reply_error(c, 503, NULL, NULL, NULL, "out of memory");
+        return false;
+    }
+    json_object_foreach(v, key, value)
+    {
+        int64_t id = id_of_key(key);
+        double bias = json_number_value(value);
+        if (id < 0 || id >= info.n_vocab || !json_is_number(value) ||
+            !(bias >= -100 && bias <= 100))
+            return refuse_bias(c, info.n_vocab);
+        g->biases[g->n_biases++] = (struct kt_logit_bias){ .id = (int32_t)id, .bias = (float)bias };
+    }
+    return true;
+}
+
 bool generation_params(struct generation *g)
 {
     struct call *c = g->call;
@@ -80,6 +134,7 @@ bool generation_params(struct generation *g)
               param_number(c, "min_p", 0, 1, &g->min_p) &&
               param_int(c, "top_k", 0, 1 << 20, &g->top_k) &&
               param_number(c, "presence_penalty", -2, 2, &g->presence) &&
+              param_number(c, "frequency_penalty", -2, 2, &g->frequency) && read_biases(g) &&
               param_int(c, "seed", INT64_MIN, INT64_MAX, &seed);
     if (ok && json_is_integer(json_object_get(c->body, "seed")))
         g->seed = seed & INT64_MAX;

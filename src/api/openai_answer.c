@@ -18,14 +18,14 @@ static const struct param COMMON[] = {
     { "top_k", PARAM_USED, NULL, NULL },
     { "min_p", PARAM_USED, NULL, NULL },
     { "presence_penalty", PARAM_USED, NULL, NULL },
+    { "frequency_penalty", PARAM_USED, NULL, NULL },
+    { "logit_bias", PARAM_USED, NULL, NULL },
     { "seed", PARAM_USED, NULL, NULL },
     { "stop", PARAM_USED, NULL, NULL },
     { "n", PARAM_USED, NULL, NULL },
     { "logprobs", PARAM_USED, NULL, NULL },
     { "response_format", PARAM_USED, NULL, NULL },
     { "user", PARAM_IGNORED, NULL, NULL },
-    { "frequency_penalty", PARAM_ONLY, "0", "only presence_penalty is" },
-    { "logit_bias", PARAM_ONLY, "{}", "probabilities are not biased token by token" },
 };
 
 /* ---- envelopes ------------------------------------------------------------------------------- */

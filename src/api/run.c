@@ -84,6 +84,9 @@ static enum kt_status run_part(struct generation *g, const int32_t *prompt, size
                       .min_p = (float)g->min_p,
                       .top_k = (uint32_t)g->top_k,
                       .presence_penalty = (float)g->presence,
+                      .frequency_penalty = (float)g->frequency,
+                      .biases = g->biases,
+                      .n_biases = g->n_biases,
                       .seed = seed },
         .stop = g->stop,
         .n_stop = g->n_stop,
@@ -225,6 +228,7 @@ enum kt_status generation_run(struct generation *g, size_t index, struct kt_erro
 void generation_deinit(struct generation *g)
 {
     notes_deinit(&g->notes);
+    free(g->biases);
     kt_grammar_destroy(g->grammar);
     kt_generate_result_deinit(&g->result);
 }

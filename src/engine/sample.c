@@ -19,7 +19,7 @@ static bool in_range(float v, float lo, float hi)
     return v >= lo && v <= hi; /* false for NaN */
 }
 
-static enum kt_status check_opts(const struct kt_sampling *o, struct kt_error *err)
+static enum kt_status check_opts(const struct kt_sampling *o, size_t n_vocab, struct kt_error *err)
 {
     if (!in_range(o->temperature, 0.0f, 100.0f))
         return kt_fail(err, KT_E_USAGE, "sampling: temperature is %g, expected 0 to 100",
@@ -31,6 +31,20 @@ static enum kt_status check_opts(const struct kt_sampling *o, struct kt_error *e
     if (!in_range(o->presence_penalty, -100.0f, 100.0f))
         return kt_fail(err, KT_E_USAGE, "sampling: presence penalty is %g, expected -100 to 100",
                        (double)o->presence_penalty);
+    if (!in_range(o->frequency_penalty, -100.0f, 100.0f))
+        return kt_fail(err, KT_E_USAGE, "sampling: frequency penalty is %g, expected -100 to 100",
+                       (double)o->frequency_penalty);
+    if (o->n_biases > KT_BIASES_MAX)
+        return kt_fail(err, KT_E_USAGE, "sampling: %zu tokens have a bias, expected %d at most",
+                       o->n_biases, KT_BIASES_MAX);
+    for (size_t i = 0; i < o->n_biases; i++)
+        if (o->biases[i].id < 0 || (size_t)o->biases[i].id >= n_vocab ||
+            !in_range(o->biases[i].bias, -1000.0f, 1000.0f))
+            return kt_fail(
+                err, KT_E_USAGE,
+                "sampling: the bias of token %d is %g, expected -1000 to 1000 of a token "
+                "below %zu",
+                o->biases[i].id, (double)o->biases[i].bias, n_vocab);
     return KT_OK;
 }
 
@@ -38,7 +52,7 @@ enum kt_status sampler_init(struct sampler *s, const struct kt_sampling *opts, s
                             const struct kernels *k, struct kt_error *err)
 {
     memset(s, 0, sizeof(*s));
-    enum kt_status st = check_opts(opts, err);
+    enum kt_status st = check_opts(opts, n_vocab, err);
     if (st)
         return st;
     s->opts = *opts;
@@ -47,8 +61,9 @@ enum kt_status sampler_init(struct sampler *s, const struct kt_sampling *opts, s
     s->x = calloc(n_vocab, sizeof(*s->x));
     s->ids = calloc(n_vocab, sizeof(*s->ids));
     s->keys = calloc(n_vocab, sizeof(*s->keys));
-    s->seen = calloc(mask_words(n_vocab), sizeof(*s->seen));
-    if (!s->x || !s->ids || !s->keys || !s->seen) {
+    bool counted = opts->presence_penalty != 0.0f || opts->frequency_penalty != 0.0f;
+    s->counts = counted ? calloc(n_vocab, sizeof(*s->counts)) : NULL;
+    if (!s->x || !s->ids || !s->keys || (counted && !s->counts)) {
         sampler_deinit(s);
         return kt_fail(err, KT_E_NOMEM, "sampling: out of memory for %zu candidates", n_vocab);
     }
@@ -60,7 +75,7 @@ void sampler_deinit(struct sampler *s)
     free(s->x);
     free(s->ids);
     free(s->keys);
-    free(s->seen);
+    free(s->counts);
     memset(s, 0, sizeof(*s));
 }
 
@@ -173,16 +188,43 @@ static void sort_candidates(struct sampler *s, size_t k)
     s->n_cand = n;
 }
 
-/* Penalty and temperature; x becomes (x - largest) / T, and what is FAR below is dropped. */
-static void soften(struct sampler *s)
+/* The candidate of this id, or n_cand: gather() leaves them in the order of their ids. */
+static size_t find_candidate(const struct sampler *s, int32_t id)
 {
-    float largest = -INFINITY;
-    for (size_t i = 0; i < s->n_cand; i++) {
-        if (mask_has(s->seen, (size_t)s->ids[i]))
-            s->x[i] -= s->opts.presence_penalty;
-        if (s->x[i] > largest)
-            largest = s->x[i];
+    size_t lo = 0, hi = s->n_cand;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (s->ids[mid] < id)
+            lo = mid + 1;
+        else
+            hi = mid;
     }
+    return lo < s->n_cand && s->ids[lo] == id ? lo : s->n_cand;
+}
+
+/* Biases and penalties; the index of what is then the largest, the smallest id of equals. */
+static size_t bend(struct sampler *s)
+{
+    const struct kt_sampling *o = &s->opts;
+    for (size_t i = 0; i < o->n_biases; i++) {
+        size_t at = find_candidate(s, o->biases[i].id);
+        if (at < s->n_cand)
+            s->x[at] += o->biases[i].bias;
+    }
+    size_t best = 0;
+    for (size_t i = 0; i < s->n_cand; i++) {
+        uint32_t n = s->counts ? s->counts[s->ids[i]] : 0;
+        if (n)
+            s->x[i] -= o->presence_penalty + (float)n * o->frequency_penalty;
+        if (s->x[i] > s->x[best])
+            best = i;
+    }
+    return best;
+}
+
+/* Temperature; x becomes (x - largest) / T, and what is FAR below is dropped. */
+static void soften(struct sampler *s, float largest)
+{
     size_t n = 0;
     for (size_t i = 0; i < s->n_cand; i++) {
         float x = (s->x[i] - largest) / s->opts.temperature;
@@ -266,16 +308,19 @@ enum kt_status sampler_pick(struct sampler *s, const float *logits, const uint64
     if (st)
         return st;
     float largest = s->x[top];
-    int32_t chosen = s->ids[top];
     double norm = log_sum(s, largest);
+    if (s->counts || s->opts.n_biases)
+        top = bend(s);
+    int32_t chosen = s->ids[top];
     if (s->opts.temperature > 0.0f) {
-        soften(s);
+        soften(s, s->x[top]);
         filter(s);
         chosen = draw(s);
     }
     *id = chosen;
     *logprob = (float)((double)logits[chosen] - (double)largest - norm);
-    mask_set(s->seen, (size_t)chosen);
+    if (s->counts)
+        s->counts[chosen]++;
     s->n_picks++;
     return KT_OK;
 }

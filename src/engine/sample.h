@@ -2,13 +2,14 @@
  *
  * The order is fixed and is that of the OpenAI and Hugging Face conventions:
  *   1. ids that may never be sampled, and ids the mask forbids, are gone;
- *   2. presence penalty: a constant off the logits of tokens generated already;
+ *   2. biases: what the caller adds to the logits of some tokens; presence penalty: a constant off the logits of
+ *      tokens generated already; frequency penalty: another for every time that they were;
  *   3. temperature: logits / T;
  *   4. top-k: the k largest (ties: the smaller id);
  *   5. top-p: of what is left, the smallest set whose probability reaches p (never empty);
  *   6. min-p: of what is left, p >= min_p * the largest p;
  *   7. one draw from what is left, renormalised.
- * Temperature 0 is greedy: the largest logit after step 1, the smaller id of equals, and nothing
+ * Temperature 0 is greedy: the largest logit after step 2, the smaller id of equals, and nothing
  * else.
  *
  * The n-th pick of a sampler draws with the n-th number of its seed, whatever was drawn before it. So a
@@ -34,10 +35,10 @@ struct sampler {
     const struct kernels *kernels; /* borrowed */
     size_t n_vocab;
     size_t n_cand;
-    float *x;       /* [n_vocab] candidates' logits, later probabilities */
-    int32_t *ids;   /* [n_vocab] candidates' ids                         */
-    uint64_t *keys; /* [n_vocab] (logit, id) as integers that sort       */
-    uint64_t *seen; /* bits: generated already                           */
+    float *x;         /* [n_vocab] candidates' logits, later probabilities */
+    int32_t *ids;     /* [n_vocab] candidates' ids                         */
+    uint64_t *keys;   /* [n_vocab] (logit, id) as integers that sort       */
+    uint32_t *counts; /* [n_vocab] how often generated; NULL: nothing depends on it */
 };
 
 /* KT_E_USAGE for values outside their range (the message names which). */

@@ -121,12 +121,15 @@ static size_t make_prompt(int32_t *out, size_t n_real, struct rng *rng)
 
 static struct kt_sampling some_sampling(struct rng *rng)
 {
+    static const struct kt_logit_bias BIAS = { 1, 1.5f };
     static const struct kt_sampling KINDS[] = {
         { .temperature = 0 },
         { .temperature = 0 },
         { .temperature = 0.7f },
         { .temperature = 1.4f, .top_k = 40, .top_p = 0.9f },
         { .temperature = 0.9f, .min_p = 0.05f, .presence_penalty = 1.5f },
+        { .temperature = 0.8f, .frequency_penalty = 0.5f, .biases = &BIAS, .n_biases = 1 },
+        { .frequency_penalty = 0.3f },
     };
     struct kt_sampling s = KINDS[rng_below(rng, ARRAY_LEN(KINDS))];
     s.seed = rng_u64(rng);

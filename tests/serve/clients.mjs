@@ -36,8 +36,8 @@ test("openai: models, embeddings and errors", async () => {
   assert.ok(Math.abs(made.data[0].embedding.reduce((s, x) => s + x * x, 0) - 1) < 1e-4);
   await assert.rejects(openai.chat.completions.create({ model: "gpt-4o", messages }), (e) =>
     e instanceof OpenAI.NotFoundError && e.code === "model_not_found");
-  await assert.rejects(openai.chat.completions.create({ model, messages, logit_bias: { 5: 1 } }), (e) =>
-    e instanceof OpenAI.BadRequestError && e.param === "logit_bias");
+  await assert.rejects(openai.chat.completions.create({ model, messages, prediction: { type: "content", content: "a" } }), (e) =>
+    e instanceof OpenAI.BadRequestError && e.param === "prediction");
   const stranger = new OpenAI.default({ baseURL: KONTOR_URL + "/v1", apiKey: "kt-wrong", ...patience });
   await assert.rejects(stranger.models.retrieve(model), OpenAI.AuthenticationError);
 });

@@ -329,7 +329,14 @@ class Models(unittest.TestCase):
             ("reasoning_effort", "much", "invalid_value"),
             ("thinking_budget", 0, "invalid_value"),
             ("parallel_tool_calls", 1, "invalid_type"),
-            ("frequency_penalty", 0.5, "unsupported_parameter"),
+            ("frequency_penalty", 2.5, "invalid_value"),
+            ("logit_bias", [5], "invalid_value"),
+            ("logit_bias", {"5": 101}, "invalid_value"),
+            ("logit_bias", {"5": "much"}, "invalid_value"),
+            ("logit_bias", {"05": 1}, "invalid_value"),
+            ("logit_bias", {"word": 1}, "invalid_value"),
+            ("logit_bias", {"49152": 1}, "invalid_value"),  # one more than the model has
+            ("logit_bias", {str(i): 1 for i in range(1025)}, "invalid_value"),
             ("store", True, "unsupported_parameter"),
             ("nonsense", 1, "unknown_parameter"),
             ("temperature", 3, "invalid_value"),
@@ -355,9 +362,30 @@ class Models(unittest.TestCase):
                 status, answer, _ = self.chat(talk, **{name: value})
                 self.assertEqual(status, 404 if code == "model_not_found" else 400, answer)
                 self.assertEqual((answer["error"]["code"], answer["error"]["param"]), (code, name), answer)
-        for harmless in ({"user": "me"}, {"frequency_penalty": 0}, {"logprobs": False}, {"tools": []}, {"store": None},
+        for harmless in ({"user": "me"}, {"logit_bias": None}, {"logprobs": False}, {"tools": []}, {"store": None},
                          {"response_format": {"type": "text"}}, {"metadata": {"a": "b"}}):
             self.assertEqual(self.chat(talk, max_tokens=1, **harmless)[0], 200, harmless)
+
+    def test_biases_and_penalties(self):
+        talk = [{"role": "user", "content": "Say something about contracts."}]
+        ask = {"max_tokens": 12, "temperature": 0}
+        text = lambda **more: self.chat(talk, **{**ask, **more})[1]["choices"][0]["message"]["content"]
+        free = text()
+        self.assertEqual(text(logit_bias={}, frequency_penalty=0), free)
+        # the one token that 100 leaves, again and again; every answer also begins without the one that -100 takes away
+        ids = self.server.call("POST", "/tokenize", {"content": " law", "model": CHAT})[1]["tokens"]
+        self.assertEqual(len(ids), 1)
+        self.assertEqual(text(logit_bias={str(ids[0]): 100}), " law" * 12)
+        first = self.server.call("POST", "/tokenize", {"content": free, "model": CHAT})[1]["tokens"][0]
+        without = text(logit_bias={str(first): -100})
+        self.assertNotEqual(self.server.call("POST", "/tokenize", {"content": without, "model": CHAT})[1]["tokens"][0], first)
+        # a word that comes for the n-th time has lost n times as much
+        often = {"logit_bias": {str(ids[0]): 30}, "max_tokens": 20}
+        self.assertEqual(text(**often), " law" * 20)
+        self.assertLess(text(frequency_penalty=2, **often).count(" law"), 20)  # 30 - 2 * 19 < 0
+        # what a form forbids stays forbidden
+        form = {"response_format": {"type": "choice", "choices": ["yes", "no"]}}
+        self.assertIn(text(logit_bias={str(ids[0]): 100}, **form), ("yes", "no"))
 
     def test_conversations_that_are_none(self):
         for talk in ([], "a", [1], [{"role": "user"}] * 5000, [{"role": "king", "content": "a"}],

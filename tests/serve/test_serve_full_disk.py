@@ -4,19 +4,20 @@ is room again everything works without a restart.
 
 Method: the home lies on a small file system of its own (tmpfs, in a name space of the server's, reached through /proc), which the
 test fills to the last byte and empties again, several times, also in the middle of an upload."""
+import json
 import os
 import pathlib
 import shutil
 import tempfile
 import unittest
 
-from serve_help import NAME_SPACE, Server, kontor
+from serve_help import CHAT, CHAT_MODEL, NAME_SPACE, Server, events, kontor
 
 ROUNDS = int(os.environ.get("KONTOR_FULL_ROUNDS", "1"))
 
 
 class Full(unittest.TestCase):
-    def setUp(self):
+    def start(self, *more):
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="kontor-full-"))
         self.addCleanup(shutil.rmtree, self.dir, True)
         home = self.dir / "home"
@@ -25,7 +26,7 @@ class Full(unittest.TestCase):
         home.rename(self.dir / "copy")
         home.mkdir(mode=0o700)
         script = f'mount -t tmpfs -o size=16m,mode=700 none "{home}" && cp -a "{self.dir}/copy/." "{home}" && exec "$@"'
-        self.server = Server(home=home, before=[*NAME_SPACE, "sh", "-c", script, "sh"])
+        self.server = Server(*more, home=home, before=[*NAME_SPACE, "sh", "-c", script, "sh"])
         self.addCleanup(self.server.stop)
         self.inside = pathlib.Path(f"/proc/{self.server.process.pid}/root{home}")
         self.filler = self.inside / "filler"
@@ -53,7 +54,31 @@ class Full(unittest.TestCase):
         self.assertEqual(status, 200, answer)
         return sorted(pathlib.Path(d["path"]).name for d in answer["documents"])
 
+    def test_a_response_that_cannot_be_kept_failed(self):
+        """Streamed, it has a status already when its end cannot be written: it ends with response.failed, and is not there."""
+        self.start("-m", CHAT_MODEL, "--ctx", "256", "--memory", "400")
+        ask = {"model": CHAT, "input": "Hi", "max_output_tokens": 3, "temperature": 0}
+        stream = lambda **more: [(n, json.loads(d)) for n, d in events(self.call("POST", "/v1/responses", {**ask, "stream": True, **more})[1])]
+        self.fill()
+        got = stream()
+        names = [n for n, _ in got]
+        self.assertEqual(names[:2], ["response.created", "response.in_progress"])
+        self.assertIn("response.output_text.delta", names)
+        self.assertEqual((names[-1], got[-1][1]["response"]["status"]), ("response.failed", "failed"))
+        self.assertEqual([n for n in names if n.startswith("response.") and n.count(".") == 1][2:], ["response.failed"])
+        self.assertEqual(got[-1][1]["response"]["error"]["code"], "server_error")
+        self.assertTrue(got[-1][1]["response"]["error"]["message"])
+        self.assertEqual([e["sequence_number"] for _, e in got], list(range(len(got))))
+        self.assertEqual(self.call("GET", "/v1/responses/" + got[-1][1]["response"]["id"])[0], 404)
+        self.assertEqual(self.call("POST", "/v1/responses", ask)[0], 507)
+        self.assertEqual(stream(store=False)[-1][0], "response.incomplete")  # nothing to write; three tokens are not the whole answer
+        self.filler.unlink()
+        kept = stream()[-1]
+        self.assertEqual(kept[0], "response.incomplete")
+        self.assertEqual(self.call("GET", "/v1/responses/" + kept[1]["response"]["id"])[0], 200)
+
     def test_it_says_so_and_goes_on_when_there_is_room(self):
+        self.start()
         mid = self.call("POST", "/api/matters", {"name": "Miete"})[1]["id"]
         self.assertEqual(self.upload(mid, "a.txt", "Die Miete beträgt 900 Euro.".encode())[0], 200)
         there = ["a.txt"]

@@ -37,6 +37,8 @@ def narrowed(file, matter, documents, response):
                         ("ResponsesRequest", "max_output_tokens")):
         schemas[name]["properties"][field] = {"type": "integer", "minimum": 1, "maximum": 3}
     schemas["ChatRequest"]["properties"].pop("max_completion_tokens")
+    for name in ("ChatRequest", "CompletionRequest"):  # tokens that the model has
+        schemas[name]["properties"]["logit_bias"]["anyOf"][0]["propertyNames"]["pattern"] = "^(0|[1-9][0-9]{0,3})$"
     values = {"matter": [matter], "document": documents, "response": [response], "path": ["/upload/lease.txt"], "model": [CHAT, EMBED]}
     for operations in file["paths"].values():
         for operation in operations.values():

@@ -44,7 +44,8 @@ static void draw_counts(const struct kt_sampling *o, const float *logits, const 
     for (int i = 0; i < DRAWS; i++) {
         int32_t id;
         float lp;
-        memset(s.seen, 0, mask_words(n) * sizeof(*s.seen));
+        if (s.counts)
+            memset(s.counts, 0, n * sizeof(*s.counts));
         if (sampler_pick(&s, logits, mask, &id, &lp, &err))
             fail_msg("pick failed: %s", err.text);
         assert_in_range(id, 0, n - 1);
@@ -74,13 +75,14 @@ static void greedy_takes_the_largest_allowed(void **state)
     struct sampler s;
     struct kt_error err;
     assert_int_equal(
-        sampler_init(&s, &(struct kt_sampling){ .presence_penalty = 9 }, N, &kernels, &err), KT_OK);
+        sampler_init(&s, &(struct kt_sampling){ .top_k = 3, .min_p = 0.5f }, N, &kernels, &err),
+        KT_OK);
     int32_t id;
     float lp;
     assert_int_equal(sampler_pick(&s, logits, mask, &id, &lp, &err), KT_OK);
     assert_int_equal(id, 49); /* the smallest id of equals */
     assert_int_equal(sampler_pick(&s, logits, mask, &id, &lp, &err), KT_OK);
-    assert_int_equal(id, 49); /* a penalty does not touch greedy */
+    assert_int_equal(id, 49);
     mask[0] &= ~((uint64_t)1 << 49);
     assert_int_equal(sampler_pick(&s, logits, mask, &id, &lp, &err), KT_OK);
     assert_int_equal(id, 99);
@@ -219,8 +221,8 @@ static void presence_comes_before_temperature(void **state)
     for (int i = 0; i < DRAWS; i++) {
         int32_t id;
         float lp;
-        memset(s.seen, 0, sizeof(*s.seen));
-        mask_set(s.seen, 0);
+        memset(s.counts, 0, 2 * sizeof(*s.counts));
+        s.counts[0] = 7; /* how often does not matter */
         assert_int_equal(sampler_pick(&s, logits, mask, &id, &lp, &err), KT_OK);
         counts[id]++;
     }
@@ -324,9 +326,77 @@ static void bad_logits_are_an_error(void **state)
     }
 }
 
+static void expect_picks(const struct kt_sampling *o, const float *logits, size_t n,
+                         const int32_t *expected, size_t n_expected)
+{
+    uint64_t mask[1] = { ((uint64_t)1 << n) - 1 };
+    struct sampler s;
+    struct kt_error err;
+    assert_int_equal(sampler_init(&s, o, n, &kernels, &err), KT_OK);
+    for (size_t i = 0; i < n_expected; i++) {
+        int32_t id;
+        float lp;
+        assert_int_equal(sampler_pick(&s, logits, mask, &id, &lp, &err), KT_OK);
+        if (id != expected[i])
+            fail_msg("pick %zu: id %d, expected %d", i, id, expected[i]);
+        /* what the model thought of it, whatever was added */
+        double sum = 0;
+        for (size_t k = 0; k < n; k++)
+            sum += exp((double)logits[k]);
+        assert_true(fabs((double)lp - ((double)logits[id] - log(sum))) < 1e-4);
+    }
+    sampler_deinit(&s);
+}
+
+static void frequency_counts_every_time(void **state)
+{
+    (void)state;
+    static const float logits[3] = { 10, 9, 8 };
+    /* 10 | 8.5 < 9 | 8.5 > 8, 7.5 | 7 < 8 | 7.5 > 7, 6.5 | 7 > 6.5, 6 */
+    static const int32_t expected[] = { 0, 1, 0, 2, 1, 0 };
+    expect_picks(&(struct kt_sampling){ .frequency_penalty = 1.5f }, logits, 3, expected, 6);
+    expect_picks(&(struct kt_sampling){ .frequency_penalty = 1.5f, .temperature = 0.001f }, logits,
+                 3, expected, 6);
+    /* the first time both: 10 | 7.5 < 9 | 7.5, 6.5 < 8 | 7.5 > 6.5, 5.5 */
+    expect_picks(&(struct kt_sampling){ .frequency_penalty = 1, .presence_penalty = 1.5f }, logits,
+                 3, (const int32_t[]){ 0, 1, 2, 0 }, 4);
+}
+
+static void biases_are_added(void **state)
+{
+    (void)state;
+    static const float logits[4] = { 10, 9, 8, 7 };
+    struct kt_logit_bias biases[] = { { 3, 2.5f }, { 0, -100 } };
+    struct kt_sampling o = { .biases = biases, .n_biases = 2 };
+    expect_picks(&o, logits, 4, (const int32_t[]){ 3, 3 }, 2);
+    o.temperature = 0.01f;
+    expect_picks(&o, logits, 4, (const int32_t[]){ 3, 3 }, 2);
+    /* of a token that is not allowed a bias is nothing: a mask is stronger */
+    struct kt_logit_bias forbidden = { 2, 100 };
+    struct sampler s;
+    struct kt_error err;
+    uint64_t mask[1] = { 3 };
+    int32_t id;
+    float lp;
+    o = (struct kt_sampling){ .biases = &forbidden, .n_biases = 1 };
+    assert_int_equal(sampler_init(&s, &o, 4, &kernels, &err), KT_OK);
+    assert_int_equal(sampler_pick(&s, logits, mask, &id, &lp, &err), KT_OK);
+    assert_int_equal(id, 0);
+    sampler_deinit(&s);
+    /* before the temperature, like penalties */
+    unsigned counts[2] = { 0 };
+    struct kt_logit_bias one = { 0, -1 };
+    mask[0] = 3;
+    draw_counts(&(struct kt_sampling){ .temperature = 0.5f, .biases = &one, .n_biases = 1 },
+                (const float[]){ 0, 0 }, mask, 2, counts);
+    double p0 = 1 / (1 + exp(2));
+    expect_frequencies("bias", counts, (double[]){ p0, 1 - p0 }, 2);
+}
+
 static void bad_options_are_named(void **state)
 {
     (void)state;
+    static const struct kt_logit_bias BIASES[] = { { 3, 1 }, { -1, 1 }, { 0, NAN } };
     static const struct {
         struct kt_sampling o;
         const char *name;
@@ -336,6 +406,11 @@ static void bad_options_are_named(void **state)
         { { .top_p = -0.1f }, "top_p" },
         { { .min_p = 1.5f }, "min_p" },
         { { .presence_penalty = NAN }, "presence" },
+        { { .frequency_penalty = INFINITY }, "frequency" },
+        { { .biases = &BIASES[0], .n_biases = 1 }, "bias of token 3" },
+        { { .biases = &BIASES[1], .n_biases = 1 }, "bias of token -1" },
+        { { .biases = &BIASES[2], .n_biases = 1 }, "bias of token 0" },
+        { { .biases = BIASES, .n_biases = 1025 }, "1025" },
     };
     for (size_t i = 0; i < ARRAY_LEN(BAD); i++) {
         struct sampler s;
@@ -392,6 +467,8 @@ int main(void)
         cmocka_unit_test(order_of_filters),
         cmocka_unit_test(presence_comes_before_temperature),
         cmocka_unit_test(presence_counts_once),
+        cmocka_unit_test(frequency_counts_every_time),
+        cmocka_unit_test(biases_are_added),
         cmocka_unit_test(forbidden_ids_never_come_out),
         cmocka_unit_test(seed_repeats),
         cmocka_unit_test(bad_logits_are_an_error),
