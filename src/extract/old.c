@@ -1,6 +1,7 @@
 /* Old Office files; see old.h. */
 #include "extract/old.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -10,6 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/files.h"
@@ -21,7 +23,9 @@ enum {
     AGAIN =
         81, /* LibreOffice's exit status when it has made its profile and wants to be started once more */
     STARTS_MAX = 3,
+    STALE_S = 3600, /* no document takes an hour */
 };
+#define FOLDER_NAME "kontor-office-"
 
 struct old_kind {
     enum doc_format format;
@@ -92,13 +96,53 @@ static enum kt_status copy_in(const char *folder, int fd, const char *name, stru
     return st;
 }
 
+static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *at)
+{
+    (void)st, (void)kind, (void)at;
+    remove(path);
+    return 0;
+}
+
+/* As root it is taken from nobody first, or another process of his could lead us out of it while we walk. */
+static void tree_remove(const char *path)
+{
+    enum { OPEN_AT_ONCE = 16 };
+    if (geteuid() != 0 || lchown(path, 0, 0) == 0)
+        nftw(path, remove_one, OPEN_AT_ONCE, FTW_DEPTH | FTW_PHYS);
+}
+
+/* Ours, and of a run that cannot go on any more? */
+static bool is_stale(const char *path)
+{
+    struct stat st;
+    return lstat(path, &st) == 0 && S_ISDIR(st.st_mode) &&
+           (st.st_uid == geteuid() || (geteuid() == 0 && st.st_uid == NOBODY)) &&
+           time(NULL) - st.st_mtime > STALE_S;
+}
+
+/* What a run left that was killed in the middle: a copy of somebody's document. */
+static void stale_remove(const char *place)
+{
+    DIR *d = opendir(place);
+    for (struct dirent *e; d && (e = readdir(d));) {
+        char *path = strncmp(e->d_name, FOLDER_NAME, sizeof(FOLDER_NAME) - 1) == 0
+                         ? path_join(place, e->d_name)
+                         : NULL;
+        if (path && is_stale(path))
+            tree_remove(path);
+        free(path);
+    }
+    if (d)
+        closedir(d);
+}
+
 enum kt_status old_folder_make(char **folder, int fd, const char *name, struct kt_error *err)
 {
-    static const char *const places[] = { "/dev/shm/kontor-office-XXXXXX",
-                                          "/tmp/kontor-office-XXXXXX" };
+    static const char *const places[] = { "/dev/shm", "/tmp" };
     *folder = NULL;
     for (size_t i = 0; i < ARRAY_LEN(places) && !*folder; i++) {
-        char *path = strdup(places[i]);
+        stale_remove(places[i]);
+        char *path = path_join(places[i], FOLDER_NAME "XXXXXX");
         if (path && mkdtemp(path))
             *folder = path;
         else
@@ -125,18 +169,10 @@ enum kt_status old_folder_open(int *fd, const char *folder, enum doc_format form
     return refusal_fail(err, name, &(struct refusal){ REASON_OLD_FAILED, 0, 0 });
 }
 
-static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *at)
-{
-    (void)st, (void)kind, (void)at;
-    remove(path);
-    return 0;
-}
-
 void old_folder_remove(char *folder)
 {
-    enum { OPEN_AT_ONCE = 16 };
     if (folder)
-        nftw(folder, remove_one, OPEN_AT_ONCE, FTW_DEPTH | FTW_PHYS);
+        tree_remove(folder);
     free(folder);
 }
 

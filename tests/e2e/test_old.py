@@ -72,6 +72,19 @@ class Old(unittest.TestCase):
         shutil.copy(self.old["lease.libreoffice.odt"], path)
         self.assertEqual(self.show(path)[0].get("format"), "doc")
 
+    def test_what_a_killed_run_left_goes(self):
+        stale = pathlib.Path(tempfile.mkdtemp(prefix="kontor-office-", dir="/tmp"))
+        (stale / "in.doc").write_text("Geheimnis")
+        os.utime(stale, (0, 0))
+        shm = pathlib.Path(tempfile.mkdtemp(prefix="kontor-office-", dir="/dev/shm"))
+        os.utime(shm, (0, 0))
+        fresh = pathlib.Path(tempfile.mkdtemp(prefix="kontor-office-", dir="/dev/shm"))
+        self.show(self.old["lease.libreoffice.odt"])
+        self.assertFalse(shm.exists())
+        self.assertTrue(fresh.exists())
+        fresh.rmdir()
+        shutil.rmtree(stale, ignore_errors=True)  # swept only when /dev/shm has no room
+
     def test_broken_files_cost_a_sentence(self):
         whole = self.old["lease.libreoffice.odt"].read_bytes()
         for i, damaged in enumerate([whole[:2048] + bytes(len(whole) - 2048), whole[:512] + whole[1024:]]):
