@@ -18,8 +18,10 @@ larger counts). Beside generated tokens stands the speed at which weights were r
 token's weights; beside prompts what was computed: tokens a second times twice the weights. Both also as parts of the
 machine's most. Beside each file stands what its type costs: the Kullback-Leibler divergence from the F16 file it was made
 of, over the logits of a few dozen random tokens (random weights: how far, not how much worse, the text would be).
+--rounds and --rounds-large (of all sizes but the first), --depth-sizes and --depth-rounds keep the whole table within half an
+hour on two cores: with a long context every run of every program reads that context first. --make only writes the files.
 --cpu-mask takes instruction sets from Kontor (see `kontor bench --help`; 30 leaves AVX2); a peer built without them
-belongs beside it. Prints a table, or with --json one object.
+belongs beside it. Prints a table, or with --json one object; --out FILE writes that object as well, after every model.
 """
 import argparse
 import array
@@ -117,18 +119,18 @@ def middle(values):
     return {"median": statistics.median(values), "min": min(values), "max": max(values)}
 
 
-def in_turn(args, what, runs):
-    """runs: name -> function. All of them, args.rounds times, beginning with another one each time."""
+def in_turn(what, runs, rounds):
+    """runs: name -> function. All of them, so many rounds, beginning with another one each time."""
     speeds = {name: [] for name in runs}
     names = list(runs)
-    for r in range(args.rounds):
+    for r in range(rounds):
         for name in names[r % len(names):] + names[:r % len(names)]:
             speeds[name].append(runs[name]())
         print(f"  {what} round {r + 1}: " + ", ".join(f"{n} {s[-1]:.2f}" for n, s in speeds.items()), file=sys.stderr)
     return speeds
 
 
-def beside_peers(args, model, kind, n, depth, n_weights):
+def beside_peers(args, model, kind, n, depth, n_weights, rounds):
     seen = {}
 
     def ours():
@@ -139,7 +141,7 @@ def beside_peers(args, model, kind, n, depth, n_weights):
     for name, program in args.peers:
         runs[name] = lambda program=program: peer_speed(args, program, model, kind, n, depth)
     test = f"{kind}{n}" + (f"@{depth}" if depth else "")
-    speeds = in_turn(args, test, runs)
+    speeds = in_turn(test, runs, rounds)
     row = {"test": test, "cpu": seen["cpu"], "tokens_s": {k: middle(v) for k, v in speeds.items()},
            "ratio": {k: middle([a / b for a, b in zip(speeds["kontor"], v)]) for k, v in speeds.items() if k != "kontor"}}
     return row | work(statistics.median(speeds["kontor"]), 1 if kind == "tg" else n, seen, n_weights)
@@ -151,15 +153,15 @@ def work(tokens_s, n_rows, seen, n_weights):
             "gop_s": tokens_s * 2 * n_weights / 1e9, "op_byte": 2 * n_weights * n_rows / seen["weight_bytes"]}
 
 
-def mixed(args, model):
+def mixed(args, model, rounds):
     seen = speed.run([args.kontor, "bench", "-m", model, "-t", str(args.threads), "-p", "256", "-n", "1", "--streams", "5",
-                      "--mixed", "--cpu-mask", str(args.cpu_mask), "-r", str(args.rounds), "--json"])
+                      "--mixed", "--cpu-mask", str(args.cpu_mask), "-r", str(rounds), "--json"])
     parts = seen["streams_s"] + seen["chunk_s"]
     return {"test": "mixed5", "cpu": seen["cpu"], "tokens_s": {"kontor": middle([261 / seen["mixed_s"]])},
             "ratio": {"its parts": middle([parts / seen["mixed_s"]])}}
 
 
-def streams(args, model, n_streams, n_weights):
+def streams(args, model, n_streams, n_weights, rounds):
     seen = {}
 
     def all_of_them():
@@ -167,7 +169,7 @@ def streams(args, model, n_streams, n_weights):
         return seen["tg"]
 
     runs = {"one": lambda: kontor(args, model, "tg", 32, 0)["tg"], "all": all_of_them}
-    speeds = in_turn(args, f"tg32x{n_streams}", runs)
+    speeds = in_turn(f"tg32x{n_streams}", runs, rounds)
     row = {"test": f"tg32x{n_streams}", "cpu": seen["cpu"], "tokens_s": {"kontor": middle(speeds["all"])},
            "ratio": {"one stream": middle([a / b for a, b in zip(speeds["all"], speeds["one"])])}}
     return row | work(statistics.median(speeds["all"]), n_streams, seen, n_weights)
@@ -175,12 +177,13 @@ def streams(args, model, n_streams, n_weights):
 
 def measure(args, size, kind, first):
     model, n = make(args, size, kind), weights(size)
+    rounds = args.rounds if size == args.sizes[0] else args.rounds_large
     print(f"{size} {kind}", file=sys.stderr)
-    rows = [beside_peers(args, model, "pp", 512, 0, n), beside_peers(args, model, "tg", 128, 0, n)]
-    for depth in args.depths if first else []:
-        rows.append(beside_peers(args, model, "pp", 512, depth, n))
-        rows.append(beside_peers(args, model, "tg", 32, depth, n))
-    rows += [streams(args, model, n_streams, n) for n_streams in args.streams] + [mixed(args, model)]
+    rows = [beside_peers(args, model, "pp", 512, 0, n, rounds), beside_peers(args, model, "tg", 128, 0, n, rounds)]
+    for depth in args.depths if first and size in args.depth_sizes else []:
+        rows.append(beside_peers(args, model, "pp", 512, depth, n, args.depth_rounds))
+        rows.append(beside_peers(args, model, "tg", 32, depth, n, args.depth_rounds))
+    rows += [streams(args, model, n_streams, n, rounds) for n_streams in args.streams] + [mixed(args, model, rounds)]
     return {"size": size, "type": kind, "bytes": os.path.getsize(model), "kl": divergence(args, size, kind), "rows": rows}
 
 
@@ -226,6 +229,11 @@ def main():
     ap.add_argument("--dir", default="build/bench/models")
     ap.add_argument("-t", "--threads", type=int, default=len(os.sched_getaffinity(0)))
     ap.add_argument("-r", "--rounds", type=int, default=5)
+    ap.add_argument("--rounds-large", type=int, help="of all sizes but the first; default: --rounds")
+    ap.add_argument("--depth-sizes", type=words, help="sizes measured behind long contexts; default: all")
+    ap.add_argument("--depth-rounds", type=int, help="rounds there; default: --rounds-large")
+    ap.add_argument("--make", action="store_true", help="write the files (and what their types cost) and measure nothing")
+    ap.add_argument("--out", metavar="FILE")
     ap.add_argument("--cpu-mask", type=int, default=0)
     ap.add_argument("--json", action="store_true")
     ap.add_argument("--show", metavar="FILE", help="print the table of such an object and measure nothing")
@@ -236,11 +244,22 @@ def main():
         return 0
 
     args.depths = [d for d in args.depths if d]
-    before = machine(args)
-    results = [measure(args, size, kind, i == 0) for size in args.sizes for i, kind in enumerate(args.types)]
-    after = machine(args)
-    data = {"threads": args.threads, "rounds": args.rounds, "cpu_mask": args.cpu_mask,
-            "machine": {k: max(v, after[k]) if isinstance(v, float) else v for k, v in before.items()}, "results": results}
+    args.rounds_large = args.rounds_large or args.rounds
+    args.depth_sizes = args.sizes if args.depth_sizes is None else args.depth_sizes
+    args.depth_rounds = args.depth_rounds or args.rounds_large
+    pairs = [(size, kind, i == 0) for size in args.sizes for i, kind in enumerate(args.types)]
+    if args.make:
+        for size, kind, _ in pairs:
+            print(f"{size} {kind}: KL {divergence(args, size, kind):.5f}")
+        return 0
+    before, data = machine(args), {"threads": args.threads, "rounds": args.rounds, "cpu_mask": args.cpu_mask, "results": []}
+    for size, kind, first in pairs:
+        data["results"].append(measure(args, size, kind, first))
+        after = machine(args)
+        data["machine"] = {k: max(v, after[k]) if isinstance(v, float) else v for k, v in before.items()}
+        if args.out:
+            with open(args.out, "w", encoding="utf-8") as f:
+                json.dump(data, f)
     if args.json:
         print(json.dumps(data))
     else:
