@@ -24,6 +24,7 @@ struct command {
 
 /* The commands, one a file cmd_NAME.c; the table in main.c lists them. */
 extern const struct command cmd_add;
+extern const struct command cmd_watch;
 extern const struct command cmd_status;
 extern const struct command cmd_search;
 extern const struct command cmd_ask;

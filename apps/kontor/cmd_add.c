@@ -6,6 +6,7 @@
 #include "cli.h"
 #include "kontor/office.h"
 #include "open.h"
+#include "report.h"
 
 static bool on_progress(void *ctx, size_t done, size_t total, const char *path)
 {
@@ -30,19 +31,44 @@ static void print_items(const char *what, const struct kt_add_item *items, size_
         printf("  %s  %s\n           %s\n", what, items[i].path, items[i].reason);
 }
 
-static int print_report(const struct kt_add_report *r, bool as_json)
+static json_t *files_json(const struct kt_add_files *f)
 {
-    if (as_json)
-        return cli_print_json(json_pack(
-            "{s:I,s:I,s:I,s:I,s:I,s:o,s:o}", "indexed", (json_int_t)r->n_indexed, "unchanged",
-            (json_int_t)r->n_unchanged, "renamed", (json_int_t)r->n_renamed, "removed",
-            (json_int_t)r->n_removed, "embedded_chunks", (json_int_t)r->n_chunks_embedded,
-            "skipped", items_json(r->skipped, r->n_skipped), "failed",
-            items_json(r->failed, r->n_failed)));
+    return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "on_disk", (json_int_t)f->on_disk,
+                     "indexed", (json_int_t)f->indexed, "unchanged", (json_int_t)f->unchanged,
+                     "renamed", (json_int_t)f->renamed, "skipped", (json_int_t)f->skipped, "failed",
+                     (json_int_t)f->failed, "left_out", (json_int_t)f->left_out, "waiting",
+                     (json_int_t)f->waiting, "vanished", (json_int_t)f->vanished);
+}
+
+json_t *add_report_json(const struct kt_add_report *r)
+{
+    return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:o,s:o,s:o,s:o}", "indexed",
+                     (json_int_t)r->n_indexed, "unchanged", (json_int_t)r->n_unchanged, "renamed",
+                     (json_int_t)r->n_renamed, "removed", (json_int_t)r->n_removed,
+                     "embedded_chunks", (json_int_t)r->n_chunks_embedded, "kept_chunks",
+                     (json_int_t)r->n_chunks_kept, "skipped", items_json(r->skipped, r->n_skipped),
+                     "failed", items_json(r->failed, r->n_failed), "left_out",
+                     items_json(r->left_out, r->n_left_out), "files", files_json(&r->files));
+}
+
+void add_report_print(const struct kt_add_report *r)
+{
     printf("%zu indexed, %zu unchanged, %zu renamed, %zu removed, %zu skipped, %zu failed\n",
            r->n_indexed, r->n_unchanged, r->n_renamed, r->n_removed, r->n_skipped, r->n_failed);
     print_items("skipped", r->skipped, r->n_skipped);
     print_items("failed ", r->failed, r->n_failed);
+    if (r->n_left_out)
+        printf("  and %zu left out (hidden, links, lock files; --json lists them)\n",
+               r->n_left_out);
+    if (r->files.waiting)
+        printf("  and %zu being written just now\n", r->files.waiting);
+}
+
+static int print_report(const struct kt_add_report *r, bool as_json)
+{
+    if (as_json)
+        return cli_print_json(add_report_json(r));
+    add_report_print(r);
     return EXIT_DONE;
 }
 
@@ -106,6 +132,10 @@ const struct command cmd_add = {
     "  --no-vectors      index words only\n"
     "  --json            print "
     "{\"indexed\",\"unchanged\",\"renamed\",\"removed\",\"skipped\":[{\"path\",\"reason\"}],"
-    "\"failed\":[...]}\n",
+    "\"failed\":[...],\n"
+    "                    \"left_out\":[...],\"embedded_chunks\",\"kept_chunks\",\"files\":{...}}; "
+    "the counts in "
+    "\"files\"\n"
+    "                    sum to its \"on_disk\"\n",
     run,
 };

@@ -11,11 +11,11 @@
 
 /* One line a command, in the order of --help. */
 static const struct command *const COMMANDS[] = {
-    &cmd_serve,    &cmd_user,    &cmd_add,      &cmd_status,     &cmd_search,  &cmd_ask,
-    &cmd_remove,   &cmd_audit,   &cmd_matter,   &cmd_doctor,     &cmd_inspect, &cmd_tokenize,
-    &cmd_generate, &cmd_chat,    &cmd_logits,   &cmd_embed,      &cmd_rerank,  &cmd_perplexity,
-    &cmd_bench,    &cmd_convert, &cmd_quantize, &cmd_importance, &cmd_eval,    &cmd_pull,
-    &cmd_models,   &cmd_import,  &cmd_export,   &cmd_verify,     &cmd_rm,
+    &cmd_serve,      &cmd_user,     &cmd_add,     &cmd_watch,    &cmd_status,     &cmd_search,
+    &cmd_ask,        &cmd_remove,   &cmd_audit,   &cmd_matter,   &cmd_doctor,     &cmd_inspect,
+    &cmd_tokenize,   &cmd_generate, &cmd_chat,    &cmd_logits,   &cmd_embed,      &cmd_rerank,
+    &cmd_perplexity, &cmd_bench,    &cmd_convert, &cmd_quantize, &cmd_importance, &cmd_eval,
+    &cmd_pull,       &cmd_models,   &cmd_import,  &cmd_export,   &cmd_verify,     &cmd_rm,
 };
 
 enum { N_COMMANDS = sizeof(COMMANDS) / sizeof(COMMANDS[0]) };

@@ -17,11 +17,26 @@ struct kt_add_item {
     const char *reason; /* one sentence: what is wrong and what to do */
 };
 
+/* What became of each thing that lies in the added folders, one count each, so that they sum to 'on_disk': the files, the
+ * hidden folders (with all that is in them) and the folders that cannot be read. What is inside a file (attachments,
+ * archives) is not counted here. */
+struct kt_add_files {
+    size_t on_disk;
+    size_t indexed, unchanged, renamed, skipped, failed;
+    size_t
+        left_out; /* never read: hidden, lock files, links, sockets, devices; report.left_out says which */
+    size_t waiting;  /* being written just now: the next run takes them */
+    size_t vanished; /* between the listing and the reading */
+};
+
 struct kt_add_report {
-    size_t n_indexed, n_unchanged, n_renamed, n_removed;
-    struct kt_add_item *skipped, *failed;
-    size_t n_skipped, n_failed;
+    size_t n_indexed, n_unchanged, n_renamed, n_removed; /* documents, also those inside files */
+    struct kt_add_item *skipped, *failed, *left_out;
+    size_t n_skipped, n_failed, n_left_out;
     size_t n_chunks_embedded;
+    size_t
+        n_chunks_kept; /* of documents that were read again: their passages' vectors were there already */
+    struct kt_add_files files;
 };
 KT_API void kt_add_report_deinit(struct kt_add_report *r);
 
@@ -29,6 +44,9 @@ struct kt_add_options {
     struct kt_engine *embedder; /* NULL: no vectors, search is lexical */
     const char *embedder_id;    /* hex id of its weights */
     const char *worker_path;    /* extract worker; NULL: this program */
+    /* Files that changed less than this ago are being written, and wait for the next run; 0: none do. */
+    uint32_t settle_ms;
+    bool leave_failed; /* do not try again what failed before and has not changed */
     /* n_done of n_total files; 'path' is being read. Return false to cancel (what is done stays
      * done). */
     bool (*on_progress)(void *ctx, size_t n_done, size_t n_total, const char *path);
@@ -41,6 +59,23 @@ struct kt_add_options {
 KT_API KT_MUST_CHECK enum kt_status kt_office_add(struct kt_matter *m, const char *const *paths,
                                                   size_t n_paths, const struct kt_add_options *opts,
                                                   struct kt_add_report *out, struct kt_error *err);
+
+/* Keep folders and index the same until go_on() says false: a run as above at the beginning, and one whenever something
+ * has changed and it has been quiet for a moment. Changes come from inotify; a folder on a network share, where it sees
+ * nothing of what others do, is looked through every minute. The matter is open for writing only during a run, so others
+ * may write between runs and are waited for. Killed anywhere, the next start goes on where this one was. */
+struct kt_watch_options {
+    struct kt_add_options add; /* its settle_ms: 0 is 2000 */
+    uint32_t
+        every_s; /* look through the folders so often in any case; 0: only network shares, every 60 s */
+    bool (*go_on)(void *ctx); /* asked several times a second */
+    void (*on_run)(void *ctx, const struct kt_add_report *r);
+    void (*on_trouble)(void *ctx, const struct kt_error *err); /* it waits and tries again */
+    void *ctx;
+};
+KT_API KT_MUST_CHECK enum kt_status
+kt_office_watch(struct kt_store *s, const char *matter, const char *const *paths, size_t n_paths,
+                const struct kt_watch_options *opts, struct kt_error *err);
 
 /* Index one file that comes from elsewhere: the bytes of the file at 'source', which may be gone afterwards, as
  * the document 'path' (absolute, but it need not exist). The report says whether it was indexed, or why not. */

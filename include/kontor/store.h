@@ -154,6 +154,13 @@ KT_API KT_MUST_CHECK enum kt_status kt_matter_remove(struct kt_matter *m, const 
 KT_API KT_MUST_CHECK enum kt_status kt_matter_remove_deferred(struct kt_matter *m, const char *path,
                                                               size_t *n_removed,
                                                               struct kt_error *err);
+/* Every chunk at or below 'path' that has a vector, for taking vectors over into a new version of its document: what the model
+ * read was made of the title (may be NULL) and the text; v: [dim]. All borrowed. fn returns false to end. */
+typedef bool (*kt_vector_fn)(void *ctx, const char *title, const char *text, size_t text_len,
+                             const float *v, size_t dim);
+KT_API KT_MUST_CHECK enum kt_status kt_matter_vectors(struct kt_matter *m, const char *path,
+                                                      kt_vector_fn fn, void *ctx,
+                                                      struct kt_error *err);
 /* Bytes [start, end) of a document's text; heap, terminated. For re-verifying a citation. */
 KT_API KT_MUST_CHECK enum kt_status kt_matter_text(struct kt_matter *m, int64_t doc_id,
                                                    size_t start, size_t end, char **out,

@@ -4,7 +4,7 @@
  *     | hash it
  *     |-- same content as stored here -----------------> unchanged   (new time noted)
  *     |-- same content as a stored file that is gone --> renamed     (nothing read)
- *     '-- extract -- ok -- put (shelf.c) --------------> indexed
+ *     '-- extract -- ok -- put (shelf.c) --------------> indexed     (vectors of passages it had before are taken over)
  *            '-- refused -- put reason ------------------> skipped or failed
  *
  * Files inside a file (attachments, archives) are documents of their own, at paths below the file's: "a.eml/b.pdf". They
@@ -18,6 +18,7 @@
 
 #include <errno.h>
 #include <sodium.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -27,6 +28,7 @@
 #include "base/log.h"
 #include "base/size.h"
 #include "extract/extract.h"
+#include "office/reuse.h"
 #include "office/scan.h"
 #include "office/shelf.h"
 
@@ -135,8 +137,8 @@ static enum kt_status remove_parts(struct job *j, const char *path, struct kt_er
     return n ? kt_matter_remove_deferred(j->shelf.matter, path, &n, err) : KT_OK;
 }
 
-static enum kt_status read_and_put(struct job *j, const struct scan_file *f, const uint8_t hash[32],
-                                   struct kt_error *err)
+static enum kt_status read_and_store(struct job *j, const struct scan_file *f,
+                                     const uint8_t hash[32], struct kt_error *err)
 {
     struct document d = { 0 };
     struct extract_options xo = { .worker_path = j->shelf.opts->worker_path };
@@ -177,6 +179,19 @@ static enum kt_status read_and_put(struct job *j, const struct scan_file *f, con
     st = d.n_blocks ? shelf_put(&j->shelf, f, hash, &d, err)
                     : shelf_refuse(&j->shelf, f, hash, KT_DOC_SKIPPED, "the file has no text", err);
     document_deinit(&d);
+    return st;
+}
+
+static enum kt_status read_and_put(struct job *j, const struct scan_file *f, const uint8_t hash[32],
+                                   struct kt_error *err)
+{
+    enum kt_status st = j->shelf.opts->embedder && known_find(&j->known, f->path)
+                            ? reuse_collect(&j->shelf.reuse, j->shelf.matter, f->path, err)
+                            : KT_OK;
+    if (!st)
+        st = read_and_store(j, f, hash, err);
+    reuse_destroy(j->shelf.reuse);
+    j->shelf.reuse = NULL;
     return st;
 }
 
@@ -314,31 +329,85 @@ static bool lacks_some_vectors(const struct job *j, const struct known_doc *k)
     return lacks;
 }
 
-static enum kt_status add_one(struct job *j, const struct scan_file *f, struct kt_error *err)
+/* Being written just now? A time in the future is a clock that goes wrong, not a file at work. */
+static bool is_settling(const struct job *j, const struct scan_file *f)
 {
-    struct known_doc *k = known_find(&j->known, f->path);
-    bool lacks_vectors = k && j->shelf.opts->embedder && lacks_some_vectors(j, k);
-    if (k && (k->state == KT_DOC_FAILED || lacks_vectors))
-        k = NULL; /* as if it were new */
-    if (k && k->size == f->size && k->mtime_ns == f->mtime_ns)
-        return unchanged(j, k, err);
+    int64_t age_ms = ((int64_t)clock_unix_ms() - f->mtime_ns / 1000000);
+    return j->shelf.opts->settle_ms && age_ms >= 0 && age_ms < (int64_t)j->shelf.opts->settle_ms;
+}
 
+/* It was there when the folder was listed; the next run takes it out if it was known. */
+static bool has_vanished(const struct scan_file *f)
+{
+    struct stat sb;
+    return lstat(f->path, &sb) != 0 && (errno == ENOENT || errno == ENOTDIR);
+}
+
+static enum kt_status add_unknown(struct job *j, const struct scan_file *f,
+                                  const struct known_doc *k, size_t *outcome, struct kt_error *err)
+{
+    struct kt_add_report *r = j->shelf.report;
+    size_t skipped = r->n_skipped, failed = r->n_failed;
     uint8_t hash[32];
+    bool moved = false;
     enum kt_status st = hash_file(hash, f->path, err);
+    if (st && has_vanished(f)) {
+        r->files.vanished++;
+        return KT_OK;
+    }
     if (st) {
         char reason[KT_ERROR_TEXT_MAX];
         memcpy(reason, err->text, sizeof(reason));
         memset(hash, 0, sizeof(hash));
+        r->files.failed++;
         return shelf_refuse(&j->shelf, f, hash, KT_DOC_FAILED, reason, err);
     }
     if (k && memcmp(k->hash, hash, sizeof(hash)) == 0) {
         st = kt_matter_rename(j->shelf.matter, f->path, f->path, f->size, f->mtime_ns, err);
+        ++*outcome;
         return st ? st : unchanged(j, k, err);
     }
-    bool moved = false;
     if (!k)
         st = rename_if_moved(j, f, hash, &moved, err);
-    return st || moved ? st : read_and_put(j, f, hash, err);
+    if (st || moved) {
+        r->files.renamed += moved;
+        return st;
+    }
+    st = read_and_put(j, f, hash, err);
+    /* the file's own line comes after those of what is inside it */
+    if (r->n_failed > failed && strcmp(r->failed[r->n_failed - 1].path, f->path) == 0)
+        r->files.failed++;
+    else if (r->n_skipped > skipped && strcmp(r->skipped[r->n_skipped - 1].path, f->path) == 0)
+        r->files.skipped++;
+    else
+        r->files.indexed++;
+    return st;
+}
+
+static enum kt_status add_one(struct job *j, const struct scan_file *f, struct kt_error *err)
+{
+    struct kt_add_files *n = &j->shelf.report->files;
+    struct known_doc *k = known_find(&j->known, f->path);
+    bool lacks_vectors = k && j->shelf.opts->embedder && lacks_some_vectors(j, k);
+    bool again =
+        k && ((k->state == KT_DOC_FAILED && !j->shelf.opts->leave_failed) || lacks_vectors);
+    size_t as_stored = 0;
+    enum kt_status st;
+    if (k && !again && k->size == f->size && k->mtime_ns == f->mtime_ns) {
+        as_stored = 1;
+        st = unchanged(j, k, err);
+    } else if (is_settling(j, f)) {
+        n->waiting++;
+        return KT_OK;
+    } else {
+        st = add_unknown(j, f, again ? NULL : k, &as_stored, err);
+    }
+    if (k && as_stored) {
+        n->unchanged += k->state == KT_DOC_INDEXED;
+        n->skipped += k->state == KT_DOC_SKIPPED;
+        n->failed += k->state == KT_DOC_FAILED;
+    }
+    return st;
 }
 
 static bool was_found(const void *ctx, const char *path)
@@ -362,6 +431,48 @@ static bool is_gone(const struct job *j, const char *path)
             return r->complete && r->n_files > 0 && !file_exists(path);
     }
     return false;
+}
+
+/* How many documents the index has of a root. */
+static size_t known_below(const struct job *j, const char *root)
+{
+    size_t n = 0, len = strlen(root);
+    for (size_t i = 0; i < j->known.n; i++)
+        n += strncmp(j->known.docs[i].path, root, len) == 0;
+    return n;
+}
+
+/* A folder that was full and has nothing now is said, since nothing is taken out. */
+static enum kt_status report_empty_roots(struct job *j, struct kt_error *err)
+{
+    for (size_t i = 0; i < j->scan.n_roots; i++) {
+        const struct scan_root *r = &j->scan.roots[i];
+        size_t n = r->is_folder && r->complete && r->n_files == 0 ? known_below(j, r->path) : 0;
+        char why[KT_ERROR_TEXT_MAX];
+        if (n == 0)
+            continue;
+        snprintf(why, sizeof(why),
+                 "the folder is empty, but the index has %zu documents of it, which were kept; "
+                 "connect the share, or take them out with `kontor remove`",
+                 n);
+        if (!shelf_report(&j->shelf, KT_DOC_FAILED, r->path, why))
+            return kt_fail(err, KT_E_NOMEM, "out of memory for the report");
+    }
+    return KT_OK;
+}
+
+static enum kt_status report_scan(struct job *j, struct kt_error *err)
+{
+    const struct scan *s = &j->scan;
+    bool ok = true;
+    for (size_t i = 0; ok && i < s->n_left_out; i++)
+        ok = shelf_left_out(&j->shelf, s->left_out[i].path, s->left_out[i].reason);
+    for (size_t i = 0; ok && i < s->n_unreadable; i++)
+        ok = shelf_report(&j->shelf, KT_DOC_FAILED, s->unreadable[i],
+                          "the folder cannot be read; check its permissions");
+    j->shelf.report->files.left_out = s->n_left_out;
+    j->shelf.report->files.failed += s->n_unreadable;
+    return ok ? KT_OK : kt_fail(err, KT_E_NOMEM, "out of memory for the report");
 }
 
 static enum kt_status remove_gone(struct job *j, struct kt_error *err)
@@ -417,6 +528,7 @@ static enum kt_status run(struct job *j, struct kt_error *err)
     for (size_t i = 0; i < j->scan.n_roots && !st; i++)
         st = know(j, j->scan.roots[i].path, err);
 
+    j->shelf.report->files.on_disk = j->scan.n_files + j->scan.n_left_out + j->scan.n_unreadable;
     const struct kt_add_options *o = j->shelf.opts;
     for (size_t i = 0; !st && i < j->scan.n_files; i++) {
         if (o->on_progress && !o->on_progress(o->ctx, i, j->scan.n_files, j->scan.files[i].path))
@@ -425,11 +537,10 @@ static enum kt_status run(struct job *j, struct kt_error *err)
                            j->scan.n_files);
         st = add_one(j, &j->scan.files[i], err);
     }
-    for (size_t i = 0; !st && i < j->scan.n_unreadable; i++) {
-        if (!shelf_report(&j->shelf, KT_DOC_FAILED, j->scan.unreadable[i],
-                          "the folder cannot be read; check its permissions"))
-            st = kt_fail(err, KT_E_NOMEM, "out of memory for the report");
-    }
+    if (!st)
+        st = report_scan(j, err);
+    if (!st)
+        st = report_empty_roots(j, err);
     if (!st)
         st = remove_gone(j, err);
     if (!st && o->on_progress)
@@ -494,5 +605,6 @@ void kt_add_report_deinit(struct kt_add_report *r)
 {
     items_free(r->skipped, r->n_skipped);
     items_free(r->failed, r->n_failed);
+    items_free(r->left_out, r->n_left_out);
     *r = (struct kt_add_report){ 0 };
 }

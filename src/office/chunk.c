@@ -199,6 +199,15 @@ static bool find_running_heads(bool *skip, const struct document *d)
     return true;
 }
 
+/* Does a chunk that is long enough already end after this block? Decided by the block's own text, for every other block: so
+ * after an insertion the cuts fall where they fell before as soon as one does, and what follows is the same passages. */
+enum { CHUNK_EARLIEST = CHUNK_TARGET / 2 };
+
+static bool cuts_after(const struct document *d, const struct block *b)
+{
+    return shape_of(d, b) >> 40 & 1;
+}
+
 enum kt_status chunk_document(struct kt_place **out, size_t *n, const struct document *d,
                               struct kt_error *err)
 {
@@ -206,6 +215,7 @@ enum kt_status chunk_document(struct kt_place **out, size_t *n, const struct doc
     *n = 0;
     struct chunks c = { 0 };
     const struct block *first = NULL; /* first block of the chunk being filled */
+    const struct block *last = NULL;  /* and its last one */
     size_t end = 0;
     bool only_headings = true;
     bool *skip = calloc(d->n_blocks ? d->n_blocks : 1, sizeof(*skip));
@@ -217,7 +227,8 @@ enum kt_status chunk_document(struct kt_place **out, size_t *n, const struct doc
         size_t len = b->end - b->start;
         bool heading = b->kind == BLOCK_HEADING;
         bool fits = first && b->page == first->page && end - first->start + len <= CHUNK_TARGET;
-        if (first && (!fits || (heading && !only_headings)) &&
+        bool cut = first && end - first->start >= CHUNK_EARLIEST && cuts_after(d, last);
+        if (first && (!fits || cut || (heading && !only_headings)) &&
             !(only_headings && b->page == first->page && len <= CHUNK_MAX / 2)) {
             push(&c, d, first->start, end, first);
             first = NULL;
@@ -235,6 +246,7 @@ enum kt_status chunk_document(struct kt_place **out, size_t *n, const struct doc
         }
         only_headings &= heading;
         end = b->end;
+        last = b;
     }
     if (first)
         push(&c, d, first->start, end, first);

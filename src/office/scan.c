@@ -53,9 +53,31 @@ static bool note_unreadable(struct scan *s, const char *path)
     return u[s->n_unreadable++] != NULL;
 }
 
-static bool left_out(const char *name)
+static bool leave_out(struct scan *s, const char *path, const char *reason)
 {
-    return name[0] == '.' || strncmp(name, "~$", 2) == 0;
+    void *items = s->left_out;
+    if (!grow(&items, &s->cap_left_out, s->n_left_out, sizeof(*s->left_out)))
+        return false;
+    s->left_out = items;
+    s->left_out[s->n_left_out] = (struct scan_left){ strdup(path), reason };
+    return s->left_out[s->n_left_out++].path != NULL;
+}
+
+/* Why something with this name or of this kind is never read; NULL: it is. */
+static const char *left_out(const char *name, mode_t mode)
+{
+    if (name[0] == '.')
+        return S_ISDIR(mode)
+                   ? "a hidden folder; give it a name that does not begin with a dot to have it "
+                     "read"
+                   : "a hidden file; give it a name that does not begin with a dot to have it read";
+    if (strncmp(name, "~$", 2) == 0)
+        return "a lock file of an office program that has a document open; nothing to do";
+    if (S_ISLNK(mode))
+        return "a link; add the place it leads to instead";
+    if (!S_ISDIR(mode) && !S_ISREG(mode))
+        return "not a file but a socket, pipe or device; nothing to do";
+    return NULL;
 }
 
 /* False only when out of memory. */
@@ -69,16 +91,19 @@ static bool walk(struct scan *s, struct scan_root *root, const char *dir, int de
     bool ok = true;
     struct dirent *e;
     while (ok && (e = readdir(d))) {
-        if (left_out(e->d_name))
+        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
             continue;
         char *path = path_join(dir, e->d_name);
         struct stat st;
         if (!path) {
             ok = false;
         } else if (lstat(path, &st) == 0) {
-            if (S_ISDIR(st.st_mode)) {
+            const char *reason = left_out(e->d_name, st.st_mode);
+            if (reason) {
+                ok = leave_out(s, path, reason);
+            } else if (S_ISDIR(st.st_mode)) {
                 ok = walk(s, root, path, depth + 1);
-            } else if (S_ISREG(st.st_mode)) {
+            } else {
                 ok = add_file(s, path, &st);
                 root->n_files++;
             }
@@ -106,13 +131,51 @@ static void drop_duplicates(struct scan *s)
     s->n_files = kept;
 }
 
+/* Folders named twice, or one inside the other: what was left out counts once, too. */
+static int by_left_path(const void *a, const void *b)
+{
+    return strcmp(((const struct scan_left *)a)->path, ((const struct scan_left *)b)->path);
+}
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static void drop_duplicate_lines(struct scan *s)
+{
+    size_t kept = 0;
+    if (s->n_left_out)
+        qsort(s->left_out, s->n_left_out, sizeof(*s->left_out), by_left_path);
+    for (size_t i = 0; i < s->n_left_out; i++) {
+        if (kept && by_left_path(&s->left_out[kept - 1], &s->left_out[i]) == 0)
+            free(s->left_out[i].path);
+        else
+            s->left_out[kept++] = s->left_out[i];
+    }
+    s->n_left_out = kept;
+    kept = 0;
+    if (s->n_unreadable)
+        qsort(s->unreadable, s->n_unreadable, sizeof(*s->unreadable), by_text);
+    for (size_t i = 0; i < s->n_unreadable; i++) {
+        if (kept && strcmp(s->unreadable[kept - 1], s->unreadable[i]) == 0)
+            free(s->unreadable[i]);
+        else
+            s->unreadable[kept++] = s->unreadable[i];
+    }
+    s->n_unreadable = kept;
+}
+
 static enum kt_status scan_root(struct scan *s, struct scan_root *root, const char *path,
                                 struct kt_error *err)
 {
     struct stat st;
     root->path = realpath(path, NULL);
     if (!root->path || stat(root->path, &st) != 0)
-        return kt_fail_errno(err, errno, "%s: cannot add it", path);
+        return kt_fail_errno(
+            err, errno,
+            "%s: cannot be reached, so nothing was changed; is the folder or share connected?",
+            path);
     root->complete = true;
     root->is_folder = S_ISDIR(st.st_mode);
     bool ok = true;
@@ -146,6 +209,7 @@ enum kt_status scan_paths(struct scan *out, const char *const *paths, size_t n_p
     if (out->n_files)
         qsort(out->files, out->n_files, sizeof(*out->files), by_path);
     drop_duplicates(out);
+    drop_duplicate_lines(out);
     return KT_OK;
 }
 
@@ -163,6 +227,9 @@ void scan_deinit(struct scan *s)
         free(s->roots[i].path);
     for (size_t i = 0; i < s->n_unreadable; i++)
         free(s->unreadable[i]);
+    for (size_t i = 0; i < s->n_left_out; i++)
+        free(s->left_out[i].path);
+    free(s->left_out);
     free(s->files);
     free(s->roots);
     free(s->unreadable);

@@ -27,10 +27,15 @@ struct scan {
     size_t n_roots;
     char **unreadable; /* folders that could not be read */
     size_t n_unreadable;
+    struct scan_left {
+        char *path;
+        const char *reason; /* a fixed text */
+    } * left_out;
+    size_t n_left_out, cap_left_out;
 };
 
 /* Hidden files and folders (names beginning with a dot), office lock files (~$...), links and
- * special files are left out. KT_E_NOTFOUND when a named path does not exist. */
+ * special files are left out, and listed as such; a hidden folder is one entry, with all that is in it. KT_E_NOTFOUND when a named path does not exist. */
 KT_MUST_CHECK enum kt_status scan_paths(struct scan *out, const char *const *paths, size_t n_paths,
                                         struct kt_error *err);
 void scan_deinit(struct scan *s);

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/size.h"
 #include "office/chunk.h"
+#include "office/reuse.h"
 
 enum {
     EMBED_BATCH = 16,
@@ -27,6 +28,11 @@ static bool report_item(struct kt_add_item **items, size_t *n, const char *path,
     return p[*n - 1].path && p[*n - 1].reason;
 }
 
+bool shelf_left_out(struct shelf *s, const char *path, const char *reason)
+{
+    return report_item(&s->report->left_out, &s->report->n_left_out, path, reason);
+}
+
 bool shelf_report(struct shelf *s, enum kt_doc_state state, const char *path, const char *reason)
 {
     struct kt_add_report *r = s->report;
@@ -38,38 +44,63 @@ bool shelf_report(struct shelf *s, enum kt_doc_state state, const char *path, co
  * the middle of a contract still says which contract. */
 static char *embed_text(const struct document *d, const struct kt_place *c)
 {
-    struct buf b = { 0 };
-    if (d->title && d->title[0]) {
-        buf_append_str(&b, d->title);
-        buf_append_char(&b, '\n');
+    return reuse_text(d->title, (struct span){ d->text + c->start, c->end - c->start });
+}
+
+/* The vectors of 'batch' chunks whose places in 'vectors' are rows[]; takes the texts. */
+static enum kt_status embed_batch(struct shelf *s, char **texts, const size_t *rows, size_t batch,
+                                  float *vectors, size_t dim, struct kt_error *err)
+{
+    size_t bytes;
+    float *out = size_mul(&bytes, batch, dim * sizeof(float)) ? malloc(bytes) : NULL;
+    enum kt_status st =
+        out ? kt_embed(s->opts->embedder, (const char *const *)texts, batch, out, err)
+            : kt_fail(err, KT_E_NOMEM, "out of memory while embedding");
+    for (size_t b = 0; b < batch; b++) {
+        if (!st)
+            memcpy(vectors + rows[b] * dim, out + b * dim, dim * sizeof(float));
+        free(texts[b]);
     }
-    buf_append(&b, d->text + c->start, c->end - c->start);
-    return buf_take(&b);
+    free(out);
+    if (!st)
+        s->report->n_chunks_embedded += batch;
+    return st;
 }
 
 static enum kt_status embed_chunks(struct shelf *s, const struct document *d,
                                    const struct kt_place *chunks, size_t n, float *vectors,
                                    size_t dim, struct kt_error *err)
 {
-    for (size_t i = 0; i < n; i += EMBED_BATCH) {
-        size_t batch = MIN((size_t)EMBED_BATCH, n - i);
-        char *texts[EMBED_BATCH] = { 0 };
-        enum kt_status st = KT_OK;
-        for (size_t b = 0; b < batch && !st; b++) {
-            texts[b] = embed_text(d, &chunks[i + b]);
-            if (!texts[b])
-                st = kt_fail(err, KT_E_NOMEM, "out of memory while embedding");
+    char *texts[EMBED_BATCH];
+    size_t rows[EMBED_BATCH], batch = 0;
+    enum kt_status st = KT_OK;
+    for (size_t i = 0; i < n && !st; i++) {
+        char *text = embed_text(d, &chunks[i]);
+        if (!text) {
+            st = kt_fail(err, KT_E_NOMEM, "out of memory while embedding");
+        } else if (reuse_find(s->reuse, text, vectors + i * dim, dim)) {
+            s->report->n_chunks_kept++;
+            free(text);
+        } else {
+            texts[batch] = text;
+            rows[batch++] = i;
         }
-        if (!st)
-            st = kt_embed(s->opts->embedder, (const char *const *)texts, batch, vectors + i * dim,
-                          err);
-        for (size_t b = 0; b < batch; b++)
-            free(texts[b]);
-        if (st)
-            return st;
+        if (!st && batch == EMBED_BATCH) {
+            st = embed_batch(s, texts, rows, batch, vectors, dim, err);
+            batch = 0;
+        }
     }
-    s->report->n_chunks_embedded += n;
-    return KT_OK;
+    if (!st && batch)
+        return embed_batch(s, texts, rows, batch, vectors, dim, err);
+    for (size_t b = 0; b < batch; b++)
+        free(texts[b]);
+    return st;
+}
+
+/* A document that the store does not take (a path or a text beyond its bounds) is that document's failure, not the run's. */
+static bool is_beyond_bounds(enum kt_status st)
+{
+    return st == KT_E_USAGE || st == KT_E_LIMIT;
 }
 
 enum kt_status shelf_refuse(struct shelf *s, const struct scan_file *f, const uint8_t hash[32],
@@ -84,6 +115,8 @@ enum kt_status shelf_refuse(struct shelf *s, const struct scan_file *f, const ui
     };
     memcpy(put.hash, hash, sizeof(put.hash));
     enum kt_status st = kt_matter_put(s->matter, &put, err);
+    if (is_beyond_bounds(st)) /* then there is the line in the report alone */
+        st = KT_OK;
     if (!st && !shelf_report(s, state, f->path, reason))
         st = kt_fail(err, KT_E_NOMEM, "out of memory for the report");
     return st;
@@ -136,8 +169,13 @@ static enum kt_status put_one(struct shelf *s, const struct scan_file *f, const 
         memcpy(put.hash, hash, sizeof(put.hash));
         st = kt_matter_put(s->matter, &put, err);
     }
-    if (!st)
+    if (is_beyond_bounds(st)) {
+        char reason[KT_ERROR_TEXT_MAX];
+        memcpy(reason, err->text, sizeof(reason));
+        st = shelf_refuse(s, f, hash, KT_DOC_FAILED, reason, err);
+    } else if (!st) {
         s->report->n_indexed++;
+    }
     free(vectors);
     free(blocks);
     free(chunks);

@@ -10,6 +10,7 @@ struct shelf {
     struct kt_matter *matter;
     const struct kt_add_options *opts;
     struct kt_add_report *report;
+    struct reuse *reuse; /* vectors of what is about to be replaced; NULL: none */
 };
 
 /* Stores the document at f's path, in one transaction, after those that are inside it, each at its own path below.
@@ -23,6 +24,8 @@ KT_MUST_CHECK enum kt_status shelf_refuse(struct shelf *s, const struct scan_fil
                                           const char *reason, struct kt_error *err);
 /* The same in the report alone. False: out of memory. */
 bool shelf_report(struct shelf *s, enum kt_doc_state state, const char *path, const char *reason);
+/* A line about something that is never read. False: out of memory. */
+bool shelf_left_out(struct shelf *s, const char *path, const char *reason);
 /* A refusal by the reader is the document's, everything else is the run's. */
 bool shelf_is_refusal(enum kt_status st, enum kt_doc_state *state);
 

@@ -313,3 +313,55 @@ enum kt_status vec_search(struct kt_matter *m, const float *v, size_t dim, size_
     *out = heap;
     return KT_OK;
 }
+
+/* ---- taking over ---- */
+
+/* One chunk with its vector; *go_on as fn says. */
+static enum kt_status hand_over(struct kt_matter *m, sqlite3_stmt *q, kt_vector_fn fn, void *ctx,
+                                bool *go_on, struct kt_error *err)
+{
+    struct buf text = { 0 };
+    size_t n_bytes = (size_t)sqlite3_column_bytes(q, 4), dim = n_bytes / sizeof(uint16_t);
+    uint16_t *half = malloc(n_bytes + 1);
+    float *v = malloc((dim + 1) * sizeof(*v));
+    enum kt_status st = half && v ? KT_OK : kt_fail(err, KT_E_NOMEM, "store: out of memory");
+    if (!st)
+        st = text_slice(m, sqlite3_column_int64(q, 0), (size_t)sqlite3_column_int64(q, 2),
+                        (size_t)sqlite3_column_int64(q, 3), &text, err);
+    if (!st && dim) {
+        memcpy(half, sqlite3_column_blob(q, 4), dim * sizeof(*half));
+        m->kernels.f16_to_f32(v, half, dim);
+        *go_on = fn(ctx, (const char *)sqlite3_column_text(q, 1), text.ptr ? text.ptr : "",
+                    text.len, v, dim);
+    }
+    buf_deinit(&text);
+    free(v);
+    free(half);
+    return st;
+}
+
+enum kt_status kt_matter_vectors(struct kt_matter *m, const char *path, kt_vector_fn fn, void *ctx,
+                                 struct kt_error *err)
+{
+    char *below = path ? document_folder(path) : NULL;
+    if (path && !below)
+        return kt_fail(err, KT_E_NOMEM, "store: out of memory");
+    sqlite3_stmt *q;
+    enum kt_status st =
+        db_prepare(&q, m,
+                   "SELECT d.id, d.title, c.start, c.stop, v.v FROM (SELECT id, title FROM "
+                   "documents" DOCUMENTS_AT_OR_BELOW
+                   ") d JOIN chunks c ON c.doc_id = d.id JOIN vectors_exact v ON v.chunk_id = c.id",
+                   err);
+    if (!st && below)
+        sqlite3_bind_text(q, 1, below, -1, SQLITE_STATIC);
+    int rc = SQLITE_DONE;
+    bool go_on = true;
+    while (!st && go_on && (rc = sqlite3_step(q)) == SQLITE_ROW)
+        st = hand_over(m, q, fn, ctx, &go_on, err);
+    if (!st && rc != SQLITE_DONE && rc != SQLITE_ROW)
+        st = db_fail(m, "read vectors", err);
+    sqlite3_finalize(q);
+    free(below);
+    return st;
+}
