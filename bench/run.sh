@@ -49,7 +49,7 @@ echo "saved: $result"
 echo
 echo "Several users at once, beside llama-server (bench/serving.py says how)"
 python3 bench/serving.py --kontor build/release/kontor --llama-server "$peer/llama-server" \
-    -m build/deps/models/SmolLM2-135M-Instruct.Q4_1.gguf --json "${result/speed-/serving-}"
+    -m build/deps/models/SmolLM2-135M-Instruct.Q4_1.gguf --again 4000 --json "${result/speed-/serving-}"
 
 echo
 echo "what quantising costs, beside llama-quantize (docs/QUALITY.md says how)"
