@@ -13,6 +13,9 @@ rotates. Rows:
     mixed5                 a step of five streams and a chunk of a prompt together, beside the two alone (Kontor alone;
                            1.00: it costs what its parts cost, above: less)
 
+A peer whose llama-bench knows no --n-depth (ik_llama.cpp) generates behind a prompt of that length instead, and what a prompt
+costs there is the difference of two, with it and without.
+
 How fast the machine reads and computes at most is measured before and after everything (`kontor bench --machine`, the
 larger counts). Beside generated tokens stands the speed at which weights were read: tokens a second times the bytes of a
 token's weights; beside prompts what was computed: tokens a second times twice the weights. Both also as parts of the
@@ -25,6 +28,7 @@ belongs beside it. Prints a table, or with --json one object; --out FILE writes 
 """
 import argparse
 import array
+import functools
 import json
 import math
 import os
@@ -85,15 +89,14 @@ def divergence(args, size, kind):
     if os.path.exists(kept):
         with open(kept, encoding="ascii") as f:
             return float(f.read())
-    n, ids = 24, os.path.join(args.dir, "ids.txt")
+    n, vocab, ids = 24, synth.vocabulary(size), os.path.join(args.dir, "ids.txt")
     rng = random.Random(7)
     with open(ids, "w", encoding="ascii") as f:
-        print(*(rng.randrange(150000) for _ in range(n)), file=f)
+        print(*(rng.randrange(vocab * 3 // 5) for _ in range(n)), file=f)
     model = make(args, size, kind)
     exact = logits(args, os.path.join(args.dir, f"qwen35-{size}-F16.gguf"), ids)
     mine = logits(args, model, ids)
-    mean = statistics.fmean(divergence_of(exact[i:i + synth.VOCAB], mine[i:i + synth.VOCAB])
-                            for i in range(0, n * synth.VOCAB, synth.VOCAB))
+    mean = statistics.fmean(divergence_of(exact[i:i + vocab], mine[i:i + vocab]) for i in range(0, n * vocab, vocab))
     with open(kept, "w", encoding="ascii") as f:
         print(mean, file=f)
     return mean
@@ -109,10 +112,24 @@ def kontor(args, model, kind, n, depth, streams=1):
                       str(depth), "--streams", str(streams), "--cpu-mask", str(args.cpu_mask), "-r", "1", "--json"])
 
 
+@functools.cache
+def takes_depth(program):
+    return "--n-depth" in subprocess.run([program, "--help"], capture_output=True, text=True, check=False).stdout
+
+
 def peer_speed(args, program, model, kind, n, depth):
-    pp, tg = (n, 0) if kind == "pp" else (0, n)
-    argv = [program, "-m", model, "-t", str(args.threads), "-p", str(pp), "-n", str(tg), "-r", "1", "-ngl", "0", "-o", "json"]
-    return speed.run(argv + (["-d", str(depth)] if depth else []))[0]["avg_ts"]
+    def ask(*what):
+        return speed.run([program, "-m", model, "-t", str(args.threads), *what, "-r", "1", "-ngl", "0", "-o", "json"])
+
+    plain = ["-p", str(n), "-n", "0"] if kind == "pp" else ["-p", "0", "-n", str(n)]
+    if not depth:
+        return ask(*plain)[0]["avg_ts"]
+    if takes_depth(program):
+        return ask(*plain, "-d", str(depth))[0]["avg_ts"]
+    if kind == "tg":
+        return ask("-p", "0", "-n", "0", "-gp", f"{depth},{n}")[0]["avg_ts"]
+    seconds = {x["n_prompt"]: x["avg_ns"] / 1e9 for x in ask("-p", f"{depth},{depth + n}", "-n", "0")}
+    return n / max(seconds[depth + n] - seconds[depth], 1e-9)
 
 
 def middle(values):

@@ -26,6 +26,10 @@ TYPE_F32, TYPE_F16 = 0, 1
 HALVES = 1 << 19  # numbers in a piece
 
 
+def vocabulary(size):
+    return VOCAB.get(size, 248320)
+
+
 def text(s):
     return struct.pack("<Q", len(s)) + s.encode()
 
@@ -60,7 +64,7 @@ def metadata(size):
         entry(p + "ssm.conv_kernel", U32, TAPS), entry(p + "ssm.state_size", U32, KEY),
         entry(p + "ssm.group_count", U32, k_heads), entry(p + "ssm.time_step_rank", U32, v_heads),
         entry(p + "ssm.inner_size", U32, v_heads * KEY), entry(p + "full_attention_interval", U32, 4),
-        entry("tokenizer.ggml.model", STR, "no_vocab"), entry(p + "vocab_size", U32, VOCAB.get(size, 248320)),
+        entry("tokenizer.ggml.model", STR, "no_vocab"), entry(p + "vocab_size", U32, vocabulary(size)),
     ]
 
 
@@ -69,7 +73,7 @@ def tensors(size):
     d, layers, heads, kv_heads, ff, k_heads, v_heads = SIZES[size]
     keys, values = k_heads * KEY, v_heads * KEY
     norm = (1.0, 0.1)
-    vocab = VOCAB.get(size, 248320)
+    vocab = vocabulary(size)
     yield "token_embd.weight", (d, vocab), None
     if size in MINI:
         yield "output.weight", (d, vocab), (0.0, 0.1)
