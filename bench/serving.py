@@ -218,6 +218,8 @@ def alone(server, args):
     stop_users(users)
     gaps = [g for u in users for g in u.gaps(start, end)]
     n = sum(u.count(start, end) for u in users)
+    if not gaps:
+        sys.exit(f"serving: no answer had two tokens within {args.seconds:g} s; the machine is busy, or give more --seconds")
     return {"tokens_s": n / (end - start), "processor_s": used / max(1, n), "gap_max_s": max(gaps, default=float("nan")),
             "gap_p95_s": percentile(gaps, 0.95), "gap_p99_s": percentile(gaps, 0.99), "gap_median_s": percentile(gaps, 0.5),
             "first_s": max(u.first_after() for u in users)}

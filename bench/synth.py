@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """A model of Qwen3.5's true sizes with random weights, to measure speed with.
 
-    bench/synth.py SIZE OUT.gguf        SIZE: 0.8B, 2B, 4B; mini, mini-moe: no true sizes, for quick comparisons
+    bench/synth.py SIZE OUT.gguf [TOKENIZER.json]        SIZE: 0.8B, 2B, 4B; mini, mini-moe: no true sizes, for quick comparisons
 
-Half-precision matrices of about N(0, 0.02), the small vectors in 32 bits, no tokenizer, GGUF's names and keys
+Half-precision matrices of about N(0, 0.02), the small vectors in 32 bits, no tokenizer unless one is given (servers take texts), GGUF's names and keys
 (docs/FORMATS.md). Written in pieces of one megabyte of ready-made numbers, so that it needs no memory and no numpy.
 The same SIZE gives the same bytes. Such a model says nothing sensible; its speed is that of a real one.
 """
+import json
 import random
 import struct
 import sys
@@ -31,19 +32,37 @@ def vocabulary(size):
 
 
 def text(s):
-    return struct.pack("<Q", len(s)) + s.encode()
+    data = s.encode()
+    return struct.pack("<Q", len(data)) + data
 
 
 def entry(key, kind, value):
     head = text(key) + struct.pack("<I", kind)
     if kind == STR:
         return head + text(value)
+    if kind == ARRAY and isinstance(value[0], str):
+        return head + struct.pack("<IQ", STR, len(value)) + b"".join(map(text, value))
     if kind == ARRAY:
         return head + struct.pack("<IQ", I32, len(value)) + struct.pack(f"<{len(value)}i", *value)
     return head + struct.pack({U32: "<I", F32: "<f"}[kind], value)
 
 
-def metadata(size):
+def tokenizer_metadata(path, n_vocab):
+    """The vocabulary of a tokenizer.json, filled up to the model's; its end of a turn is the end of an answer."""
+    with open(path, encoding="utf-8") as f:
+        t = json.load(f)
+    tokens, types = [f"[PAD{i}]" for i in range(n_vocab)], [5] * n_vocab  # unused
+    for token, i in t["model"]["vocab"].items():
+        tokens[i], types[i] = token, 1
+    for added in t["added_tokens"]:
+        tokens[added["id"]], types[added["id"]] = added["content"], 3 if added["special"] else 4  # control; a user's
+    return [entry("tokenizer.ggml.model", STR, "gpt2"), entry("tokenizer.ggml.pre", STR, "qwen35"),
+            entry("tokenizer.ggml.tokens", ARRAY, tokens), entry("tokenizer.ggml.token_type", ARRAY, types),
+            entry("tokenizer.ggml.merges", ARRAY, [m if isinstance(m, str) else " ".join(m) for m in t["model"]["merges"]]),
+            entry("tokenizer.ggml.eos_token_id", U32, tokens.index("<|im_end|>"))]
+
+
+def metadata(size, tokenizer=None):
     d, layers, heads, kv_heads, ff, k_heads, v_heads = SIZES[size]
     moe = size == "mini-moe"
     p = "qwen35moe." if moe else "qwen35."
@@ -64,8 +83,8 @@ def metadata(size):
         entry(p + "ssm.conv_kernel", U32, TAPS), entry(p + "ssm.state_size", U32, KEY),
         entry(p + "ssm.group_count", U32, k_heads), entry(p + "ssm.time_step_rank", U32, v_heads),
         entry(p + "ssm.inner_size", U32, v_heads * KEY), entry(p + "full_attention_interval", U32, 4),
-        entry("tokenizer.ggml.model", STR, "no_vocab"), entry(p + "vocab_size", U32, vocabulary(size)),
-    ]
+        entry(p + "vocab_size", U32, vocabulary(size)),
+    ] + (tokenizer_metadata(tokenizer, vocabulary(size)) if tokenizer else [entry("tokenizer.ggml.model", STR, "no_vocab")])
 
 
 def tensors(size):
@@ -132,7 +151,7 @@ def write_matrix(f, n, piece, rng):
         n -= some
 
 
-def write(size, path):
+def write(size, path, tokenizer=None):
     rng = random.Random(35)
     piece = struct.pack(f"<{HALVES}e", *(rng.gauss(0.0, 0.02) for _ in range(HALVES)))
     infos, at, n_tensors = b"", 0, 0
@@ -141,7 +160,7 @@ def write(size, path):
         infos += text(name) + struct.pack(f"<I{len(shape)}Q", len(shape), *shape) + struct.pack("<IQ", kind, at)
         at += (count(shape) * (4 if spread else 2) + 31) // 32 * 32
         n_tensors += 1
-    entries = metadata(size)
+    entries = metadata(size, tokenizer)
     with open(path, "wb") as f:
         f.write(b"GGUF" + struct.pack("<IQQ", 3, n_tensors, len(entries)) + b"".join(entries) + infos)
         pad(f)
@@ -155,6 +174,6 @@ def write(size, path):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3 or sys.argv[1] not in SIZES:
+    if len(sys.argv) not in (3, 4) or sys.argv[1] not in SIZES:
         sys.exit(__doc__)
-    write(sys.argv[1], sys.argv[2])
+    write(*sys.argv[1:])
