@@ -16,7 +16,7 @@ enum {
     SEGMENT_BYTES = 32768,   /* a document's text is stored in pieces of this size, so that a     */
                              /* slice reads a handful of pages wherever it stands                 */
     LIMIT_ORIGINAL_BYTES = 64 << 20, /* of a file that is kept; sealed and opened in memory   */
-    BUSY_MS = 10000,         /* how long SQLite waits for another process's short lock            */
+    BUSY_MS = 10000, /* how long SQLite waits for another process's short lock            */
 };
 
 #endif

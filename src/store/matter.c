@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/files.h"
+#include "base/pool.h"
 #include "base/utf8.h"
 #include "store/home.h"
 #include "store/facts.h"
@@ -477,6 +478,7 @@ void kt_matter_close(struct kt_matter *m)
     if (m->db)
         sqlite3_close_v2(m->db);
     matter_forget(m);
+    pool_destroy(m->pool);
     wordset_deinit(&m->words);
     if (m->lock_fd >= 0)
         close(m->lock_fd);

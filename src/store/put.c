@@ -283,6 +283,9 @@ enum kt_status kt_matter_put(struct kt_matter *m, const struct kt_doc_put *d, st
         return st;
     matter_note(m, AUDIT_STORED, id, d->n_chunks);
     m->scrub_pending = m->scrub_pending || replaced;
-    matter_forget(m);
+    if (replaced)
+        vec_cache_drop(&m->vectors);
+    m->vectors.stale = true;
+    df_cache_drop(&m->counts);
     return replaced ? originals_sweep(m, err) : KT_OK;
 }

@@ -9,7 +9,15 @@
 #include "base/size.h"
 #include "store/store_priv.h"
 
-enum { SCORE_ROWS = 30000, DF_MAX = 1 << 16 };
+enum {
+    SCORE_ROWS = 20000,
+    DF_MAX = 1 << 16,
+    SAMPLE_FROM = 100000, /* chunks of a matter in which common terms are counted by sample */
+    SAMPLE_RANGES = 8,
+    SAMPLE_IDS = 8192, /* of each range */
+    SAMPLE_COMMON =
+        2048, /* so many in the sample: common, and the sample says how common to a few percent */
+};
 static const double PART_WEIGHT = 0.5, K1 = 1.2, B = 0.75;
 
 /* ---- how many chunks hold it ----------------------------------------------------------------- */
@@ -98,10 +106,48 @@ enum kt_status df_cache_check(struct kt_matter *m, struct kt_error *err)
     return KT_OK;
 }
 
+/* How many chunks hold a term, told from eight ranges of ids; *n stays 0 when it is not common in them. Counting all would be a
+ * pass over the longest lists there are, to learn a logarithm to more than two digits. */
+static enum kt_status count_sample(struct kt_matter *m, struct span term, uint64_t *n,
+                                   struct kt_error *err)
+{
+    struct buf quoted = { 0 };
+    sqlite3_stmt *q = NULL;
+    uint64_t last = 0, found = 0, seen = 0;
+    *n = 0;
+    query_quote(&quoted, term);
+    enum kt_status st = quoted.failed ? kt_fail(err, KT_E_NOMEM, "store: out of memory for a query")
+                                      : count_with(m, "SELECT max(id) FROM chunks WHERE ?1 = ''",
+                                                   SPAN(""), &last, err);
+    if (!st)
+        st = db_prepare(
+            &q, m, "SELECT count(*) FROM terms WHERE terms MATCH ?1 AND rowid BETWEEN ?2 AND ?3",
+            err);
+    for (uint64_t i = 0; i < SAMPLE_RANGES && !st; i++) {
+        uint64_t from = last / SAMPLE_RANGES * i + 1;
+        sqlite3_bind_text64(q, 1, quoted.ptr, quoted.len, SQLITE_STATIC, SQLITE_UTF8);
+        sqlite3_bind_int64(q, 2, (int64_t)from);
+        sqlite3_bind_int64(q, 3, (int64_t)(from + SAMPLE_IDS - 1));
+        if (sqlite3_step(q) == SQLITE_ROW)
+            found += (uint64_t)sqlite3_column_int64(q, 0);
+        else
+            st = db_fail(m, "search", err);
+        sqlite3_reset(q);
+        seen += SAMPLE_IDS;
+    }
+    sqlite3_finalize(q);
+    buf_deinit(&quoted);
+    if (!st && found >= SAMPLE_COMMON)
+        *n = (uint64_t)((double)found * (double)last / (double)seen);
+    *n = MIN(*n, m->counts.n_all);
+    return st;
+}
+
 static enum kt_status count_chunks(struct kt_matter *m, struct span term, bool phrase, uint64_t *n,
                                    struct kt_error *err)
 {
     uint64_t hash = hash_of(term) ^ phrase;
+    *n = 0;
     if (m->counts.entries) {
         struct df_entry *e = df_slot(&m->counts, hash ? hash : 1);
         if (e->hash) {
@@ -117,8 +163,10 @@ static enum kt_status count_chunks(struct kt_matter *m, struct span term, bool p
                            : count_with(m, "SELECT count(*) FROM terms WHERE terms MATCH ?1",
                                         buf_span(&quoted), n, err);
     } else {
-        st = open_counts(m, err);
-        if (!st)
+        st = m->counts.n_all > SAMPLE_FROM ? count_sample(m, term, n, err) : KT_OK;
+        if (!st && !*n)
+            st = open_counts(m, err);
+        if (!st && !*n)
             st = count_with(m, "SELECT doc FROM temp.counts WHERE term = ?1", term, n, err);
     }
     buf_deinit(&quoted);
@@ -320,6 +368,16 @@ static void write_expression(struct searching *s, struct buf *e, size_t n_first)
     buf_append_char(e, ')');
 }
 
+/* Chunks that hold all terms. */
+static void write_all(struct searching *s, struct buf *e)
+{
+    s->scorer.n = 0;
+    for (size_t i = 0; i < s->plan->n; i++) {
+        buf_append_str(e, i ? " AND " : "");
+        write_terms(s, e, i, i + 1, true);
+    }
+}
+
 /* ---- collecting ------------------------------------------------------------------------------ */
 
 static bool better(const struct score_hit *a, const struct score_hit *b)
@@ -353,12 +411,17 @@ static void offer(struct searching *s, struct score_hit h)
         s->scorer.worst = r->hits[r->n - 1].score;
 }
 
-static enum kt_status run(struct searching *s, size_t n_first, struct kt_error *err)
+/* all: only chunks that hold all terms. */
+static enum kt_status run(struct searching *s, size_t n_first, bool all, struct kt_error *err)
 {
     struct buf e = { 0 };
     sqlite3_stmt *q = NULL;
-    write_expression(s, &e, n_first);
+    if (all)
+        write_all(s, &e);
+    else
+        write_expression(s, &e, n_first);
     s->out->n = 0;
+    s->scorer.worst = 0;
     enum kt_status st =
         e.failed
             ? kt_fail(err, KT_E_NOMEM, "store: out of memory for a query")
@@ -446,7 +509,7 @@ static enum kt_status search(struct searching *s, size_t k, struct kt_error *err
     /* behind a filter the rare words' chunks may all be shut out */
     if (p->n_phrases || !s->scorer.allowed->all)
         n = p->n;
-    st = run(s, n, err);
+    st = run(s, n, false, err);
     s->out->exact =
         n == p->n || (s->out->n >= k && s->out->hits[k - 1].score >= most_without(s, n));
     s->out->n_rows = s->scorer.n_rows;

@@ -37,7 +37,8 @@ size_t stem_word(char *w, size_t len)
     else if (ends(w, len, "e"))
         len -= 1;
     else if (ends(w, len, "s") && takes_s(w[len - 2])) {
-        len -= 1; /* and what the word loses without it: Mieters and Mieter, lenders and lender, systems and system */
+        len -=
+            1; /* and what the word loses without it: Mieters and Mieter, lenders and lender, systems and system */
         if (len >= 5 && (ends(w, len, "er") || ends(w, len, "en") || ends(w, len, "em")))
             len -= 2;
     }

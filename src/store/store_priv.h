@@ -24,6 +24,7 @@
 
 struct sqlite3;
 struct sqlite3_stmt;
+struct pool;
 
 struct kt_store {
     char *home;
@@ -44,6 +45,7 @@ struct kt_matter {
     bool has_originals; /* the table is there */
     struct kernels kernels;
     struct vec_cache vectors;
+    struct pool *pool; /* for the scan of a large matter; made by the first one */
     struct df_cache counts;
     struct scorer *scorer;      /* of the search that is running */
     bool has_score, has_counts; /* score.c has prepared the connection */

@@ -118,6 +118,11 @@ enum kt_status documents_take(struct kt_matter *m, const char *path, bool exact,
         st = take_document(m, ids[i], err);
     if (!st && *n_taken)
         st = meta_set(m, "scrub", "1", err);
+    if (!st && *n_taken) /* what others have in memory is no longer all there (vectors.c) */
+        st = db_exec(m,
+                     "INSERT INTO meta(key, value) VALUES('taken', '1') "
+                     "ON CONFLICT(key) DO UPDATE SET value = value + 1",
+                     "remove", err);
     free(ids);
     return st;
 }

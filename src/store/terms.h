@@ -25,8 +25,8 @@ struct term {
     const char *word; /* folded but not stemmed; NULL unless a natural word */
     size_t word_len;
     size_t start, end; /* the bytes of the text that it was made of */
-    bool same_place; /* stands where the term before it stands */
-    bool stop;       /* a word so common that it says nothing in a question */
+    bool same_place;   /* stands where the term before it stands */
+    bool stop;         /* a word so common that it says nothing in a question */
 };
 
 typedef void (*term_fn)(void *ctx, const struct term *t);

@@ -1,16 +1,25 @@
 /* store/vectors.c: see vectors.h. */
 #include "store/vectors.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <sqlite3.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/pool.h"
 #include "base/size.h"
 #include "store/store_priv.h"
 
 /* The int8 order is nearly right: so many candidates for each wanted hit are read exactly. */
-enum { CANDIDATES_PER_HIT = 3, CANDIDATES_MIN = 64, SCAN_BLOCK = 1024 };
+enum {
+    CANDIDATES_PER_HIT = 3,
+    CANDIDATES_MIN = 64,
+    SCAN_BLOCK = 1024,
+    SCAN_THREADS = 16,
+    SCAN_ALONE_BYTES = 16 << 20
+};
 
 void vec_cache_drop(struct vec_cache *c)
 {
@@ -108,69 +117,109 @@ static enum kt_status one_number(int64_t *out, struct kt_matter *m, const char *
     return st;
 }
 
-/* One document's row appended to the cache; the blob must be exactly as long as n and dim say. */
-static bool take_row(struct vec_cache *c, size_t cap, sqlite3_stmt *q)
+/* Room for so many more; what is there stays also on failure. */
+static bool cache_reserve(struct vec_cache *c, size_t more)
 {
+    size_t cap = c->n + more, n_bytes;
+    if (cap <= c->cap)
+        return true;
+    if (c->cap) /* grown before: it will again */
+        cap += cap / 8;
+    if (!size_mul(&n_bytes, cap + 1, c->dim))
+        return false;
+    int8_t *q = realloc(c->q, n_bytes);
+    c->q = q ? q : c->q;
+    float *scale = realloc(c->scale, (cap + 1) * sizeof(*scale));
+    c->scale = scale ? scale : c->scale;
+    int64_t *id = realloc(c->chunk_id, (cap + 1) * sizeof(*id));
+    c->chunk_id = id ? id : c->chunk_id;
+    if (!q || !scale || !id)
+        return false;
+    c->cap = cap;
+    return true;
+}
+
+/* One document's row appended to the cache; the blob must be exactly as long as n and dim say. */
+static enum kt_status take_row(struct kt_matter *m, sqlite3_stmt *q, struct kt_error *err)
+{
+    struct vec_cache *c = &m->vectors;
     int64_t first = sqlite3_column_int64(q, 0), n = sqlite3_column_int64(q, 1);
     const uint8_t *blob = sqlite3_column_blob(q, 2);
     size_t n_bytes = (size_t)sqlite3_column_bytes(q, 2);
-    if (n < 1 || (uint64_t)n > cap - c->n || !blob ||
-        n_bytes != (size_t)n * (c->dim + sizeof(float)))
-        return false;
+    if (n < 1 || n > LIMIT_PLACES || !blob || n_bytes != (size_t)n * (c->dim + sizeof(float)))
+        return kt_fail(err, KT_E_FORMAT,
+                       "%s: the stored vectors do not fit their own sizes; index again", m->dir);
+    if (!cache_reserve(c, (size_t)n))
+        return kt_fail(err, KT_E_NOMEM, "store: out of memory for %zu vectors", c->n + (size_t)n);
     memcpy(c->scale + c->n, blob, (size_t)n * sizeof(float));
     memcpy(c->q + c->n * c->dim, blob + (size_t)n * sizeof(float), (size_t)n * c->dim);
     for (int64_t i = 0; i < n; i++)
         c->chunk_id[c->n++] = first + i;
-    return true;
+    c->last_doc = MAX(c->last_doc, sqlite3_column_int64(q, 3));
+    return KT_OK;
 }
 
-static enum kt_status load_rows(struct kt_matter *m, struct vec_cache *c, size_t cap,
-                                struct kt_error *err)
+static enum kt_status load_rows(struct kt_matter *m, struct kt_error *err)
 {
     sqlite3_stmt *q;
-    enum kt_status st =
-        db_prepare(&q, m, "SELECT first_chunk, n, q FROM vectors ORDER BY first_chunk", err);
+    enum kt_status st = db_prepare(
+        &q, m, "SELECT first_chunk, n, q, doc_id FROM vectors WHERE doc_id > ?1 ORDER BY doc_id",
+        err);
     if (st)
         return st;
+    sqlite3_bind_int64(q, 1, m->vectors.last_doc);
     int rc;
     while (!st && (rc = sqlite3_step(q)) == SQLITE_ROW)
-        if (!take_row(c, cap, q))
-            st = kt_fail(err, KT_E_FORMAT,
-                         "%s: the stored vectors do not fit their own sizes; index again", m->dir);
+        st = take_row(m, q, err);
     if (!st && rc != SQLITE_DONE)
         st = db_fail(m, "read vectors", err);
     sqlite3_finalize(q);
     return st;
 }
 
+static enum kt_status read_stamp(struct kt_matter *m, char out[static 96], struct kt_error *err)
+{
+    char *taken = NULL, *embedder = NULL;
+    enum kt_status st = meta_get(m, "taken", &taken, err);
+    if (!st)
+        st = meta_get(m, "embedder", &embedder, err);
+    if (!st)
+        snprintf(out, 96, "%.24s/%.64s", taken ? taken : "", embedder ? embedder : "");
+    free(taken);
+    free(embedder);
+    return st;
+}
+
+/* Documents' ids only grow and a document's vectors never change, so what was added since is behind the last one; after a removal
+ * all is read again. */
 static enum kt_status cache_load(struct kt_matter *m, size_t dim, struct kt_error *err)
 {
-    struct vec_cache c = { .dim = dim };
-    int64_t total = 0;
-    enum kt_status st = one_number(&c.data_version, m, "PRAGMA data_version", err);
-    if (!st && m->vectors.loaded && m->vectors.data_version == c.data_version)
-        return KT_OK;
-    if (!st)
-        st = one_number(&total, m, "SELECT coalesce(sum(n), 0) FROM vectors", err);
+    struct vec_cache *c = &m->vectors;
+    int64_t version = 0, total = 0;
+    char stamp[96];
+    enum kt_status st = one_number(&version, m, "PRAGMA data_version", err);
+    if (st || (c->loaded && !c->stale && c->data_version == version))
+        return st;
+    st = read_stamp(m, stamp, err);
     if (st)
         return st;
-    size_t cap = (size_t)total, n_bytes;
-    if (total < 0 || !size_mul(&n_bytes, cap + 1, dim))
-        return kt_fail(err, KT_E_FORMAT,
-                       "%s: the stored vectors do not fit their own sizes; index again", m->dir);
-    vec_cache_drop(&m->vectors);
-    c.q = malloc(n_bytes);
-    c.scale = malloc((cap + 1) * sizeof(*c.scale));
-    c.chunk_id = malloc((cap + 1) * sizeof(*c.chunk_id));
-    st = c.q && c.scale && c.chunk_id
-             ? load_rows(m, &c, cap, err)
-             : kt_fail(err, KT_E_NOMEM, "store: out of memory for %zu vectors", cap);
+    if (!c->loaded || c->dim != dim || strcmp(c->stamp, stamp) != 0) {
+        vec_cache_drop(c);
+        c->dim = dim;
+        memcpy(c->stamp, stamp, sizeof(stamp));
+        st = one_number(&total, m, "SELECT coalesce(sum(n), 0) FROM vectors", err);
+        if (!st && (total < 0 || !cache_reserve(c, (size_t)total)))
+            st = kt_fail(err, KT_E_NOMEM, "store: out of memory for %" PRId64 " vectors", total);
+    }
+    if (!st)
+        st = load_rows(m, err);
     if (st) {
-        vec_cache_drop(&c);
+        vec_cache_drop(c);
         return st;
     }
-    c.loaded = true;
-    m->vectors = c;
+    c->loaded = true;
+    c->stale = false;
+    c->data_version = version;
     return KT_OK;
 }
 
@@ -222,22 +271,68 @@ static void offer(struct vec_hit *heap, size_t *n, size_t cap, struct vec_hit h)
     }
 }
 
-static void scan(const struct kt_matter *m, const int8_t *query, const struct allowed *allowed,
-                 struct vec_hit *heap, size_t *n, size_t cap)
+/* One search's pass over the vectors: a heap for each thread, put together at the end. The order of hits is total, so the result does
+ * not depend on who scanned what. */
+struct scanning {
+    const struct kt_matter *m;
+    const int8_t *query;
+    const struct allowed *allowed;
+    struct vec_hit *heaps; /* [threads, cap] */
+    size_t n[SCAN_THREADS], cap;
+};
+
+static void scan_range(void *ctx, size_t from, size_t to, size_t thread)
 {
-    const struct vec_cache *c = &m->vectors;
+    struct scanning *s = ctx;
+    const struct vec_cache *c = &s->m->vectors;
+    struct vec_hit *heap = s->heaps + thread * s->cap;
+    size_t *n = &s->n[thread];
     int32_t dots[SCAN_BLOCK];
-    for (size_t at = 0; at < c->n; at += SCAN_BLOCK) {
-        size_t count = MIN(c->n - at, (size_t)SCAN_BLOCK);
-        m->kernels.scan_i8(dots, c->q + at * c->dim, query, c->dim, count);
+    for (size_t at = from; at < to; at += SCAN_BLOCK) {
+        size_t count = MIN(to - at, (size_t)SCAN_BLOCK);
+        s->m->kernels.scan_i8(dots, c->q + at * c->dim, s->query, c->dim, count);
         for (size_t i = 0; i < count; i++) {
             struct vec_hit h = { c->chunk_id[at + i], (float)dots[i] * c->scale[at + i] };
-            if (*n == cap && !better(&h, &heap[0]))
+            if (*n == s->cap && !better(&h, &heap[0]))
                 continue;
-            if (allowed_has(allowed, h.chunk_id))
-                offer(heap, n, cap, h);
+            if (allowed_has(s->allowed, h.chunk_id))
+                offer(heap, n, s->cap, h);
         }
     }
+}
+
+/* Threads only for matters so large that a pass takes longer than waking them; without them it is the same. */
+static struct pool *scan_pool(struct kt_matter *m)
+{
+    if (m->vectors.n * m->vectors.dim < SCAN_ALONE_BYTES)
+        return NULL;
+    struct kt_error ignored;
+    if (!m->pool && pool_create(&m->pool, 0, &ignored))
+        m->pool = NULL;
+    if (m->pool && pool_threads(m->pool) > SCAN_THREADS) {
+        pool_destroy(m->pool);
+        m->pool = NULL;
+        if (pool_create(&m->pool, SCAN_THREADS, &ignored))
+            m->pool = NULL;
+    }
+    return m->pool;
+}
+
+/* The best cap of all, in heap order of no use to anybody: the caller sorts. */
+static enum kt_status scan(struct kt_matter *m, const int8_t *query, const struct allowed *allowed,
+                           struct vec_hit *heap, size_t *n, size_t cap, struct kt_error *err)
+{
+    struct pool *pool = scan_pool(m);
+    size_t n_threads = pool_threads(pool), bytes;
+    struct scanning s = { .m = m, .query = query, .allowed = allowed, .cap = cap };
+    if (!size_mul(&bytes, n_threads * cap, sizeof(*s.heaps)) || !(s.heaps = malloc(bytes)))
+        return kt_fail(err, KT_E_NOMEM, "store: out of memory");
+    pool_for(pool, m->vectors.n, SCAN_BLOCK, scan_range, &s);
+    for (size_t t = 0; t < n_threads; t++)
+        for (size_t i = 0; i < s.n[t]; i++)
+            offer(heap, n, cap, s.heaps[t * cap + i]);
+    free(s.heaps);
+    return KT_OK;
 }
 
 /* The f16 row under q, already bound, as floats; *found is false when the chunk has no vector. */
@@ -299,8 +394,9 @@ enum kt_status vec_search(struct kt_matter *m, const float *v, size_t dim, size_
     } else if (cap) {
         float scale; /* of the query: the same for all, so it does not change the order */
         vec_quantize(query, &scale, v, dim);
-        scan(m, query, allowed, heap, n, cap);
-        st = vec_cosines(m, v, dim, heap, *n, err);
+        st = scan(m, query, allowed, heap, n, cap, err);
+        if (!st)
+            st = vec_cosines(m, v, dim, heap, *n, err);
     }
     free(query);
     if (st) {

@@ -19,8 +19,12 @@ struct allowed;
 
 struct vec_cache {
     bool loaded;
+    bool stale;           /* this handle has put something since */
     int64_t data_version; /* PRAGMA data_version when it was loaded */
-    size_t n, dim;
+    int64_t last_doc;     /* documents up to it are in */
+    char stamp
+        [96]; /* of removals and embedder: as long as it is the same, nothing went that is in */
+    size_t n, dim, cap;
     int8_t *q;         /* [n, dim] */
     float *scale;      /* [n] */
     int64_t *chunk_id; /* [n] */

@@ -375,6 +375,45 @@ static void test_upgrade(void **state)
     assert_string_equal(files, "B");
 }
 
+/* One handle searches while another writes: what was added is found without reading the rest again, what was removed is not. */
+static void test_vectors_follow(void **state)
+{
+    struct fixture *f = *state;
+    struct kt_error err = { 0 };
+    struct kt_matter *reader;
+    OK(kt_matter_open(&reader, f->s, KT_DEFAULT_MATTER, KT_READ, &err));
+    for (int i = 0; i < 30; i++) {
+        char path[32], line[32];
+        float v[16];
+        snprintf(path, sizeof(path), "/v/%d", i);
+        snprintf(line, sizeof(line), "line %d", i);
+        char text[40];
+        snprintf(text, sizeof(text), "%s\n", line);
+        OK(put_lines(f->m, path, text, 16, &err));
+        if (i % 10 == 9) {
+            size_t n_removed;
+            char gone[32];
+            snprintf(gone, sizeof(gone), "/v/%d", i - 3);
+            OK(kt_matter_remove_deferred(f->m, gone, &n_removed, &err));
+            assert_int_equal(n_removed, 1);
+        }
+        line_vector(v, 16, line, strlen(line));
+        struct kt_matter *const both[] = { reader, f->m };
+        for (size_t k = 0; k < 2; k++) {
+            struct kt_search_request rq = {
+                .vector = v, .dim = 16, .mode = KT_SEARCH_DENSE, .k = 100
+            };
+            struct kt_hit *hits;
+            size_t n;
+            OK(kt_matter_search(both[k], &rq, &hits, &n, &err));
+            assert_int_equal(n, i + 1 - (i + 1) / 10);
+            assert_string_equal(hits[0].path, path);
+            kt_hits_free(hits, n);
+        }
+    }
+    kt_matter_close(reader);
+}
+
 static void test_removed(void **state)
 {
     struct fixture *f = *state;
@@ -423,6 +462,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_mentions_scan, setup, teardown),
         cmocka_unit_test_setup_teardown(test_documents, setup, teardown),
         cmocka_unit_test_setup_teardown(test_upgrade, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_vectors_follow, setup, teardown),
         cmocka_unit_test_setup_teardown(test_removed, setup, teardown),
         cmocka_unit_test(test_heads),
     };
