@@ -68,10 +68,12 @@ function citationButton(c, n, inMatter) {
 function answerNodes(answer, inMatter) {
   const nodes = [];
   let at = 0;
-  for (const m of answer.answer.matchAll(/"([^"]*)" \[(\d+)\]/g)) {
+  for (const m of answer.answer.matchAll(/(?:"([^"]*)" )?\[(\d+)\]/g)) {
     const c = answer.citations[m[2] - 1];
     if (!c) continue;
-    nodes.push(answer.answer.slice(at, m.index), el("span", { class: "quoted" }, m[1]), "\u00a0", citationButton(c, m[2], inMatter));
+    nodes.push(answer.answer.slice(at, m.index));
+    if (m[1] !== undefined) nodes.push(el("span", { class: "quoted" }, m[1]), "\u00a0");
+    nodes.push(citationButton(c, m[2], inMatter));
     at = m.index + m[0].length;
   }
   nodes.push(answer.answer.slice(at));
@@ -90,13 +92,18 @@ function plainAnswer(question, answer) {
   return [question, "", answer.answer, "", ...sources].join("\n").trimEnd();
 }
 
+/* What is said when a question was not simply looked up. */
+const ROUTES = { count: "routeCount", list: "routeList", document: "routeDocument", compare: "routeCompare" };
+
 function showAnswer(card, question, answer, inMatter) {
   card.status.hidden = true;
-  if (answer.citations.length === 0) {
+  if (answer.citations.length === 0 && answer.route !== "list") {
     card.text.replaceChildren(saying("span", { class: "nothing" }, "notFound"));
     return;
   }
   card.text.replaceChildren(...answerNodes(answer, inMatter));
+  if (answer.route in ROUTES) card.article.append(saying("p", { class: "quiet" }, ROUTES[answer.route]));
+  if (answer.citations.length === 0) return;
   card.article.append(saying("h3", {}, "sources"), el("ol", { class: "sources" }, ...answer.citations.map((c) => sourceItem(c, inMatter))),
     el("div", { class: "row" }, saying("p", { class: "quiet" }, "checkIt"), copyButton(() => plainAnswer(question, answer))));
 }
@@ -138,7 +145,7 @@ async function readAnswer(card, question, inMatter, passages, signal) {
     } else if (name === "answer") {
       const answer = JSON.parse(data);
       showAnswer(card, question, answer, inMatter);
-      speaker.end(w(answer.citations.length ? "answerDone" : "notFound"));
+      speaker.end(w(answer.supported ? "answerDone" : "notFound"));
       return;
     } else if (name === "error") {
       throw troubleInside(data, reply);

@@ -2,8 +2,8 @@
  *
  * Layers, from below: keys.c (secrets), db.c (SQLite with our settings and our error words),
  * terms.c with fold.c, stem.c and compound.c (text -> search terms), fts_tokenizer.c (hands those
- * terms to FTS5), vectors.c (scan), documents.c, scrub.c and search.c (the work), matter.c and
- * store.c (handles). */
+ * terms to FTS5), vectors.c (scan), facts.c (heads of mails), syntax.c, filter.c, query.c and score.c (what a query asks for,
+ * where, and BM25), documents.c, scrub.c, mentions.c and search.c (the work), matter.c and store.c (handles). */
 #ifndef STORE_STORE_PRIV_H
 #define STORE_STORE_PRIV_H
 
