@@ -140,7 +140,9 @@ static bool catch_up(struct audit *a, int fd, off_t *size)
             last.n > a->at.n)
             a->at = last;
     }
-    if (!a->knows_head)
+    /* An empty file says nothing: whoever set the full one aside may have been killed before the next line, and others may
+     * have written to it since this handle did. The head was sealed before that, and says where to go on. */
+    if (!a->knows_head || len == 0)
         learn_head(a);
     return a->knows_head;
 }

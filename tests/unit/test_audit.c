@@ -261,6 +261,31 @@ static void full_files_are_set_aside(void **state)
     home_remove(&h);
 }
 
+/* The full file has its name, and whoever gave it was killed before its first line in the next one. Another process, whose
+ * own last line is long behind, must go on where the record went, and not begin a second chain. */
+static void who_finds_an_empty_file_goes_on_behind_the_full_one(void **state)
+{
+    (void)state;
+    struct home h = home_new();
+    char full[96];
+    snprintf(full, sizeof(full), "%s/audit/audit-1.log", h.dir);
+    struct audit *old = audit_of(&h);
+    audit_note(old, &(struct audit_event){ .kind = AUDIT_READ, .document = 1, .count = 1 });
+    note_some(&h, 30); /* closing seals, as setting a file aside does */
+    assert_int_equal(rename(h.log, full), 0);
+    int fd = open(h.log, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    close(fd);
+    audit_note(old, &(struct audit_event){ .kind = AUDIT_READ, .document = 1, .count = 1 });
+    audit_close(old);
+
+    struct audit_report r = verify(&h);
+    assert_string_equal(r.fault, "");
+    assert_int_equal(r.n, 32);
+    assert_int_equal(r.n_unsealed, 0);
+    home_remove(&h);
+}
+
 /* A full disk, as far as the record sees it: the file cannot be written. What happened meanwhile is counted. */
 static void what_cannot_be_written_is_counted(void **state)
 {
@@ -332,6 +357,7 @@ int main(void)
         cmocka_unit_test(a_line_taken_out_moved_or_cut_off_is_found),
         cmocka_unit_test(a_forged_line_is_found),
         cmocka_unit_test(full_files_are_set_aside),
+        cmocka_unit_test(who_finds_an_empty_file_goes_on_behind_the_full_one),
         cmocka_unit_test(what_cannot_be_written_is_counted),
         cmocka_unit_test(writers_together_and_killed),
     };
