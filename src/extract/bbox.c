@@ -174,7 +174,8 @@ static void line_end(struct bbox *x)
     p->blocks[p->lines[--p->n_lines].block].n--;
 }
 
-/* The line's words [from, to) as a line of their own. */
+/* The line's words [from, to) as a line of their own. Its box is around all of them: on a page that lies on its head the
+ * first word stands at the right. */
 static void line_append(struct bbox *x, const struct page_line *whole, size_t from, size_t to)
 {
     struct page *p = &x->page;
@@ -185,7 +186,11 @@ static void line_append(struct bbox *x, const struct page_line *whole, size_t fr
     struct page_line piece = *whole;
     const struct word_place *first = &x->words[from], *last = &x->words[to - 1];
     piece.box.x0 = first->x0;
-    piece.box.x1 = fmaxf(first->x0, last->x1);
+    piece.box.x1 = fmaxf(first->x0, first->x1);
+    for (size_t i = from; i < to; i++) {
+        piece.box.x0 = fminf(piece.box.x0, x->words[i].x0);
+        piece.box.x1 = fmaxf(piece.box.x1, x->words[i].x1);
+    }
     piece.start = first->start;
     piece.end = last->end;
     piece.n_words = to - from;

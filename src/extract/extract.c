@@ -223,7 +223,29 @@ static bool is_of_the_page(enum kt_status st)
     return st == KT_E_FORMAT || st == KT_E_LIMIT || st == KT_E_TIMEOUT;
 }
 
-/* A scan, page by page, each in a worker of its own: a page that cannot be read costs that page, and is said in its place. */
+/* One page's text, recognised in a worker of its own: a page that cannot be read costs that page, and is said in its place; one
+ * with nothing on it adds nothing. */
+static enum kt_status page_recognise(struct pages_join *j, int fd, uint32_t page,
+                                     const struct settings *s, const char *name,
+                                     struct kt_error *err)
+{
+    struct document d = { 0 };
+    uint32_t none;
+    enum kt_status st;
+    if (lseek(fd, 0, SEEK_SET) != 0)
+        st = kt_fail_errno(err, errno, "%s: cannot be read", name);
+    else
+        st = extract_once(&d, fd, DOC_SCAN, page, &none, s, name, err);
+    if (!st)
+        st = pages_join_add(j, &d, page, name, err);
+    else if (is_of_the_page(st))
+        st = pages_join_unread(j, page, name, err);
+    else if (st == KT_E_UNSUPPORTED) /* nothing on it */
+        st = KT_OK;
+    document_deinit(&d);
+    return st;
+}
+
 static enum kt_status extract_scan(struct document *out, int fd, uint32_t n_pages,
                                    const struct settings *s, const char *name, struct kt_error *err)
 {
@@ -234,23 +256,55 @@ static enum kt_status extract_scan(struct document *out, int fd, uint32_t n_page
     if (n_pages > OCR_PAGES_MAX)
         return refusal_fail(err, name,
                             &(struct refusal){ REASON_OCR_PAGES, n_pages, OCR_PAGES_MAX });
-    for (uint32_t page = 1; page <= n_pages && !st; page++) {
-        struct document d = { 0 };
-        uint32_t none;
-        if (lseek(fd, 0, SEEK_SET) != 0)
-            st = kt_fail_errno(err, errno, "%s: cannot be read", name);
-        else
-            st = extract_once(&d, fd, DOC_SCAN, page, &none, s, name, err);
-        if (!st)
-            st = pages_join_add(&j, &d, page, name, err);
-        else if (is_of_the_page(st))
-            st = pages_join_unread(&j, page, name, err);
-        else if (st == KT_E_UNSUPPORTED) /* nothing on it */
-            st = KT_OK;
-        document_deinit(&d);
-    }
+    for (uint32_t page = 1; page <= n_pages && !st; page++)
+        st = page_recognise(&j, fd, page, s, name, err);
     if (!st)
         st = pages_join_take(&j, out, n_pages, name, err);
+    pages_join_deinit(&j);
+    return st;
+}
+
+/* Pages [*next, to) of a PDF, which have no text: scans, or empty. *n counts them. */
+static enum kt_status recognise_between(struct pages_join *j, int fd, uint32_t *next, uint32_t to,
+                                        uint32_t *n, const struct settings *s, const char *name,
+                                        struct kt_error *err)
+{
+    enum kt_status st = KT_OK;
+    for (; *next < to && !st; (*next)++)
+        st = ++*n <= OCR_PAGES_MAX ? page_recognise(j, fd, *next, s, name, err)
+                                   : pages_join_unread(j, *next, name, err);
+    return st;
+}
+
+/* A PDF with a text layer whose scanned pages stand between the others: those without a block are recognised, each in its
+ * place. */
+static enum kt_status extract_mixed(struct document *d, int fd, const struct settings *s,
+                                    const char *name, struct kt_error *err)
+{
+    struct pages_join j = { .max_text = s->output_bytes };
+    struct document whole = { 0 };
+    uint32_t next = 1, n = 0;
+    enum kt_status st = KT_OK;
+    for (size_t i = 0; i < d->n_blocks && !st; i++) {
+        uint32_t page = d->blocks[i].page;
+        st = recognise_between(&j, fd, &next, page, &n, s, name, err);
+        if (!st)
+            st = pages_join_block(&j, d, i, name, err);
+        next = MAX(next, page + 1);
+    }
+    if (!st)
+        st = recognise_between(&j, fd, &next, d->n_pages + 1, &n, s, name, err);
+    if (!st && n)
+        st = pages_join_take(&j, &whole, d->n_pages, name, err);
+    if (!st && n) {
+        free(whole.title); /* a scanned page's: the file's own is better */
+        whole.title = d->title;
+        whole.parts = d->parts;
+        whole.n_parts = d->n_parts;
+        free(d->text);
+        free(d->blocks);
+        *d = whole;
+    }
     pages_join_deinit(&j);
     return st;
 }
@@ -322,6 +376,8 @@ static enum kt_status extract_open(struct document *out, int fd, const struct st
         st = extract_once(out, fd, format, 0, &n_pages, s, name, err);
     if (st && n_pages)
         return extract_scan(out, fd, n_pages, s, name, err);
+    if (!st && format == DOC_PDF && out->n_blocks && ocr_program())
+        st = extract_mixed(out, fd, s, name, err);
     if (!st && format == DOC_PDF)
         st = extract_attached(out, fd, s, name, err);
     if (st)

@@ -47,6 +47,15 @@ enum kt_status pages_join_add(struct pages_join *j, const struct document *d, ui
     return st;
 }
 
+enum kt_status pages_join_block(struct pages_join *j, const struct document *d, size_t i,
+                                const char *name, struct kt_error *err)
+{
+    const struct block *b = &d->blocks[i];
+    struct span text = { d->text, d->text_len };
+    j->n_read += i == 0;
+    return add_block(j, b, span_sub(text, b->start, b->end), b->page, name, err);
+}
+
 enum kt_status pages_join_unread(struct pages_join *j, uint32_t page, const char *name,
                                  struct kt_error *err)
 {

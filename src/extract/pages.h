@@ -16,6 +16,9 @@ struct pages_join {
 /* Pages come in ascending order. KT_E_LIMIT: too much text. 'd' was checked and stays the caller's. */
 KT_MUST_CHECK enum kt_status pages_join_add(struct pages_join *j, const struct document *d,
                                             uint32_t page, const char *name, struct kt_error *err);
+/* Block i of 'd' with the page it has there. */
+KT_MUST_CHECK enum kt_status pages_join_block(struct pages_join *j, const struct document *d,
+                                              size_t i, const char *name, struct kt_error *err);
 /* A sentence in place of a page that could not be read. */
 KT_MUST_CHECK enum kt_status pages_join_unread(struct pages_join *j, uint32_t page,
                                                const char *name, struct kt_error *err);

@@ -404,6 +404,8 @@ static void test_scans(void **state)
         n_found[b->page]++;
         if (b->page == 1) /* points of A4 */
             assert_true(b->box[0] > 50 && b->box[0] < 65 && b->box[2] > 340 && b->box[2] < 370);
+        if (b->page == 3) /* the same line, turned: all of it */
+            assert_true(b->box[0] > 225 && b->box[0] < 255 && b->box[2] > 530 && b->box[2] < 545);
     }
     assert_true(n_found[1] == 1 && n_found[2] == 0 && n_found[3] == 1);
     document_deinit(&d);
@@ -415,6 +417,38 @@ static void test_scans(void **state)
     char *path = make_file("cut.png", "\x89PNG\r\n\x1A\n\0\0\0\rIHDR", 16);
     expect_fail(path, KT_E_FORMAT, "could not be read");
     free(path);
+}
+
+/* A scan between pages with text is recognised in its place; pages keep their numbers, an empty one adds nothing. */
+static void test_mixed_pages(void **state)
+{
+    (void)state;
+    char *text = data_path("letter.libreoffice.pdf"), *scan = data_path("letter.scan.pdf");
+    char *path = make_file("mixed.pdf", "", 0);
+    struct buf cmd = { 0 };
+    buf_printf(&cmd, "pdfunite '%s' '%s' '%s' '%s'", text, scan, text, path);
+    assert_int_equal(system(cmd.ptr), 0);
+    struct document one = extract_data("letter.libreoffice.pdf"), d = extract_ok(path);
+    uint32_t n = one.n_pages, last = 0;
+    assert_int_equal(d.n_pages, 2 * n + 3);
+    size_t n_scanned[3] = { 0 };
+    for (size_t i = 0; i < d.n_blocks; i++) {
+        uint32_t page = d.blocks[i].page;
+        assert_true(page >= last && page <= d.n_pages);
+        assert_true(i == 0 || d.blocks[i].start == d.blocks[i - 1].end + 2);
+        last = page;
+        if (page > n && page <= n + 3)
+            n_scanned[page - n - 1]++;
+    }
+    assert_true(n_scanned[0] > 3 && n_scanned[1] == 0 && n_scanned[2] > 3);
+    assert_true(strncmp(d.text, one.text, one.text_len) == 0);
+    assert_string_equal(d.text + d.text_len - one.text_len, one.text);
+    document_deinit(&d);
+    document_deinit(&one);
+    buf_deinit(&cmd);
+    free(path);
+    free(text);
+    free(scan);
 }
 
 static void test_structure(void **state)
@@ -1071,6 +1105,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_mail),
         cmocka_unit_test(test_archive),
         cmocka_unit_test(test_scans),
+        cmocka_unit_test(test_mixed_pages),
         cmocka_unit_test(test_columns),
         cmocka_unit_test(test_long_pdf),
         cmocka_unit_test(test_letter),
