@@ -276,12 +276,15 @@ void handle_messages(struct call *c)
     api_talk_deinit(&m.talk);
 }
 
+/* Whatever a message could not say is refused here, too. */
 void handle_count_tokens(struct call *c)
 {
-    struct api_talk t = { 0 };
+    struct message m = { .g = { .call = c } };
     bool ok = params_check(c, MESSAGE_PARAMS, ARRAY_LEN(MESSAGE_PARAMS)) && model_is_chat(c) &&
-              param_required(c, "messages") && api_talk_read_anthropic(&t, c);
+              param_required(c, "messages") && api_talk_read_anthropic(&m.talk, c) &&
+              read_shape(&m);
     if (ok)
-        reply_json(c, 200, json_pack("{s:I}", "input_tokens", (json_int_t)t.prompt.n_ids));
-    api_talk_deinit(&t);
+        reply_json(c, 200, json_pack("{s:I}", "input_tokens", (json_int_t)m.talk.prompt.n_ids));
+    generation_deinit(&m.g);
+    api_talk_deinit(&m.talk);
 }

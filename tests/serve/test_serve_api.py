@@ -366,6 +366,12 @@ class Models(unittest.TestCase):
                          {"response_format": {"type": "text"}}, {"metadata": {"a": "b"}}):
             self.assertEqual(self.chat(talk, max_tokens=1, **harmless)[0], 200, harmless)
 
+    def test_what_a_message_cannot_say_is_not_counted(self):
+        talk = {"model": CHAT, "messages": [{"role": "user", "content": "a"}]}
+        self.assertEqual(self.server.call("POST", "/v1/messages/count_tokens", talk)[0], 200)
+        for bad in ({"output_config": 138}, {"output_format": 5}, {"output_config": {"format": {"type": "much"}}}):
+            self.assertEqual(self.server.call("POST", "/v1/messages/count_tokens", {**talk, **bad})[0], 400, bad)
+
     def test_biases_and_penalties(self):
         talk = [{"role": "user", "content": "Say something about contracts."}]
         ask = {"max_tokens": 12, "temperature": 0}
