@@ -161,6 +161,7 @@ export const WORDS = {
     "why.damaged": "Beschädigt oder unvollständig. Öffnen Sie die Datei, speichern Sie sie neu, und fügen Sie sie noch einmal hinzu.",
     "why.changed": "Die Datei wurde gerade geändert. Fügen Sie sie noch einmal hinzu, wenn niemand mehr daran arbeitet.",
     "why.access": "Kontor durfte oder konnte die Datei nicht lesen. Bitte sagen Sie der Person Bescheid, die Kontor betreut.",
+    "why.old": "Ein altes Format, dessen Umwandlung zu lange dauert. Öffnen Sie die Datei, und speichern Sie sie als .docx, .xlsx oder .pptx.",
     "why.other": "Nicht eingelesen.",
   },
 
@@ -321,6 +322,7 @@ export const WORDS = {
     "why.damaged": "Damaged or incomplete. Open the file, save it again, and add it once more.",
     "why.changed": "The file was being changed. Add it again when nobody is working on it.",
     "why.access": "Kontor was not allowed or not able to read the file. Please tell whoever looks after Kontor.",
+    "why.old": "An old format that takes too long to convert. Open the file and save it as .docx, .xlsx or .pptx.",
     "why.other": "Not read.",
   },
 };
@@ -329,6 +331,7 @@ export const WORDS = {
 export const WHY = [
   [/without a text layer|no text was recognised|300 dpi|picture could not be read/, "why.scan"],
   [/a picture or a scan; to have/, "why.ocr"],
+  [/takes too long to read it/, "why.old"],
   [/protected by a password/, "why.password"],
   [/does not permit copying/, "why.copying"],
   [/crashed|damaged or hostile: open|name of another one/, "why.damaged"],
