@@ -149,6 +149,9 @@ static enum kt_status sweep_entry(void *ctx, struct kt_store *s, const char *ent
     enum kt_status st = key ? KT_OK : kt_fail(err, KT_E_NOMEM, "store: out of memory");
     if (!st && (unfinished || !file_exists(key))) {
         st = matter_key_destroy(dir, err); /* one that was being destroyed may be left of it */
+        if (!st && !unfinished) /* whoever destroyed it was killed: twice said is better than not at all */
+            audit_note(s->audit,
+                       &(struct audit_event){ .kind = AUDIT_MATTER_DESTROYED, .matter = entry });
         if (!st)
             st = remove_folder(dir, err);
     }
@@ -292,12 +295,12 @@ static enum kt_status destroy_locked(struct kt_store *s, const char *name, struc
         dir ? writer_lock(&lock, dir, name, err) : kt_fail(err, KT_E_NOMEM, "store: out of memory");
     if (!st)
         st = matter_key_destroy(dir, err);
+    if (!st) /* from here on nobody can read it; what follows only tidies up */
+        audit_note(s->audit, &(struct audit_event){ .kind = AUDIT_MATTER_DESTROYED, .matter = id });
     if (!st)
         st = remove_folder(dir, err);
     if (!st)
         st = sync_matters(s, err);
-    if (!st)
-        audit_note(s->audit, &(struct audit_event){ .kind = AUDIT_MATTER_DESTROYED, .matter = id });
     if (lock >= 0)
         close(lock);
     free(dir);

@@ -109,13 +109,13 @@ static enum kt_status ids_below(struct kt_matter *m, const char *path, bool exac
     return KT_OK;
 }
 
-enum kt_status documents_take(struct kt_matter *m, const char *path, bool exact, size_t *n_taken,
-                              struct kt_error *err)
+/* Take them out; which they were is the caller's to free(). */
+static enum kt_status take_all(struct kt_matter *m, const char *path, bool exact, int64_t **ids,
+                               size_t *n_taken, struct kt_error *err)
 {
-    int64_t *ids;
-    enum kt_status st = ids_below(m, path, exact, &ids, n_taken, err);
+    enum kt_status st = ids_below(m, path, exact, ids, n_taken, err);
     for (size_t i = 0; i < *n_taken && !st; i++)
-        st = take_document(m, ids[i], err);
+        st = take_document(m, (*ids)[i], err);
     if (!st && *n_taken)
         st = meta_set(m, "scrub", "1", err);
     if (!st && *n_taken) /* what others have in memory is no longer all there (vectors.c) */
@@ -123,6 +123,14 @@ enum kt_status documents_take(struct kt_matter *m, const char *path, bool exact,
                      "INSERT INTO meta(key, value) VALUES('taken', '1') "
                      "ON CONFLICT(key) DO UPDATE SET value = value + 1",
                      "remove", err);
+    return st;
+}
+
+enum kt_status documents_take(struct kt_matter *m, const char *path, bool exact, size_t *n_taken,
+                              struct kt_error *err)
+{
+    int64_t *ids;
+    enum kt_status st = take_all(m, path, exact, &ids, n_taken, err);
     free(ids);
     return st;
 }
@@ -135,20 +143,23 @@ enum kt_status kt_matter_remove_deferred(struct kt_matter *m, const char *path, 
     if (path && !prefix)
         return kt_fail(err, KT_E_NOMEM, "store: out of memory");
     enum kt_status st = db_begin(m, err);
+    int64_t *ids = NULL;
     size_t n = 0;
     if (!st)
-        st = db_end(m, documents_take(m, prefix, false, &n, err), err);
+        st = db_end(m, take_all(m, prefix, false, &ids, &n, err), err);
     free(prefix);
-    if (st)
-        return st;
-    matter_forget(m);
-    wordset_deinit(&m->words);
-    m->words_loaded = false;
-    *n_removed = n;
-    m->scrub_pending = m->scrub_pending || n;
-    if (n)
-        matter_note(m, AUDIT_REMOVED, 0, n);
-    return originals_sweep(m, err);
+    if (!st) {
+        matter_forget(m);
+        wordset_deinit(&m->words);
+        m->words_loaded = false;
+        *n_removed = n;
+        m->scrub_pending = m->scrub_pending || n;
+        for (size_t i = 0; i < n; i++)
+            matter_note(m, AUDIT_REMOVED, ids[i], 1);
+        st = originals_sweep(m, err);
+    }
+    free(ids);
+    return st;
 }
 
 enum kt_status kt_matter_remove(struct kt_matter *m, const char *path, size_t *n_removed,

@@ -62,6 +62,7 @@ class Audit(unittest.TestCase):
         self.assertEqual((lines[3]["count"], lines[5]["count"], lines[6]["count"]), (1, 1, 1))
         self.assertEqual(len({x["matter"] for x in lines}), 2)
         self.assertEqual([x["document"] for x in lines if x["event"] == "document.stored"], [1, 2])
+        self.assertEqual([x["document"] for x in lines if x["event"] == "document.removed"], [1])
         self.assertEqual([x["n"] for x in map(json.loads, self.kontor("audit", "list", "--json", "--from", 9).splitlines())], [9, 10])
         whole = self.verify()
         self.assertEqual((whole["whole"], whole["records"], whole["lost"], whole["unsealed"]), (True, 10, 0, 0))
