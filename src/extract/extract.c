@@ -286,8 +286,10 @@ static enum kt_status extract_mixed(struct document *d, int fd, const struct set
     uint32_t next = 1, n = 0;
     enum kt_status st = KT_OK;
     for (size_t i = 0; i < d->n_blocks && !st; i++) {
-        uint32_t page = d->blocks[i].page;
-        st = recognise_between(&j, fd, &next, page, &n, s, name, err);
+        const struct block *b = &d->blocks[i];
+        uint32_t page = b->page;
+        bool printed = b->box[2] != 0 || b->box[3] != 0; /* names of attachments are not */
+        st = recognise_between(&j, fd, &next, page + !printed, &n, s, name, err);
         if (!st)
             st = pages_join_block(&j, d, i, name, err);
         next = MAX(next, page + 1);
