@@ -76,6 +76,8 @@ static void name_shorten(struct buf *name, size_t n)
     size_t keep = n - ending;
     while (keep && utf8_is_continuation(name->ptr[keep]))
         keep--;
+    while (keep && (name->ptr[keep - 1] == '/' || name->ptr[keep - 1] == ' '))
+        keep--; /* the cut fell between two folders */
     memmove(name->ptr + keep, name->ptr + name->len - ending, ending + 1);
     name->len = keep + ending;
 }
@@ -109,6 +111,11 @@ static char *name_make(const struct builder *b, struct span wish)
         buf_printf(&name, "part %zu", b->n_parts + 1);
     if (ok && !name.failed)
         name_shorten(&name, PART_NAME_MAX - 16);
+    if (ok && !name.failed &&
+        !part_name_is_safe(buf_span(&name))) { /* what is left of it may mean a folder above */
+        buf_clear(&name);
+        buf_printf(&name, "part %zu", b->n_parts + 1);
+    }
     ok = ok && !name.failed;
     /* the second of a name is "(2)"; after that the count of parts, so that a thousand of one name cost little */
     for (size_t n = 2; ok && name_is_taken(b, numbered.len ? numbered.ptr : name.ptr);

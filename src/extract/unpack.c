@@ -30,7 +30,7 @@ struct unpack {
     char piece[PIECE_BYTES];
 };
 
-static iconv_t name_converters[2]; /* never closed */
+static volatile iconv_t name_converters[2]; /* never closed, and never used: volatile, so that they are kept */
 
 void unpack_prepare(void)
 {
