@@ -170,7 +170,7 @@ class Page(unittest.TestCase):
         expect(page.locator("#list li")).to_have_count(4)
         expect(page.locator("#counts")).to_have_text("4 Unterlagen · 2 eingelesen · 2 nicht eingelesen")
         expect(page.locator("#list li").first).to_contain_text("Mit einem Passwort geschützt")
-        expect(page.locator("#list li").nth(1)).to_contain_text("Gescannt, ohne Text darin")
+        expect(page.locator("#list li").nth(1)).to_contain_text("Gescannt oder fotografiert, und es wurde kein Text darin erkannt")
         self.picture("documents-de")
         page.get_by_role("button", name="minutes.txt").click()
         expect(page.locator("#blocks p").first).to_be_visible()
