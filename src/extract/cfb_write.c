@@ -160,7 +160,7 @@ static bool trees_build(struct cfb_writer *w)
 static void put(struct buf *b, uint64_t v, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        buf_append_char(b, (char)(v >> 8 * i & 0xFF));
+        buf_append_char(b, i < sizeof(v) ? (char)(v >> 8 * i & 0xFF) : '\0');
 }
 
 static void pad(struct buf *b, size_t unit)

@@ -7,6 +7,7 @@
  * leave. TLS 1.2 and later; no renegotiation, no compression, no tickets across restarts. */
 #include <errno.h>
 #include <openssl/err.h>
+#include <openssl/crypto.h>
 #include <openssl/ssl.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -211,6 +212,7 @@ static void *pump_main(void *ctx)
     SSL_free(p->ssl);
     close(p->net);
     free(p);
+    OPENSSL_thread_stop(); /* nobody waits for this thread but by the count below, and then the program may end */
     pthread_mutex_lock(&s->lock);
     s->n_pumps--;
     pthread_cond_broadcast(&s->idle);

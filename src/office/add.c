@@ -553,7 +553,7 @@ enum kt_status kt_office_add(struct kt_matter *m, const char *const *paths, size
                              struct kt_error *err)
 {
     *out = (struct kt_add_report){ 0 };
-    struct job j = { .shelf = { m, opts, out } };
+    struct job j = { .shelf = { m, opts, out, NULL } };
     enum kt_status st = scan_paths(&j.scan, paths, n_paths, err);
     if (!st)
         st = run(&j, err);
@@ -569,7 +569,7 @@ enum kt_status kt_office_put(struct kt_matter *m, const char *path, const char *
                              struct kt_error *err)
 {
     *out = (struct kt_add_report){ 0 };
-    struct job j = { .shelf = { m, opts, out }, .source = source };
+    struct job j = { .shelf = { m, opts, out, NULL }, .source = source };
     struct stat sb;
     uint8_t hash[32];
     enum kt_status st = check_embedder(&j, err);
