@@ -27,10 +27,12 @@ struct unpack {
     struct span file;
     void *a;
     size_t n_seen, n_taken;
+    bool opened; /* before, libarchive's pointer to the format may be anything */
     char piece[PIECE_BYTES];
 };
 
-static volatile iconv_t name_converters[2]; /* never closed, and never used: volatile, so that they are kept */
+static volatile iconv_t
+    name_converters[2]; /* never closed, and never used: volatile, so that they are kept */
 
 void unpack_prepare(void)
 {
@@ -50,7 +52,7 @@ static bool refuse(struct unpack *u)
 {
     if (u->api->error_number(u->a) == LIBARCHIVE_ENOMEM)
         return builder_refuse(u->b, REASON_NOMEM, 0, 0);
-    if (u->api->read_has_encrypted_entries(u->a) > 0)
+    if (u->opened && u->api->read_has_encrypted_entries(u->a) > 0)
         return builder_refuse(u->b, REASON_UNPACK_LOCKED, 0, 0);
     return builder_refuse(u->b, REASON_UNPACK_DAMAGED, u->n_taken, 0);
 }
@@ -148,7 +150,8 @@ static bool open_memory(struct unpack *u)
     api->read_support_format_tar(u->a);
     api->read_support_format_7zip(u->a);
     api->read_support_format_raw(u->a);
-    return api->read_open_memory(u->a, u->file.ptr, u->file.len) >= LIBARCHIVE_WARN || refuse(u);
+    u->opened = api->read_open_memory(u->a, u->file.ptr, u->file.len) >= LIBARCHIVE_WARN;
+    return u->opened || refuse(u);
 }
 
 static void read_all(struct unpack *u)
