@@ -1,6 +1,6 @@
 #include "base/base64.h"
 
-static int value_of(char c)
+int base64_value(char c)
 {
     if (c >= 'A' && c <= 'Z')
         return c - 'A';
@@ -24,7 +24,7 @@ bool base64_decode(struct buf *out, struct span s)
             n_pad++;
             continue;
         }
-        int v = value_of(c);
+        int v = base64_value(c);
         if (v < 0 || n_pad)
             return false;
         bits = bits << 6 | (uint32_t)v;

@@ -57,6 +57,14 @@ bool span_ends(struct span s, struct span suffix)
     return s.len >= suffix.len && span_eq(span_sub(s, s.len - suffix.len, s.len), suffix);
 }
 
+uint64_t span_le(struct span s, size_t at, size_t n)
+{
+    uint64_t v = 0;
+    for (size_t i = 0; i < n && at + i < s.len; i++)
+        v |= (uint64_t)(unsigned char)s.ptr[at + i] << 8 * i;
+    return v;
+}
+
 size_t span_find(struct span s, struct span needle, size_t from)
 {
     if (from > s.len || needle.len > s.len - from)

@@ -28,6 +28,8 @@ bool span_eq(struct span a, struct span b);
 bool span_eq_str(struct span a, const char *s);
 bool span_starts(struct span s, struct span prefix);
 bool span_ends(struct span s, struct span suffix);
+/* The number of n <= 8 bytes from 'at' on, the lowest first; bytes behind the end are 0. */
+uint64_t span_le(struct span s, size_t at, size_t n);
 /* Offset of the first occurrence of 'needle' at or after 'from', or SIZE_MAX. Empty needle: 'from'.
  */
 size_t span_find(struct span s, struct span needle, size_t from);

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/base64.h"
 #include "base/size.h"
 #include "base/utf8.h"
 
@@ -157,17 +158,6 @@ static void unquote_printable(struct buf *out, struct span s)
         buf_append_char(out, (char)(high << 4 | low));
         i += 2;
     }
-}
-
-static int base64_value(char c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    return c == '+' ? 62 : c == '/' ? 63 : -1;
 }
 
 static void unbase64(struct buf *out, struct span s)

@@ -41,13 +41,12 @@ struct cfb {
 
 static uint32_t u16_at(struct span s, size_t at)
 {
-    const unsigned char *p = (const unsigned char *)s.ptr + at;
-    return p[0] | (uint32_t)p[1] << 8;
+    return span_le(s, at, 2);
 }
 
 static uint32_t u32_at(struct span s, size_t at)
 {
-    return u16_at(s, at) | u16_at(s, at + 2) << 16;
+    return span_le(s, at, 4);
 }
 
 static bool damaged(struct refusal *why, uint64_t step)

@@ -213,6 +213,17 @@ static void path_put(struct buf *out, const struct tree *t, uint32_t node)
     }
 }
 
+void form_title(struct form *f, struct buf *s)
+{
+    if (builder_holds(f->b, s)) {
+        builder_title(f->b, buf_span(s));
+        builder_begin(f->b, BLOCK_HEADING);
+        builder_text(f->b, buf_span(s));
+        builder_end(f->b);
+    }
+    buf_deinit(s);
+}
+
 void form_rest(struct form *f)
 {
     bool any = false;

@@ -57,6 +57,8 @@ struct form {
 /* 'groups' ends with NULL fields. */
 void form_groups(struct form *f, const struct field_group *groups);
 void form_rest(struct form *f);
+/* The document's title and first heading; takes what 's' holds. */
+void form_title(struct form *f, struct buf *s);
 
 /* ---- shown.c: a value as it is written, and as people write it -------------------------------- */
 

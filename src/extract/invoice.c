@@ -41,13 +41,7 @@ static void title_put(struct form *f)
         buf_append_str(&s, ", ");
         buf_append_span(&s, seller);
     }
-    if (builder_holds(f->b, &s)) {
-        builder_title(f->b, buf_span(&s));
-        builder_begin(f->b, BLOCK_HEADING);
-        builder_text(f->b, buf_span(&s));
-        builder_end(f->b);
-    }
-    buf_deinit(&s);
+    form_title(f, &s);
 }
 
 void invoice_parse(struct builder *b, struct span file)

@@ -68,20 +68,12 @@ struct span mapi_raw(const struct mapi_props *p, enum mapi_id id)
     return buf_span(&value_of(p, id)->raw);
 }
 
-static uint64_t little(struct span s, size_t n)
-{
-    uint64_t v = 0;
-    for (size_t i = 0; i < n && i < s.len; i++)
-        v |= (uint64_t)(unsigned char)s.ptr[i] << 8 * i;
-    return v;
-}
-
 uint32_t mapi_number(const struct mapi_props *p, enum mapi_id id, uint32_t otherwise)
 {
     const struct mapi_value *v = value_of(p, id);
     bool is_number = v->type == MAPI_LONG || v->type == MAPI_SHORT || v->type == MAPI_BOOL;
     size_t n = v->type == MAPI_LONG ? 4 : v->type == MAPI_SHORT ? 2 : 1;
-    return is_number && v->raw.len >= n ? (uint32_t)little(buf_span(&v->raw), n) : otherwise;
+    return is_number && v->raw.len >= n ? span_le(buf_span(&v->raw), 0, n) : otherwise;
 }
 
 void mapi_deinit(struct mapi_props *p)
@@ -309,7 +301,7 @@ void mapi_head(struct builder *b, const struct mapi_props *p, const struct mapi_
     if (time.len < 8)
         time = mapi_raw(p, MAPI_DELIVERED);
     if (time.len >= 8)
-        date_put(&date, little(time, 8));
+        date_put(&date, span_le(time, 0, 8));
     first_text(b, &subject, p, subjects, codepage);
     struct span title = subject_plain(buf_span(&subject));
 

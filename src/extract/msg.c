@@ -33,21 +33,13 @@ static bool refuse(struct msg *m, const struct refusal *why)
     return builder_refuse(m->b, why->reason, why->a, why->b);
 }
 
-static uint32_t u32_at(struct span s, size_t at)
-{
-    uint32_t v = 0;
-    for (size_t i = 0; i < 4; i++)
-        v |= (uint32_t)(unsigned char)s.ptr[at + i] << 8 * i;
-    return v;
-}
-
 /* ---- properties ----------------------------------------------------------------------------- */
 
 /* 16 bytes each: type, number, flags, value. */
 static void fixed_read(struct msg *m, struct mapi_props *p, struct span s, size_t header)
 {
     for (size_t at = header; at + 16 <= s.len && builder_ok(m->b); at += 16) {
-        uint32_t tag = u32_at(s, at);
+        uint32_t tag = span_le(s, at, 4);
         unsigned type = tag & 0xFFFF, id = tag >> 16;
         bool in_place =
             type == MAPI_SHORT || type == MAPI_LONG || type == MAPI_BOOL || type == MAPI_TIME;

@@ -35,14 +35,6 @@ struct tnef {
     bool in_file, message_done;
 };
 
-static uint32_t number_at(struct span s, size_t at, size_t n)
-{
-    uint32_t v = 0;
-    for (size_t i = 0; i < n && at + i < s.len; i++)
-        v |= (uint32_t)(unsigned char)s.ptr[at + i] << 8 * i;
-    return v;
-}
-
 bool tnef_is(struct span file)
 {
     return span_starts(file, SPAN("\x78\x9F\x3E\x22"));
@@ -69,7 +61,7 @@ static uint32_t take_number(struct reader *r, size_t n)
     if (!r->ok)
         return 0;
     r->at += n;
-    return number_at(r->in, r->at - n, n);
+    return span_le(r->in, r->at - n, n);
 }
 
 /* n bytes and what fills them up to a multiple of four. */
@@ -158,7 +150,7 @@ static void recipients(struct tnef *t, struct span s)
 /* A sender: kind, length and lengths of name and address, then both, each ended with a zero. */
 static void sender(struct tnef *t, struct span s)
 {
-    size_t name = number_at(s, 4, 2), address = number_at(s, 6, 2);
+    size_t name = span_le(s, 4, 2), address = span_le(s, 6, 2);
     struct span n = span_sub(s, 8, 8 + name), a = span_sub(s, 8 + name, 8 + name + address);
     if (span_starts(a, SPAN("SMTP:")) || span_starts(a, SPAN("smtp:")))
         a = span_sub(a, 5, a.len);
@@ -179,8 +171,8 @@ static void message_attribute(struct tnef *t, enum attribute id, struct span s)
         props_read(t, &t->message, &r);
     else if (id == ATT_RECIPIENTS)
         recipients(t, s);
-    else if (id == ATT_CODEPAGE && s.len >= 4 && number_at(s, 0, 4))
-        t->codepage = number_at(s, 0, 4);
+    else if (id == ATT_CODEPAGE && s.len >= 4 && span_le(s, 0, 4))
+        t->codepage = span_le(s, 0, 4);
 }
 
 static void message_end(struct tnef *t)
@@ -235,9 +227,9 @@ static void attributes(struct tnef *t)
 {
     enum { HEAD = 9, CHECKSUM = 2 };
     while (t->in.len - t->at >= HEAD && builder_ok(t->b)) {
-        unsigned level = number_at(t->in, t->at, 1);
-        uint32_t id = number_at(t->in, t->at + 1, 4) & 0xFFFF;
-        size_t len = number_at(t->in, t->at + 5, 4);
+        unsigned level = span_le(t->in, t->at, 1);
+        uint32_t id = span_le(t->in, t->at + 1, 4) & 0xFFFF;
+        size_t len = span_le(t->in, t->at + 5, 4);
         t->at += HEAD;
         if (len > t->in.len - t->at || (level != 1 && level != 2))
             return;

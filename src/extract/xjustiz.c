@@ -104,13 +104,7 @@ static void title_put(struct form *f)
         subject = tree_value(&f->t, 0, "grunddaten/verfahrensdaten/instanzdaten/kurzrubrum");
     buf_append_str(&s, "XJustiz: ");
     buf_append_span(&s, subject.len ? subject : span_of(tree_name(&f->t, 0)));
-    if (builder_holds(f->b, &s)) {
-        builder_title(f->b, buf_span(&s));
-        builder_begin(f->b, BLOCK_HEADING);
-        builder_text(f->b, buf_span(&s));
-        builder_end(f->b);
-    }
-    buf_deinit(&s);
+    form_title(f, &s);
 }
 
 void xjustiz_parse(struct builder *b, struct span in)
